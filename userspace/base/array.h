@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A growing array on an arena. Elements may move when it grows: keep indices, not pointers,
+ * while it is being filled.
+ *
+ *	ARRAY(struct rule) rules = {};
+ *	array_push(arena, &rules, (struct rule){ .priority = 100 });
+ *	for (size_t i = 0; i < rules.len; i++)
+ *		use(&rules.at[i]);
+ */
+#ifndef BASE_ARRAY_H
+#define BASE_ARRAY_H
+
+#include <string.h>
+
+#include "base/arena.h"
+
+#define ARRAY(type)                                                                                \
+	struct {                                                                                   \
+		type *at;                                                                          \
+		size_t len;                                                                        \
+		size_t room;                                                                       \
+	}
+
+/* Makes room for one more element of size bytes; the new memory is zeroed. */
+void array_grow(struct arena *arena, void **at, size_t len, size_t *room, size_t size);
+
+/* Appends a zeroed element and yields a pointer to it, good until the next push. */
+#define array_add(arena, array)                                                                    \
+	({                                                                                         \
+		if ((array)->len == (array)->room)                                                 \
+			array_grow(arena, (void **)&(array)->at, (array)->len, &(array)->room,     \
+				   sizeof(*(array)->at));                                          \
+		&(array)->at[(array)->len++];                                                      \
+	})
+
+#define array_push(arena, array, ...) (*array_add(arena, array) = (__VA_ARGS__))
+
+#define array_last(array) (&(array)->at[(array)->len - 1])
+
+#define ARRAY_LEN(fixed) (sizeof(fixed) / sizeof((fixed)[0]))
+
+#endif
