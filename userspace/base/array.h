@@ -15,23 +15,23 @@
 
 #include "base/arena.h"
 
-#define ARRAY(type)                                                                                \
-	struct {                                                                                   \
-		type *at;                                                                          \
-		size_t len;                                                                        \
-		size_t room;                                                                       \
+#define ARRAY(type)          \
+	struct {             \
+		type *at;    \
+		size_t len;  \
+		size_t room; \
 	}
 
 /* Makes room for one more element of size bytes; the new memory is zeroed. */
 void array_grow(struct arena *arena, void **at, size_t len, size_t *room, size_t size);
 
 /* Appends a zeroed element and yields a pointer to it, good until the next push. */
-#define array_add(arena, array)                                                                    \
-	({                                                                                         \
-		if ((array)->len == (array)->room)                                                 \
-			array_grow(arena, (void **)&(array)->at, (array)->len, &(array)->room,     \
-				   sizeof(*(array)->at));                                          \
-		&(array)->at[(array)->len++];                                                      \
+#define array_add(arena, array)                                                                \
+	({                                                                                     \
+		if ((array)->len == (array)->room)                                             \
+			array_grow(arena, (void **)&(array)->at, (array)->len, &(array)->room, \
+				   sizeof(*(array)->at));                                      \
+		&(array)->at[(array)->len++];                                                  \
 	})
 
 #define array_push(arena, array, ...) (*array_add(arena, array) = (__VA_ARGS__))

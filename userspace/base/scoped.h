@@ -15,31 +15,30 @@
 #include <unistd.h>
 
 /* Declares what scoped(free_fn) needs, for a pointer type. free_fn is not called with NULL. */
-#define SCOPED(type, free_fn)                                                                      \
-	static inline void scoped_##free_fn(type *slot)                                            \
-	{                                                                                          \
-		if (*slot)                                                                         \
-			(void)free_fn(*slot);                                                      \
-	}                                                                                          \
+#define SCOPED(type, free_fn)                           \
+	static inline void scoped_##free_fn(type *slot) \
+	{                                               \
+		if (*slot)                              \
+			(void)free_fn(*slot);           \
+	}                                               \
 	struct scoped_needs_a_semicolon
 
 #define scoped(free_fn) __attribute__((cleanup(scoped_##free_fn)))
 
-#define take(variable)                                                                             \
-	({                                                                                         \
-		__typeof__(variable) taken_ = (variable);                                          \
-		(variable) = (__typeof__(variable))0;                                              \
-		taken_;                                                                            \
+#define take(variable)                                    \
+	({                                                \
+		__typeof__(variable) taken_ = (variable); \
+		(variable) = (__typeof__(variable))0;     \
+		taken_;                                   \
 	})
 
 /* A descriptor's empty value is -1, not 0. */
-#define take_fd(variable)                                                                          \
-	({                                                                                         \
-		int taken_ = (variable);                                                           \
-		(variable) = -1;                                                                   \
-		taken_;                                                                            \
+#define take_fd(variable)                \
+	({                               \
+		int taken_ = (variable); \
+		(variable) = -1;         \
+		taken_;                  \
 	})
-
 
 static inline void scoped_close(const int *fd)
 {

@@ -15,10 +15,10 @@ struct str {
 	size_t len;
 };
 
-#define STR(literal)                                                                               \
-	((struct str){                                                                             \
-		.at = (literal),                                                                   \
-		.len = sizeof(literal) - 1,                                                        \
+#define STR(literal)                        \
+	((struct str){                      \
+		.at = (literal),            \
+		.len = sizeof(literal) - 1, \
 	})
 #define STR_FMT	       "%.*s"
 #define STR_ARG(slice) (int)(slice).len, (slice).at
