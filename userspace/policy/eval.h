@@ -62,9 +62,16 @@ bool eval_rule(const struct policy *policy, const struct policy_rule *rule,
 	       const struct tuple *tuple, const addr_list *self, struct rule_match *ret_match);
 
 /*
+ * Whether the tuple is one that a flow opened by the turned tuple would let through: established
+ * was said, and of ICMP and ICMPv6 it is an echo reply.
+ */
+bool eval_is_reply(const struct tuple *tuple);
+
+/*
  * What is decided before any rule is asked (never-denied list, malformed, martian, fragment):
- * true and *ret_verdict set when it is. MLD, ND and IGMP are taken to come with the hop limit
- * that makes them genuine, as the packets that bulkhead makes out of tuples do.
+ * true and *ret_verdict set when it is. The cases stand at the head of eval.c. MLD, ND and IGMP
+ * are taken to come with the hop limit that makes them genuine, as the packets that bulkhead
+ * makes out of tuples do.
  */
 bool eval_before_rules(const struct policy *policy, const struct tuple *tuple,
 		       struct verdict *ret_verdict);

@@ -43,7 +43,8 @@ struct policy_set {
 typedef ARRAY(struct port_range) port_ranges;
 
 /*
- * One way in which a rule matches protocol and ports. protocol -1 is every IP protocol.
+ * One way in which a rule matches protocol and ports. protocol -1 is every IP protocol; 1 is
+ * ICMP over IPv4 and 58 is ICMPv6 over IPv6, and neither matches the number over the other family.
  * source_ports and destination_ports are normalized (sorted, joined), empty meaning any, and
  * only given with TCP (6), UDP (17) and SCTP (132). icmp_type and icmp_code are -1 for any and
  * only given with ICMP (1) and ICMPv6 (58). A rule that says any protocol and has ports
@@ -123,14 +124,17 @@ struct policy {
  * rule is the deciding rule: the deny, the always-allow, else the rule of the last tier in
  * order of evaluation (in: subnet, nic; out: nic, subnet) that had a match in a group; for a
  * would-deny the first audit deny. POLICY_NO_RULE with no_group set when neither a subnet nor
- * a nic group exists and no admin rule has ended it: host.yaml's no_group decides.
+ * a nic group exists and no admin rule has ended it: host.yaml's no_group has decided. Where
+ * that allows after an audit deny of the admin tier, the audit deny is the deciding rule and
+ * no_group is not set. A group without a match (which its default rules exclude) denies, with
+ * POLICY_NO_RULE.
  */
 struct policy_outcome {
-	bool allow;	 /* what happens to the packet when host.yaml's mode is enforce */
+	bool allow; /* what happens to the packet: audit of rules, groups and host.yaml is in */
 	bool would_deny; /* allowed only because a deny is in audit */
 	bool no_group;
 	bool log;  /* of the deciding rule */
-	bool keep; /* the deny honours flows established before it (existing_flows: keep) */
+	bool keep; /* the deny or would-deny honours flows established before (existing_flows) */
 	uint32_t rule;
 	uint32_t tier_rule[TIER_COUNT]; /* as matched; POLICY_NO_RULE for tiers not reached */
 };
