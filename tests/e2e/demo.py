@@ -6,12 +6,10 @@ what became of it. Ends with a table (expected, seen, ok); status 0 only if ever
 """
 
 import os
-import socket
 import sys
-import threading
-import time
 
 from netlab import Lab, receive
+from traffic import ARRIVES, DENIED, Stream, ask, greeted, rules, serve, still_talks, talk
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 COUNTED = 25  # datagrams whose counters are compared
@@ -64,55 +62,6 @@ def build_hosts(lab):
     return client, web, db
 
 
-def serve(host, address, port):
-    """Greets every TCP connection, then echoes it; echoes every datagram; until the end."""
-    listener = host.listen(address, port)
-    echo = host.udp(address, port)
-
-    def converse(conn):
-        with conn:
-            try:
-                conn.sendall(b"hello\n")
-                while data := conn.recv(2048):
-                    conn.sendall(data)
-            except OSError:
-                return
-
-    def tcp():
-        while True:
-            conn, _ = listener.accept()
-            threading.Thread(target=converse, args=(conn,), daemon=True).start()
-
-    def udp():
-        while True:
-            try:
-                data, sender = echo.recvfrom(2048)
-                echo.sendto(data, sender)
-            except OSError:
-                return
-
-    for body in (tcp, udp):
-        threading.Thread(target=body, daemon=True).start()
-
-
-def talk(host, address, port):
-    """arrives: connected and the line came back; else denied."""
-    sock = host.connect(address, port, 0.7)
-    if not sock:
-        return "denied"
-    with sock:
-        got = receive(sock)
-        return "arrives" if got and got[0] == b"hello\n" else "no reply"
-
-
-def ask(host, address, port):
-    """One datagram and its echo."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with host.udp(family=family) as sock:
-        sock.sendto(b"ask", (address, port))
-        return "arrives" if receive(sock, 0.7) else "denied"
-
-
 def show_reachability(table, client, web, db):
     for version in (4, 6):
         name = f"IPv{version}"
@@ -120,45 +69,40 @@ def show_reachability(table, client, web, db):
         around = ADDRESS["db-client"][version]
         back = ADDRESS["client"][version]
         rows = (
-            (f"{name} tcp client > web:80, reply without a rule", "arrives",
+            (f"{name} tcp client > web:80, reply without a rule", ARRIVES,
              lambda: talk(client, to_web, 80)),
-            (f"{name} tcp client > web:22", "denied", lambda: talk(client, to_web, 22)),
-            (f"{name} udp client > web:53, reply without a rule", "arrives",
+            (f"{name} tcp client > web:22", DENIED, lambda: talk(client, to_web, 22)),
+            (f"{name} udp client > web:53, reply without a rule", ARRIVES,
              lambda: ask(client, to_web, 53)),
-            (f"{name} udp client > web:123", "denied", lambda: ask(client, to_web, 123)),
+            (f"{name} udp client > web:123", DENIED, lambda: ask(client, to_web, 123)),
             (f"{name} ping client > web", "2 of 2",
              lambda: f"{client.ping(to_web, 2)} of 2"),
-            (f"{name} tcp web > db:5432", "arrives", lambda: talk(web, to_db, 5432)),
-            (f"{name} tcp web > db:22", "denied", lambda: talk(web, to_db, 22)),
-            (f"{name} tcp client > db:5432 (lateral movement)", "denied",
+            (f"{name} tcp web > db:5432", ARRIVES, lambda: talk(web, to_db, 5432)),
+            (f"{name} tcp web > db:22", DENIED, lambda: talk(web, to_db, 22)),
+            (f"{name} tcp client > db:5432 (lateral movement)", DENIED,
              lambda: talk(client, around, 5432)),
             (f"{name} ping client > db", "0 of 2",
              lambda: f"{client.ping(around, 2, 0.5)} of 2"),
-            (f"{name} tcp web > client:80 (nothing allows it)", "denied",
+            (f"{name} tcp web > client:80 (nothing allows it)", DENIED,
              lambda: talk(web, back, 80)),
         )
         for what, expected, probe in rows:
             table.add(what, expected, probe())
 
 
-def rule_counts(host):
-    """{rule name: packets judged by it} of the policy in force."""
-    return {rule["name"]: rule["packets"] for rule in host.bulkhead_json("rules")["rules"]}
-
-
 def show_counters(table, client, web):
     """Datagrams sent, one by one, against the counters of the rules that decided them."""
-    before = rule_counts(web)
+    before = rules(web)
     with client.udp(ADDRESS["client"][4], 40000) as sock:
         for port in (53, 123):
             for _ in range(COUNTED):
                 sock.sendto(b"count me", (ADDRESS["web"][4], port))
         while receive(sock, 0.3):
             pass
-    after = rule_counts(web)
+    after = rules(web)
     for rule in ("allow-names", "DenyAllInBound"):
         table.add(f"counter of {rule} after {COUNTED} datagrams", COUNTED,
-                  after[rule] - before[rule])
+                  after[rule]["packets"] - before[rule]["packets"])
 
 
 def show_explain(table, web):
@@ -173,59 +117,23 @@ def show_explain(table, web):
     print("\n" + done.stdout)
 
 
-class Stream:
-    """Numbered datagrams from client to web's port 53, one a millisecond, echoes counted."""
-
-    def __init__(self, client, address):
-        self.sock = client.udp(family=socket.AF_INET)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        self.target = (address, 53)
-        self.sent = 0
-        self.going = True
-        self.thread = threading.Thread(target=self._send)
-        self.thread.start()
-
-    def _send(self):
-        while self.going:
-            self.sock.sendto(b"%d" % self.sent, self.target)
-            self.sent += 1
-            time.sleep(0.001)
-
-    def end(self):
-        self.going = False
-        self.thread.join()
-        answered = 0
-        while answered < self.sent and receive(self.sock, 0.5):
-            answered += 1
-        self.sock.close()
-        return self.sent, answered
-
-
-def still_talks(sock):
-    """Whether a connection that was greeted long ago still echoes."""
-    if not sock or not receive(sock):
-        return "denied"
-    with sock:
-        sock.sendall(b"still here\n")
-        got = receive(sock)
-        return "arrives" if got and got[0] == b"still here\n" else "no reply"
-
-
 def show_change(table, client, web):
     """port 80 is taken out of the policy and 443 stays, while datagrams go on."""
     address = ADDRESS["web"][4]
     held = client.connect(address, 443)
-    stream = Stream(client, address)
+    if held and not greeted(held):
+        held = None
+    stream = Stream(client, address, 53)
     for _ in range(5):
         web.apply(policy("web.yaml").replace("tcp/80, ", ""))
         closed = talk(client, address, 80)
         web.apply(policy("web.yaml"))
         opened = talk(client, address, 80)
     sent, answered = stream.end()
-    table.add("port 80 after it left the policy", "denied", closed)
-    table.add("port 80 after it came back", "arrives", opened)
+    table.add("port 80 after it left the policy", DENIED, closed)
+    table.add("port 80 after it came back", ARRIVES, opened)
     table.add(f"datagrams lost over 10 changes ({sent} sent)", 0, sent - answered)
-    table.add("a connection held over them still talks", "arrives", still_talks(held))
+    table.add("a connection held over them still talks", True, held and still_talks(held))
 
 
 def main():
@@ -239,7 +147,7 @@ def main():
                 for address in ADDRESS[name].values():
                     for port in (22, 53, 80, 123, 443, 5432):
                         serve(host, address, port)
-        table.add("before any policy: tcp client > db:5432", "arrives",
+        table.add("before any policy: tcp client > db:5432", ARRIVES,
                   talk(client, ADDRESS["db-client"][4], 5432))
         for host, name in ((web, "web.yaml"), (db, "db.yaml")):
             print(f"\napply {name} on {host.name}")
@@ -251,7 +159,7 @@ def main():
         print("\nbulkhead rules on web:\n" + web.bulkhead("rules").stdout)
         for host in (web, db):
             host.bulkhead("detach")
-        table.add("after detach: tcp client > db:5432", "arrives",
+        table.add("after detach: tcp client > db:5432", ARRIVES,
                   talk(client, ADDRESS["db-client"][4], 5432))
     print("\n" + "=" * 78)
     table.print()

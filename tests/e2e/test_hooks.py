@@ -1,0 +1,157 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where the programs hang: native XDP, tcx, clsact, jumbo frames, a foreign program."""
+
+import os
+import socket
+
+from netlab import Skip, TOP, Tap, run
+from test_traffic import BASE, HOST, PEER, expect, pair
+from traffic import ARRIVES, DENIED, ask, serve, talk
+
+tap = Tap()
+
+FOREIGN = os.path.join(TOP, "build", "tests", "e2e", "foreign.bpf.o")
+
+
+def hooks(host):
+    """{interface: (ingress, egress)} as status names them."""
+    return {link["name"]: (link["ingress"]["hook"], link["egress"]["hook"])
+            for link in host.bulkhead_json("status", status=None)["links"]}
+
+
+def works(peer, host):
+    """One allowed and one denied of each kind."""
+    for version in (4, 6):
+        expect(talk(peer, HOST[version], 80), ARRIVES, f"tcp 80 v{version}")
+        expect(talk(peer, HOST[version], 22, 0.3), DENIED, f"tcp 22 v{version}")
+        expect(ask(peer, HOST[version], 53), ARRIVES, f"udp 53 v{version}")
+        expect(ask(peer, HOST[version], 5353, 0.2), DENIED, f"udp 5353 v{version}")
+        expect(talk(host, PEER[version], 5432), ARRIVES, f"out tcp 5432 v{version}")
+        expect(talk(host, PEER[version], 80, 0.3), DENIED, f"out tcp 80 v{version}")
+
+
+def with_servers(lab, mtu=1500):
+    peer, host = pair(lab, mtu)
+    for version in (4, 6):
+        for port in (22, 53, 80, 5353):
+            serve(host, HOST[version], port)
+        for port in (80, 5432):
+            serve(peer, PEER[version], port)
+    return peer, host
+
+
+@tap
+def native_xdp_and_tcx_are_taken_where_they_are(lab):
+    peer, host = with_servers(lab)
+    host.apply(BASE)
+    expect(hooks(host)["eth0"], ("native", "tcx"), "hooks")
+    works(peer, host)
+
+
+def forced(lab, ingress, egress):
+    peer, host = with_servers(lab)
+    host.apply(BASE, host=host.host_yaml(f"hooks: {{ingress: {ingress}, egress: {egress}}}\n"))
+    expect(hooks(host)["eth0"], (ingress, egress), "hooks")
+    works(peer, host)
+    return peer, host
+
+
+@tap
+def clsact_alone_does_the_same(lab):
+    _, host = forced(lab, "clsact", "clsact")
+    host.bulkhead("detach")
+    left = host.run("tc", "filter", "show", "dev", "eth0", "ingress").stdout
+    expect(left.strip(), "", "filters left behind")
+
+
+@tap
+def tcx_alone_does_the_same(lab):
+    forced(lab, "tcx", "tcx")
+
+
+@tap
+def generic_xdp_does_the_same_when_asked_for(lab):
+    forced(lab, "generic", "tcx")
+
+
+@tap
+def the_hook_can_change_with_an_apply(lab):
+    peer, host = with_servers(lab)
+    for ingress in ("native", "tcx", "clsact", "native"):
+        host.apply(BASE, host=host.host_yaml(f"hooks: {{ingress: {ingress}}}\n"))
+        expect(hooks(host)["eth0"][0], ingress, "hook")
+        expect(talk(peer, HOST[4], 80), ARRIVES, f"tcp 80 on {ingress}")
+        expect(talk(peer, HOST[4], 22, 0.3), DENIED, f"tcp 22 on {ingress}")
+
+
+@tap
+def jumbo_frames_are_judged_natively(lab):
+    peer, host = with_servers(lab, mtu=9000)
+    host.apply(BASE)
+    expect(hooks(host)["eth0"][0], "native", "hook at MTU 9000")
+    works(peer, host)
+    done = peer.run("ping", "-n", "-c", "2", "-s", "8000", "-M", "do", "-W", "1", HOST[4],
+                    check=False)
+    assert "2 received" in done.stdout, done.stdout
+    with peer.udp(PEER[4], 40001) as sock, host.udp(HOST[4], 54) as sink:
+        sock.sendto(b"j" * 8000, (HOST[4], 54))
+        sink.settimeout(0.3)
+        try:
+            sink.recv(9000)
+            raise AssertionError("a denied jumbo datagram arrived")
+        except socket.timeout:
+            pass
+
+
+@tap
+def a_foreign_xdp_program_stays_and_ingress_goes_to_tcx(lab):
+    if not os.path.exists(FOREIGN):
+        raise Skip("foreign.bpf.o is not built")
+    peer, host = with_servers(lab)
+    host.run("ip", "link", "set", "dev", "eth0", "xdp", "object", FOREIGN, "section", "xdp")
+    host.apply(BASE)
+    expect(hooks(host)["eth0"][0], "tcx", "hook beside a foreign program")
+    shown = host.bulkhead("status", status=None).stdout
+    assert "foreign" in shown or "another" in shown, shown
+    works(peer, host)
+    host.bulkhead("detach")
+    link = host.run("ip", "-d", "link", "show", "dev", "eth0").stdout
+    assert "prog/xdp" in link, link
+
+
+@tap
+def detach_removes_exactly_what_is_ours(lab):
+    peer, host = with_servers(lab)
+    before = run("find", host.lab.folder, "/sys/fs/bpf", "-path", f"*bh-{lab.suffix}*").stdout
+    host.apply(BASE)
+    host.bulkhead("detach")
+    expect(talk(peer, HOST[4], 22), ARRIVES, "tcp 22 after detach")
+    after = run("find", "/sys/fs/bpf", "-path", f"*bh-{lab.suffix}*", "-type", "f").stdout
+    expect(after, "", "pins left behind")
+    assert before is not None
+    link = host.run("ip", "-d", "link", "show", "dev", "eth0").stdout
+    assert "xdp" not in link, link
+
+
+@tap
+def two_hosts_are_independent(lab):
+    peer, host = with_servers(lab)
+    peer.apply(BASE.replace("tcp/5432", "tcp/5433"))
+    host.apply(BASE)
+    expect(talk(host, PEER[4], 5432, 0.3), DENIED, "the peer's own policy denies")
+    peer.bulkhead("detach")
+    expect(talk(host, PEER[4], 5432), ARRIVES, "the host's still allows")
+    expect(talk(peer, HOST[4], 22, 0.3), DENIED, "the host's still denies")
+
+
+@tap
+def a_named_link_that_is_missing_is_status_4(lab):
+    _, host = pair(lab)
+    done = host.apply(BASE, host="bulkhead: 1\ninterfaces: [eth0, nothere0]\n", status=4)
+    assert "nothere0" in done.stderr, done.stderr
+    expect(host.bulkhead("status", status=9).returncode, 9, "status without enforcement")
+
+
+if __name__ == "__main__":
+    tap.main()

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Real traffic between the hosts of a Lab, and what bulkhead counted of it: servers that greet
+and echo, single conversations, streams that go on while something else happens.
+"""
+
+import socket
+import threading
+import time
+
+from netlab import family_of, receive
+
+ARRIVES, DENIED = "arrives", "denied"
+
+
+def serve(host, address, port):
+    """Greets every TCP connection, then echoes it; echoes every datagram; until the end."""
+    listener = host.listen(address, port)
+    echo = host.udp(address, port)
+
+    def converse(conn):
+        with conn:
+            try:
+                conn.sendall(b"hello\n")
+                while data := conn.recv(65536):
+                    conn.sendall(data)
+            except OSError:
+                return
+
+    def tcp():
+        while True:
+            conn, _ = listener.accept()
+            threading.Thread(target=converse, args=(conn,), daemon=True).start()
+
+    def udp():
+        while True:
+            try:
+                data, sender = echo.recvfrom(2048)
+                echo.sendto(data, sender)
+            except OSError:  # an ICMP error for an earlier answer, or a deny at our own egress
+                continue
+
+    for body in (tcp, udp):
+        threading.Thread(target=body, daemon=True).start()
+
+
+def greeted(sock, seconds=1.0):
+    """A connected socket reads the greeting."""
+    got = receive(sock, seconds)
+    return bool(got) and got[0] == b"hello\n"
+
+
+def talk(host, address, port, seconds=0.7):
+    """arrives: connected, and the server's greeting came back; else denied."""
+    sock = host.connect(address, port, seconds)
+    if not sock:
+        return DENIED
+    with sock:
+        return ARRIVES if greeted(sock) else "no reply"
+
+
+def still_talks(sock, seconds=1.0):
+    """A connection that has been greeted before echoes what it is sent."""
+    word = b"still here %d\n" % time.monotonic_ns()
+    try:
+        sock.sendall(word)
+        got = receive(sock, seconds)
+    except OSError:
+        return False
+    return bool(got) and got[0] == word
+
+
+def ask(host, address, port, seconds=0.7, source=None):
+    """One datagram and its echo: arrives or denied."""
+    with host.udp(*(source or ()), family=family_of(address)) as sock:
+        try:
+            sock.sendto(b"ask", (address, port))
+        except PermissionError:  # what a deny at tc egress looks like to the sender
+            return DENIED
+        return ARRIVES if receive(sock, seconds) else DENIED
+
+
+class Stream:
+    """Numbered datagrams to an echoing port, one a millisecond, until end()."""
+
+    def __init__(self, host, address, port, pace=0.001):
+        self.sock = host.udp(family=family_of(address))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        self.target = (address, port)
+        self.pace = pace
+        self.sent = 0
+        self.answered = 0
+        self.going = True
+        self.threads = [threading.Thread(target=body, daemon=True)
+                        for body in (self._send, self._receive)]
+        for thread in self.threads:
+            thread.start()
+
+    def _send(self):
+        while self.going:
+            try:
+                self.sock.sendto(b"%d" % self.sent, self.target)
+            except PermissionError:
+                pass
+            self.sent += 1
+            time.sleep(self.pace)
+
+    def _receive(self):
+        # What is still under way when sending ends has half a second to come.
+        while True:
+            got = receive(self.sock, 0.5)
+            if got:
+                self.answered += 1
+            elif not self.going:
+                return
+
+    def end(self):
+        """(sent, answered)"""
+        self.going = False
+        for thread in self.threads:
+            thread.join()
+        self.sock.close()
+        return self.sent, self.answered
+
+
+def rules(host):
+    """{rule name: its line of `bulkhead rules --json`} of the policy in force."""
+    return {rule["name"]: rule for rule in host.bulkhead_json("rules")["rules"]}
+
+
+def reasons(host):
+    """{(reason, direction): packets} of what was decided without a rule."""
+    return {(line["name"], line["direction"]): line["packets"]
+            for line in host.bulkhead_json("rules")["reasons"]}
