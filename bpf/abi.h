@@ -363,7 +363,8 @@ _Static_assert(sizeof(struct bh_row) == 64, "abi");
 	X(FLOW_ENDED, "flow-ended")		  /* by recheck after a flip */             \
 	X(EVENTS_LOST, "events-lost")		  /* the ring buffer was full */            \
 	X(EVENTS_LIMITED, "events-limited")	  /* over log_limit */                      \
-	X(DUPLICATE, "duplicate-removed") /* two CPUs inserted one flow; one entry was taken back */
+	X(DUPLICATE, "duplicate-removed")	  /* two CPUs inserted one flow */          \
+	X(UNCOUNTED, "uncounted")		  /* packets judged where no page of counters was */
 
 enum bh_note {
 #define X(constant, name) BH_NOTE_##constant,
