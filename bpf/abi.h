@@ -150,7 +150,8 @@ _Static_assert(sizeof(struct bh_proto_slot) == 16, "abi");
  * class * 2 + self is the side's own class. Bit s of sides_address: the side needs the class
  * of its address (else class 0 is taken without a look-up); of sides_self: it needs the self bit.
  * pair: u16[n_source * n_destination], element source class * n_destination + destination class
- * is the pair class. slot_of: u8[256] by protocol, an index of slots.
+ * is the pair class. slot_of: u16[512] by protocol, 256 added over IPv6 (ICMP and ICMPv6 have
+ * types over one family only), an index of slots.
  * row: u32[n_pair * row_len], element pair class * row_len + (protocol class >> 5) is the
  * address of a block of u16[32] whose element protocol class & 31 is the outcome.
  */

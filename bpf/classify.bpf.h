@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * struct packet → outcome, by the tables of the image that stand in bpf/abi.h: address → class
+ * → class of the side, the two → class of the pair, protocol and ports → class, the two →
+ * outcome. No helper is called but look-ups that the verifier inlines, and nothing loops but
+ * the bounded search of a chunk. userspace/classify/lookup.c does the same over the same bytes.
+ */
+#ifndef BPF_CLASSIFY_BPF_H
+#define BPF_CLASSIFY_BPF_H
+
+#include <linux/types.h>
+
+#include <stdbool.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/abi.h"
+#include "bpf/image.bpf.h"
+#include "bpf/maps.bpf.h"
+#include "bpf/packet.bpf.h"
+
+/* What a verdict depends on. */
+struct classify_key {
+	union packet_address source;
+	union packet_address destination;
+	__u64 generation;	/* classify_again: which image judges */
+	__u16 source_port;	/* host order; TCP, UDP and SCTP; else 0 */
+	__u16 destination_port; /* ICMP and ICMPv6: type << 8 | code */
+	__u8 protocol;
+	__u8 direction; /* enum bh_direction */
+	__u8 family;	/* 4, 6 */
+	__u8 zero;
+};
+_Static_assert(sizeof(struct classify_key) == 48, "read whole by a global function");
+
+/* Halvings that a chunk of one page may take: up to 2^17 elements. */
+#define CLASSIFY_SEARCH_MAX 17
+
+/* All ones when a < b, else 0: a borrow, since branches would multiply what is verified. */
+static __always_inline __u32 classify_below(__u64 a, __u64 b)
+{
+	return 0 - (__u32)(((~a & b) | ((~a | b) & (a - b))) >> 63);
+}
+
+/*
+ * The class of an IPv4 address in a chunk of ranges: entries are first << 16 | class, so that the
+ * last one not above (low << 16 | 0xffff) holds.
+ */
+static __always_inline __u32 classify_ranges4(const __u8 *page, __u32 chunk, __u32 address)
+{
+	__u64 key = address << 16 | 0xffff;
+	__u32 entry = chunk + 4;
+	__u32 n = image_u32(page, chunk);
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < CLASSIFY_SEARCH_MAX && n > 1; i++) {
+		__u32 half = n >> 1;
+		__u64 middle = image_u32(page, entry + half * 4);
+
+		/* Both are below 2^32: the borrow of their difference is the comparison. */
+		entry += half * 4 & ((__u32)((key - middle) >> 63) - 1);
+		n -= half;
+	}
+	return image_u32(page, entry) & 0xffff;
+}
+
+static __always_inline __u32 classify_blocks4(const __u8 *page, __u32 subtree, __u32 address)
+{
+	__u32 element = image_u16(page, subtree + (address >> 8 & 0xff) * 2);
+
+	if (element < 0x8000)
+		return element;
+	subtree += (1 + (element & 0xff)) * 512;
+	return image_u16(page, subtree + (address & 0xff) * 2);
+}
+
+/* False: a page is missing. */
+static __always_inline bool classify_address4(const struct image_view *view, __u32 address,
+					      __u32 *ret_class)
+{
+	const struct bh_head *head = image_head(view);
+	__u32 at = head->address4 + (address >> 16) * 4;
+	const __u8 *page = image_page(view, at);
+	__u32 element;
+
+	if (!page)
+		return false;
+	element = image_u32(page, at);
+	if (!(element & BH_DEEP)) {
+		*ret_class = element;
+		return true;
+	}
+	element &= ~BH_DEEP;
+	page = image_page(view, element);
+	if (!page)
+		return false;
+	if (head->address4_kind == BH_ADDRESS4_BLOCKS)
+		*ret_class = classify_blocks4(page, element, address);
+	else
+		*ret_class = classify_ranges4(page, element, address);
+	return true;
+}
+
+/* The value of a chunk for one half of an IPv6 address: { n, zero, u64 first[n], value[n] }. */
+static __always_inline __u32 classify_chunk6(const __u8 *page, __u32 chunk, __u64 key)
+{
+	__u32 n_all = image_u32(page, chunk);
+	__u32 first = chunk + 8;
+	__u32 at = first;
+	__u32 n = n_all;
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < CLASSIFY_SEARCH_MAX && n > 1; i++) {
+		__u32 half = n >> 1;
+
+		at += half * 8 & ~classify_below(key, image_u64(page, at + half * 8));
+		n -= half;
+	}
+	return image_u32(page, first + n_all * 8 + ((at - first) >> 1));
+}
+
+static __always_inline bool classify_address6(const struct image_view *view,
+					      const union packet_address *address, __u32 *ret_class)
+{
+	const struct bh_head *head = image_head(view);
+	__u64 high = bpf_be64_to_cpu(address->half[0]);
+	__u32 bits = head->address6_bits & 31;
+	__u32 index = high >> 61;
+	const __u8 *page;
+	__u32 at;
+
+	if (index == 1)
+		index = (high << 3) >> (64 - bits);
+	else
+		index += 1U << bits;
+	at = head->address6 + index * 4;
+	page = image_page(view, at);
+	if (!page)
+		return false;
+	at = image_u32(page, at);
+	if (at & BH_DEEP) {
+		at &= ~BH_DEEP;
+		page = image_page(view, at);
+		if (!page)
+			return false;
+		at = classify_chunk6(page, at, high);
+	}
+	if (at & BH_DEEP) {
+		at &= ~BH_DEEP;
+		page = image_page(view, at);
+		if (!page)
+			return false;
+		at = classify_chunk6(page, at, bpf_be64_to_cpu(address->half[1]));
+	}
+	*ret_class = at;
+	return true;
+}
+
+/* Whether an address is one of the host's own: 1 or 0. False: no table. */
+static __always_inline bool classify_self(const union packet_address *address, __u32 *ret_self)
+{
+	__u64 high = address->half[0];
+	__u64 low = address->half[1];
+	__u32 zero = 0;
+	void *inner = bpf_map_lookup_elem(&bh_self, &zero);
+	const struct bh_self *self = inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
+	__u32 bucket;
+	__u32 hit = 0;
+
+	if (!self)
+		return false;
+	bucket = bh_self_hash(high, low, self->seed) & (BH_SELF_BUCKETS - 1);
+	for (int way = 0; way < BH_SELF_WAYS; way++)
+		hit |= !((self->way[bucket][way][0] ^ high) | (self->way[bucket][way][1] ^ low));
+	*ret_self = hit & !!(high | low); /* :: is an empty way */
+	return true;
+}
+
+/* The class of one side: 0 the source, 1 the destination. False: a page is missing. */
+static __always_inline bool classify_side(const struct image_view *view,
+					  const struct bh_direction_head *tables,
+					  const struct classify_key *key, int side,
+					  __u32 *ret_class)
+{
+	const union packet_address *address = side ? &key->destination : &key->source;
+	__u32 class = 0;
+	__u32 self = 0;
+	const __u8 *page;
+
+	if (tables->sides_address & 1 << side) {
+		if (key->family == 4) {
+			if (!classify_address4(view, bpf_ntohl(address->word[3]), &class))
+				return false;
+		} else if (!classify_address6(view, address, &class)) {
+			return false;
+		}
+	}
+	if (tables->sides_self & 1 << side && !classify_self(address, &self))
+		return false;
+	self = tables->side[side] + (class * 2 + self) * 2;
+	page = image_page(view, self);
+	if (!page)
+		return false;
+	*ret_class = image_u16(page, self);
+	return true;
+}
+
+/* The class of a port; 0 where no rule asks for it. False: a page is missing. */
+static __always_inline bool classify_port(const struct image_view *view, __u32 root, __u32 port,
+					  __u32 *ret_class)
+{
+	const __u8 *page;
+	__u32 at;
+
+	*ret_class = 0;
+	if (!root)
+		return true;
+	at = root + (port >> 8) * 4;
+	page = image_page(view, at);
+	if (!page)
+		return false;
+	at = image_u32(page, at) + (port & 0xff) * 2;
+	page = image_page(view, at);
+	if (!page)
+		return false;
+	*ret_class = image_u16(page, at);
+	return true;
+}
+
+static __always_inline bool classify_protocol(const struct image_view *view,
+					      const struct bh_direction_head *tables,
+					      const struct classify_key *key, __u32 *ret_class)
+{
+	__u32 at = tables->slot_of + ((key->family == 6) * 256 + key->protocol) * 2;
+	const __u8 *page = image_page(view, at);
+	const struct bh_proto_slot *slot;
+	__u32 source, destination;
+
+	if (!page)
+		return false;
+	at = tables->slots + image_u16(page, at) * sizeof(*slot);
+	page = image_page(view, at);
+	if (!page)
+		return false;
+	slot = (const void *)(page + (at & (BH_PAGE_SIZE - sizeof(*slot))));
+	if (!classify_port(view, slot->source_root, key->source_port, &source) ||
+	    !classify_port(view, slot->destination_root, key->destination_port, &destination))
+		return false;
+	at = slot->cells + (source * slot->n_destination + destination) * 2;
+	page = image_page(view, at);
+	if (!page)
+		return false;
+	*ret_class = image_u16(page, at);
+	return true;
+}
+
+/* The outcome of a pair of side classes and a protocol class. False: a page is missing. */
+static __always_inline bool classify_product(const struct image_view *view,
+					     const struct bh_direction_head *tables, __u32 cell,
+					     __u32 protocol, __u32 *ret_outcome)
+{
+	__u32 at = tables->pair + cell * 2;
+	const __u8 *page = image_page(view, at);
+
+	if (!page)
+		return false;
+	at = tables->row + (image_u16(page, at) * tables->row_len + (protocol >> 5)) * 4;
+	page = image_page(view, at);
+	if (!page)
+		return false;
+	at = image_u32(page, at) + (protocol & 31) * 2;
+	page = image_page(view, at);
+	if (!page)
+		return false;
+	*ret_outcome = image_u16(page, at);
+	return true;
+}
+
+/*
+ * The outcome of a packet that reaches the rules. BH_REASON_RULE and *ret_outcome set, or
+ * BH_REASON_IMAGE_FAULT.
+ */
+static __always_inline enum bh_reason
+classify_key(const struct image_view *view, const struct classify_key *key, __u32 *ret_outcome)
+{
+	const struct bh_direction_head *tables = &image_head(view)->direction[key->direction & 1];
+	__u32 source, destination, protocol;
+
+	if (!classify_side(view, tables, key, 0, &source) ||
+	    !classify_side(view, tables, key, 1, &destination) ||
+	    !classify_protocol(view, tables, key, &protocol) ||
+	    !classify_product(view, tables, source * tables->n_destination + destination, protocol,
+			      ret_outcome))
+		return BH_REASON_IMAGE_FAULT;
+	return BH_REASON_RULE;
+}
+
+/* The same of a parsed packet. */
+static __always_inline enum bh_reason classify(const struct image_view *view,
+					       const struct packet *pkt, __u32 *ret_outcome)
+{
+	const struct classify_key key = {
+		.source = pkt->source,
+		.destination = pkt->destination,
+		.source_port = pkt->class_source_port,
+		.destination_port = pkt->class_destination_port,
+		.protocol = pkt->protocol,
+		.direction = pkt->direction,
+		.family = pkt->family,
+	};
+
+	return classify_key(view, &key, ret_outcome);
+}
+
+/*
+ * The outcome that key->generation gives a tuple which is not the packet itself: the opening
+ * tuple of a flow, or what an ICMP error quotes. Below 0: the image could not be read. A global
+ * function, verified once and called where it is needed.
+ */
+int classify_again(const struct classify_key *key);
+
+__attribute__((noinline)) int classify_again(const struct classify_key *key)
+{
+	struct image_view view;
+	__u32 outcome;
+
+	if (!key || image_open_at(&view, key->generation) != BH_REASON_RULE ||
+	    classify_key(&view, key, &outcome) != BH_REASON_RULE)
+		return -1;
+	return outcome;
+}
+
+#endif
