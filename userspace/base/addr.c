@@ -1,2 +1,346 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* Addresses, prefixes, ranges; see base/addr.h. */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/addr.h"
+
+static size_t n_bytes(const struct addr *addr)
+{
+	return addr->family == ADDR_V4 ? 4 : 16;
+}
+
+static unsigned n_bits(const struct addr *addr)
+{
+	return (unsigned)n_bytes(addr) * 8;
+}
+
+static bool all_of(struct str text, const char *characters)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		if (!strchr(characters, text.at[i]) || !text.at[i])
+			return false;
+	}
+	return text.len > 0;
+}
+
+/* Digits and dots, or hexadecimal with a colon: something that means to be an address. */
+static bool looks_like_addr(struct str text)
+{
+	return (text.len && text.at[0] >= '0' && text.at[0] <= '9' && all_of(text, "0123456789.") &&
+		memchr(text.at, '.', text.len)) ||
+	       (text.len && memchr(text.at, ':', text.len) &&
+		all_of(text, "0123456789abcdefABCDEF:."));
+}
+
+enum addr_error addr_parse(struct str text, struct addr *ret_addr)
+{
+	char buffer[INET6_ADDRSTRLEN];
+	struct addr addr = {};
+	bool v6 = text.len && memchr(text.at, ':', text.len);
+
+	if (!looks_like_addr(text))
+		return ADDR_NOT_AN_ADDRESS;
+	if (text.len >= sizeof(buffer))
+		return ADDR_BAD_ADDRESS;
+	memcpy(buffer, text.at, text.len);
+	buffer[text.len] = '\0';
+	addr.family = v6 ? ADDR_V6 : ADDR_V4;
+	if (inet_pton(v6 ? AF_INET6 : AF_INET, buffer, addr.bytes) != 1)
+		return ADDR_BAD_ADDRESS;
+	*ret_addr = addr;
+	return ADDR_OK;
+}
+
+/* Sets (or clears) the bits behind the first len. */
+static void set_host_bits(struct addr *addr, unsigned len, bool value)
+{
+	for (unsigned bit = len; bit < n_bits(addr);) {
+		uint8_t mask = (uint8_t)(0xff >> bit % 8);
+
+		addr->bytes[bit / 8] = (uint8_t)(value ? addr->bytes[bit / 8] | mask
+						       : addr->bytes[bit / 8] & ~mask);
+		bit = (bit / 8 + 1) * 8;
+	}
+}
+
+static enum addr_error prefix_parse(struct str address, struct str length,
+				    struct addr_range *ret_range)
+{
+	struct addr first, cleared;
+	struct addr_range range;
+	uint64_t len;
+	enum addr_error error = addr_parse(address, &first);
+
+	if (error)
+		return error;
+	if (!str_number(length, 1000000, &len))
+		return ADDR_BAD_LENGTH;
+	if (len > n_bits(&first))
+		return ADDR_LENGTH_TOO_LONG;
+	cleared = first;
+	set_host_bits(&cleared, (unsigned)len, false);
+	if (addr_compare(&cleared, &first))
+		return ADDR_HOST_BITS;
+	range = (struct addr_range){.first = first, .last = first};
+	set_host_bits(&range.last, (unsigned)len, true);
+	*ret_range = range;
+	return ADDR_OK;
+}
+
+enum addr_error addr_range_parse(struct str text, struct addr_range *ret_range)
+{
+	struct addr_range range;
+	struct str head, tail;
+	enum addr_error error, second;
+
+	if (str_cut(text, '/', &head, &tail))
+		return prefix_parse(head, tail, ret_range);
+	if (!str_cut(text, '-', &head, &tail)) {
+		error = addr_parse(text, &range.first);
+		range.last = range.first;
+		if (!error)
+			*ret_range = range;
+		return error;
+	}
+	error = addr_parse(head, &range.first);
+	second = addr_parse(tail, &range.last);
+	if (error || second) {
+		/* web-db is a name; 10.0.0.1-db is a range gone wrong. */
+		if (error == ADDR_NOT_AN_ADDRESS && second == ADDR_NOT_AN_ADDRESS)
+			return ADDR_NOT_AN_ADDRESS;
+		return ADDR_BAD_ADDRESS;
+	}
+	if (range.first.family != range.last.family)
+		return ADDR_MIXED;
+	if (addr_compare(&range.first, &range.last) > 0)
+		return ADDR_REVERSED;
+	*ret_range = range;
+	return ADDR_OK;
+}
+
+const char *addr_print(const struct addr *addr, char *buffer)
+{
+	if (!inet_ntop(addr->family == ADDR_V6 ? AF_INET6 : AF_INET, addr->bytes, buffer,
+		       ADDR_TEXT_SIZE))
+		buffer[0] = '\0';
+	return buffer;
+}
+
+/* The prefix length of a range that is a prefix, else -1. */
+static int prefix_len(const struct addr_range *range)
+{
+	for (unsigned len = 0; len <= n_bits(&range->first); len++) {
+		struct addr first = range->first;
+		struct addr last = range->first;
+
+		set_host_bits(&first, len, false);
+		set_host_bits(&last, len, true);
+		if (!addr_compare(&first, &range->first) && !addr_compare(&last, &range->last))
+			return (int)len;
+	}
+	return -1;
+}
+
+const char *addr_range_print(const struct addr_range *range, char *buffer)
+{
+	char first[ADDR_TEXT_SIZE], last[ADDR_TEXT_SIZE];
+	int len = prefix_len(range);
+
+	addr_print(&range->first, first);
+	if (!addr_compare(&range->first, &range->last))
+		(void)snprintf(buffer, ADDR_RANGE_TEXT_SIZE, "%s", first);
+	else if (len >= 0)
+		(void)snprintf(buffer, ADDR_RANGE_TEXT_SIZE, "%s/%d", first, len);
+	else
+		(void)snprintf(buffer, ADDR_RANGE_TEXT_SIZE, "%s-%s", first,
+			       addr_print(&range->last, last));
+	return buffer;
+}
+
+struct addr addr_v4(uint32_t host_order)
+{
+	struct addr addr = {.family = ADDR_V4};
+	uint32_t be = htonl(host_order);
+
+	memcpy(addr.bytes, &be, sizeof(be));
+	return addr;
+}
+
+uint32_t addr_to_v4(const struct addr *addr)
+{
+	uint32_t be;
+
+	memcpy(&be, addr->bytes, sizeof(be));
+	return ntohl(be);
+}
+
+int addr_compare(const struct addr *a, const struct addr *b)
+{
+	if (a->family != b->family)
+		return a->family < b->family ? -1 : 1;
+	return memcmp(a->bytes, b->bytes, sizeof(a->bytes));
+}
+
+bool addr_range_has(const struct addr_range *range, const struct addr *addr)
+{
+	return addr->family == range->first.family && addr_compare(&range->first, addr) <= 0 &&
+	       addr_compare(addr, &range->last) <= 0;
+}
+
+bool addr_next(const struct addr *addr, struct addr *ret_next)
+{
+	struct addr next = *addr;
+
+	for (size_t i = n_bytes(addr); i-- > 0;) {
+		if (++next.bytes[i]) {
+			*ret_next = next;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool addr_previous(const struct addr *addr, struct addr *ret_previous)
+{
+	struct addr previous = *addr;
+
+	for (size_t i = n_bytes(addr); i-- > 0;) {
+		if (previous.bytes[i]--) {
+			*ret_previous = previous;
+			return true;
+		}
+	}
+	return false;
+}
+
+struct addr_range addr_range_all(enum addr_family family)
+{
+	struct addr_range range = {
+		.first = {.family = (uint8_t)family},
+		.last = {.family = (uint8_t)family},
+	};
+
+	set_host_bits(&range.last, 0, true);
+	return range;
+}
+
+static int compare_ranges(const void *a, const void *b)
+{
+	const struct addr_range *one = a, *two = b;
+	int order = addr_compare(&one->first, &two->first);
+
+	return order ? order : addr_compare(&one->last, &two->last);
+}
+
+/* b begins inside a or right behind it; a does not begin behind b. */
+static bool touches(const struct addr_range *a, const struct addr_range *b)
+{
+	struct addr next;
+
+	if (a->last.family != b->first.family)
+		return false;
+	return addr_compare(&b->first, &a->last) <= 0 ||
+	       (addr_next(&a->last, &next) && !addr_compare(&next, &b->first));
+}
+
+void addr_ranges_normalize(addr_ranges *ranges)
+{
+	size_t len = 0;
+
+	if (!ranges->len)
+		return;
+	qsort(ranges->at, ranges->len, sizeof(*ranges->at), compare_ranges);
+	for (size_t i = 1; i < ranges->len; i++) {
+		struct addr_range *last = &ranges->at[len];
+
+		if (!touches(last, &ranges->at[i]))
+			ranges->at[++len] = ranges->at[i];
+		else if (addr_compare(&ranges->at[i].last, &last->last) > 0)
+			last->last = ranges->at[i].last;
+	}
+	ranges->len = len + 1;
+}
+
+bool addr_ranges_have(const addr_ranges *ranges, const struct addr *addr)
+{
+	size_t low = 0, high = ranges->len;
+
+	/* The first range that does not end before the address. */
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (addr_compare(&ranges->at[middle].last, addr) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < ranges->len && addr_range_has(&ranges->at[low], addr);
+}
+
+void addr_ranges_subtract(struct arena *arena, const addr_ranges *a, const addr_ranges *b,
+			  addr_ranges *result)
+{
+	size_t j = 0;
+
+	for (size_t i = 0; i < a->len; i++) {
+		struct addr_range rest = a->at[i];
+		bool left = true;
+
+		while (j < b->len && addr_compare(&b->at[j].last, &rest.first) < 0)
+			j++;
+		for (size_t k = j; left && k < b->len; k++) {
+			const struct addr_range *hole = &b->at[k];
+			struct addr_range before = rest;
+
+			if (addr_compare(&hole->first, &rest.last) > 0)
+				break;
+			if (addr_compare(&hole->first, &rest.first) > 0 &&
+			    addr_previous(&hole->first, &before.last))
+				array_push(arena, result, before);
+			left = addr_compare(&hole->last, &rest.last) < 0 &&
+			       addr_next(&hole->last, &rest.first);
+		}
+		if (left)
+			array_push(arena, result, rest);
+	}
+}
+
+/* The largest prefix that begins at addr and does not reach past last. */
+static struct addr_range first_prefix(const struct addr *addr, const struct addr *last)
+{
+	struct addr_range range = {.first = *addr, .last = *addr};
+
+	for (unsigned len = n_bits(addr); len-- > 0;) {
+		struct addr cleared = *addr;
+		struct addr end = *addr;
+
+		set_host_bits(&cleared, len, false);
+		set_host_bits(&end, len, true);
+		if (addr_compare(&cleared, addr) || addr_compare(&end, last) > 0)
+			break;
+		range.last = end;
+	}
+	return range;
+}
+
+unsigned addr_range_n_prefixes(const struct addr_range *range)
+{
+	struct addr at = range->first;
+	unsigned n = 0;
+
+	for (;;) {
+		struct addr_range prefix = first_prefix(&at, &range->last);
+
+		n++;
+		if (addr_compare(&prefix.last, &range->last) >= 0 || !addr_next(&prefix.last, &at))
+			return n;
+	}
+}
+
+bool port_range_has(struct port_range range, uint16_t port)
+{
+	return range.first <= port && port <= range.last;
+}

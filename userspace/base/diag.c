@@ -31,6 +31,16 @@ void diag_free(struct diag *diag)
 	free(diag);
 }
 
+/* What is quoted out of a file must not drive the terminal. */
+static const char *without_controls(char *text)
+{
+	for (char *c = text; *c; c++) {
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	}
+	return text;
+}
+
 static __attribute__((format(printf, 5, 0))) void add(struct diag *diag, enum diag_level level,
 						      struct mark at, int err, const char *format,
 						      va_list args)
@@ -42,12 +52,13 @@ static __attribute__((format(printf, 5, 0))) void add(struct diag *diag, enum di
 		words = mem_calloc(1, 1);
 	if (err)
 		(void)snprintf(reason, sizeof(reason), ": %s", strerror(err));
-	array_push(diag->arena, &diag->messages,
-		   (struct diag_message){
-			   .level = level,
-			   .at = at,
-			   .text = arena_printf(diag->arena, "%s%s", words, reason),
-		   });
+	array_push(
+		diag->arena, &diag->messages,
+		(struct diag_message){
+			.level = level,
+			.at = at,
+			.text = without_controls(arena_printf(diag->arena, "%s%s", words, reason)),
+		});
 	free(words);
 	diag->n_errors += level == DIAG_ERROR;
 	diag->n_warnings += level == DIAG_WARNING;
