@@ -10,9 +10,11 @@
 #include "policy/policy.h"
 
 /*
- * Every mistake goes into diag, and -EBADMSG comes back if there was one; *ret_policy is then
- * untouched. n_files may be 0 and no file may have a group: the policy is then empty (apply
- * refuses that, check warns). Everything in the policy lives in the arena or in the trees.
+ * Every mistake goes into diag, and -EBADMSG comes back if there was one; -E2BIG, with the
+ * arithmetic, when a limit is the only one (65,534 rules; 2,000,000 address ranges in all
+ * different sets together). *ret_policy is then untouched. n_files may be 0 and no file may have
+ * a group: the policy is then empty (apply refuses that, check warns). The order of the files
+ * changes nothing in the policy. Everything in it lives in the arena or in the trees.
  */
 int resolve(struct arena *arena, struct ast_file *const *files, size_t n_files,
 	    const struct hostconf *host, struct diag *diag, struct policy *ret_policy);

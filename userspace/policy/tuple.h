@@ -24,14 +24,23 @@ struct tuple {
 enum { TUPLE_TEXT_SIZE = 160 };
 
 /*
- * Reads "DIRECTION PROTOCOL SOURCE DESTINATION [words]". text lies in the source of at, whose
+ * Reads "DIRECTION PROTOCOL SOURCE DESTINATION [type N] [code N] [frag | established]". Ports
+ * stand with tcp, udp and sctp, always, but not with frag. icmp is IPv4's and icmpv6 IPv6's;
+ * their numbers over the other family may be written as numbers and have no type. text lies in the source of at, whose
  * column is that of its first character (an at without source for the command line).
  * -EBADMSG with one message when it is not well formed.
  */
 int tuple_parse(struct str text, struct mark at, struct diag *diag, struct tuple *ret_tuple);
 
-/* The text that tuple_parse reads back; buffer has TUPLE_TEXT_SIZE bytes. */
+/* The text that tuple_parse reads back, type and code always said; buffer has TUPLE_TEXT_SIZE bytes. */
 const char *tuple_print(const struct tuple *tuple, char *buffer);
+
+/*
+ * The local end (in: the destination), where it is a unicast address that a host can have, so
+ * that it counts as self when nobody has said what the host's addresses are. False, and
+ * untouched, when it is not.
+ */
+bool tuple_local(const struct tuple *tuple, struct addr *ret_addr);
 
 /* The tuple of the answer: other direction, ends exchanged, echo request and reply exchanged. */
 struct tuple tuple_turn(const struct tuple *tuple);

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Rules: checked, given their sets and clauses, joined by the default rules of their groups, and
+ * put in order of evaluation. Groups, sets and clauses have files of their own.
+ */
+#include "policy/resolve.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "policy/resolving.h"
+
+enum {
+	PRIORITY_ADMIN_FIRST = 1,
+	PRIORITY_FIRST = 100,
+	PRIORITY_LAST = 4096,
+	PRIORITY_DEFAULT = 65000, /* Azure's numbers: 65000, 65001, 65500 */
+	PRIORITY_DEFAULT_DENY = 65500,
+};
+
+/* A default rule: any where a side has no tag. */
+struct default_rule {
+	const char *name;
+	enum policy_direction direction;
+	uint32_t priority;
+	enum tag source;
+	enum tag destination;
+	enum policy_access access;
+	bool azure_only;
+};
+
+static const struct default_rule default_rules[] = {
+	{"AllowVnetInBound", DIRECTION_IN, PRIORITY_DEFAULT, TAG_VIRTUAL_NETWORK,
+	 TAG_VIRTUAL_NETWORK, ACCESS_ALLOW, true},
+	{"AllowAzureLoadBalancerInBound", DIRECTION_IN, PRIORITY_DEFAULT + 1,
+	 TAG_AZURE_LOAD_BALANCER, TAG_COUNT, ACCESS_ALLOW, true},
+	{"DenyAllInBound", DIRECTION_IN, PRIORITY_DEFAULT_DENY, TAG_COUNT, TAG_COUNT, ACCESS_DENY,
+	 false},
+	{"AllowVnetOutBound", DIRECTION_OUT, PRIORITY_DEFAULT, TAG_VIRTUAL_NETWORK,
+	 TAG_VIRTUAL_NETWORK, ACCESS_ALLOW, true},
+	{"AllowInternetOutBound", DIRECTION_OUT, PRIORITY_DEFAULT + 1, TAG_COUNT, TAG_INTERNET,
+	 ACCESS_ALLOW, true},
+	{"DenyAllOutBound", DIRECTION_OUT, PRIORITY_DEFAULT_DENY, TAG_COUNT, TAG_COUNT, ACCESS_DENY,
+	 false},
+};
+
+static bool has_default_rule(const struct policy_group *group, const struct default_rule *rule)
+{
+	return group->tier != TIER_ADMIN && (group->defaults_azure || !rule->azure_only);
+}
+
+static enum policy_access access_of(const struct ast_rule *ast)
+{
+	switch ((enum ast_access)ast->access.value) {
+	case AST_ALLOW:
+		return ACCESS_ALLOW;
+	case AST_DENY:
+		break;
+	case AST_ALWAYS_ALLOW:
+		return ACCESS_ALWAYS_ALLOW;
+	}
+	return ACCESS_DENY;
+}
+
+static enum policy_direction direction_of(const struct ast_rule *ast)
+{
+	return ast->direction.value == AST_INBOUND ? DIRECTION_IN : DIRECTION_OUT;
+}
+
+/* What depends on the tier, which another file of the group may have said. */
+static void check_by_tier(struct resolving *r, const struct policy_group *group,
+			  const struct ast_rule *ast)
+{
+	bool is_admin = group->tier == TIER_ADMIN;
+	uint64_t first = is_admin ? PRIORITY_ADMIN_FIRST : PRIORITY_FIRST;
+
+	if (ast->priority.value < first || ast->priority.value > PRIORITY_LAST)
+		diag_bad(r->diag, ast->priority.mark,
+			 "priority %" PRIu64 " is out of range; expected %" PRIu64
+			 " to %d in tier %s",
+			 ast->priority.value, first, PRIORITY_LAST, policy_tier_name(group->tier));
+	if (!is_admin && ast->access.value == AST_ALWAYS_ALLOW)
+		diag_bad(r->diag, ast->access.mark,
+			 "'always-allow' in tier %s; it is for rules of tier admin",
+			 policy_tier_name(group->tier));
+}
+
+static void check_default_names(struct resolving *r, const struct policy_group *group,
+				const struct ast_rule *ast)
+{
+	for (size_t i = 0; i < ARRAY_LEN(default_rules); i++)
+		if (has_default_rule(group, &default_rules[i]) &&
+		    str_eq_nocase(ast->name.text, str_of(default_rules[i].name)))
+			diag_bad(r->diag, ast->name.mark,
+				 "rule '" STR_FMT "' has the name of a default rule of this group",
+				 STR_ARG(ast->name.text));
+}
+
+/* The rule of a group and direction that has a priority first; NULL where it is free. */
+struct priorities {
+	const struct ast_rule *by_number[DIRECTION_COUNT][PRIORITY_LAST + 1];
+};
+
+static void check_priority(struct resolving *r, struct priorities *taken,
+			   const struct ast_rule *ast)
+{
+	const struct ast_rule **slot;
+
+	if (ast->priority.value > PRIORITY_LAST)
+		return;
+	slot = &taken->by_number[direction_of(ast)][ast->priority.value];
+	if (!*slot) {
+		*slot = ast;
+		return;
+	}
+	diag_bad(r->diag, ast->priority.mark,
+		 "priority %" PRIu64 " %s is that of rule '" STR_FMT "' already",
+		 ast->priority.value, policy_direction_name(direction_of(ast)),
+		 STR_ARG((*slot)->name.text));
+	diag_note(r->diag, (*slot)->priority.mark, "given here");
+}
+
+static const char *family_words(unsigned families)
+{
+	switch (families) {
+	case FAMILY_V4:
+		return "IPv4 addresses only";
+	case FAMILY_V6:
+		return "IPv6 addresses only";
+	default:
+		return "no address";
+	}
+}
+
+static unsigned clause_families(const struct policy_clause *clause)
+{
+	if (clause->protocol == policy_protocol_number(STR("icmp")))
+		return FAMILY_V4;
+	if (clause->protocol == policy_protocol_number(STR("icmpv6")))
+		return FAMILY_V6;
+	return FAMILY_BOTH;
+}
+
+/* Whether some packet can match, as far as families and protocols tell. */
+static void check_matchable(struct resolving *r, const struct ast_rule *ast,
+			    const struct policy_rule *rule)
+{
+	unsigned source = sets_families(r, rule->source);
+	unsigned destination = sets_families(r, rule->destination);
+	unsigned protocols = 0;
+
+	for (size_t i = 0; i < rule->clauses.len; i++)
+		protocols |= clause_families(&rule->clauses.at[i]);
+	if (!source || !destination)
+		diag_bad(r->diag, (source ? ast->destination : ast->source).at[0].mark,
+			 "no packet can match: the %s has no address",
+			 source ? "destination" : "source");
+	else if (!(source & destination))
+		diag_bad(r->diag, ast->destination.at[0].mark,
+			 "no packet can match: the source has %s, the destination %s",
+			 family_words(source), family_words(destination));
+	else if (!(source & destination & protocols))
+		diag_bad(r->diag, ast->mark,
+			 "no packet can match: the addresses are %s, the protocol is %s",
+			 source & destination & FAMILY_V4 ? "IPv4" : "IPv6",
+			 protocols & FAMILY_V4 ? "icmp, which is IPv4's"
+					       : "icmpv6, which is IPv6's");
+}
+
+static void add_rule(struct resolving *r, uint32_t group_id, const struct ast_rule *ast)
+{
+	const struct policy_group *group = &r->groups.at[group_id].group;
+	struct policy_rule rule = {
+		.group = group_id,
+		.name = ast->name.text,
+		.description = ast->description.text,
+		.mark = ast->mark,
+		.tier = group->tier,
+		.direction = direction_of(ast),
+		.access = access_of(ast),
+		.priority = (uint32_t)ast->priority.value,
+		.log = ast->log,
+	};
+
+	rule.audit = rule.access == ACCESS_DENY && (ast->mode.value == AST_AUDIT || group->audit);
+	check_by_tier(r, group, ast);
+	check_default_names(r, group, ast);
+	rule.source = sets_of_peers(r, group_id, &ast->source);
+	rule.destination = sets_of_peers(r, group_id, &ast->destination);
+	clauses_of_rule(r, group_id, ast, &rule);
+	if (rule.source == NO_SET || rule.destination == NO_SET || !rule.clauses.len)
+		return;
+	check_matchable(r, ast, &rule);
+	if (ast->enabled)
+		array_push(r->arena, &r->policy.rules, rule);
+	else
+		array_push(r->arena, &r->policy.disabled,
+			   (struct policy_disabled){
+				   .group = group_id,
+				   .name = rule.name,
+				   .mark = rule.mark,
+				   .direction = rule.direction,
+				   .priority = rule.priority,
+			   });
+}
+
+static uint32_t default_side(struct resolving *r, enum tag tag)
+{
+	return tag == TAG_COUNT ? sets_any(r) : sets_of_tag(r, tag);
+}
+
+static void add_default_rule(struct resolving *r, uint32_t group_id, const struct default_rule *def)
+{
+	const struct policy_group *group = &r->groups.at[group_id].group;
+	struct policy_rule rule = {
+		.group = group_id,
+		.name = str_of(def->name),
+		.mark = group->mark,
+		.tier = group->tier,
+		.direction = def->direction,
+		.access = def->access,
+		.priority = def->priority,
+		.audit = def->access == ACCESS_DENY && group->audit,
+		.is_default = true,
+		.source = default_side(r, def->source),
+		.destination = default_side(r, def->destination),
+	};
+
+	/* Without virtual_network the message has been added where defaults: azure stands. */
+	if (rule.source == NO_SET || rule.destination == NO_SET)
+		return;
+	array_push(r->arena, &rule.clauses,
+		   (struct policy_clause){.protocol = -1, .icmp_type = -1, .icmp_code = -1});
+	array_push(r->arena, &r->policy.rules, rule);
+}
+
+static void add_rules_of_group(struct resolving *r, uint32_t group_id)
+{
+	const struct joined_group *joined = &r->groups.at[group_id];
+	struct priorities *taken = arena_alloc(r->arena, sizeof(*taken));
+
+	for (size_t i = 0; i < joined->parts.len; i++) {
+		const struct ast_file *part = joined->parts.at[i];
+
+		for (size_t j = 0; j < part->rules.len; j++) {
+			check_priority(r, taken, &part->rules.at[j]);
+			add_rule(r, group_id, &part->rules.at[j]);
+		}
+	}
+	for (size_t i = 0; i < ARRAY_LEN(default_rules); i++)
+		if (has_default_rule(&joined->group, &default_rules[i]))
+			add_default_rule(r, group_id, &default_rules[i]);
+}
+
+/* Groups stand in order of tier and order already, so that their ids order their rules. */
+static int compare_rules(const void *a, const void *b)
+{
+	const struct policy_rule *left = a, *right = b;
+
+	if (left->direction != right->direction)
+		return left->direction < right->direction ? -1 : 1;
+	if (left->group != right->group)
+		return left->group < right->group ? -1 : 1;
+	if (left->priority != right->priority)
+		return left->priority < right->priority ? -1 : 1;
+	return 0;
+}
+
+static int compare_disabled(const void *a, const void *b)
+{
+	const struct policy_disabled *left = a, *right = b;
+
+	if (left->direction != right->direction)
+		return left->direction < right->direction ? -1 : 1;
+	if (left->group != right->group)
+		return left->group < right->group ? -1 : 1;
+	if (left->priority != right->priority)
+		return left->priority < right->priority ? -1 : 1;
+	return 0;
+}
+
+static void put_in_order(struct resolving *r)
+{
+	struct policy *policy = &r->policy;
+
+	if (policy->rules.len)
+		qsort(policy->rules.at, policy->rules.len, sizeof(*policy->rules.at),
+		      compare_rules);
+	if (policy->disabled.len)
+		qsort(policy->disabled.at, policy->disabled.len, sizeof(*policy->disabled.at),
+		      compare_disabled);
+	for (uint32_t i = 0; i < policy->rules.len; i++) {
+		struct policy_rule *rule = &policy->rules.at[i];
+
+		rule->id = i;
+		if (!policy->n[rule->direction][rule->tier]++)
+			policy->first[rule->direction][rule->tier] = i;
+	}
+	for (size_t i = 0; i < r->groups.len; i++) {
+		array_push(r->arena, &policy->groups, r->groups.at[i].group);
+		policy->has_group[r->groups.at[i].group.tier] = true;
+	}
+	sets_renumber(r);
+}
+
+/* The group with most rules, to be named when there are too many. */
+static const struct joined_group *largest_group(const struct resolving *r, size_t *ret_n)
+{
+	const struct joined_group *largest = NULL;
+	size_t most = 0;
+
+	for (size_t i = 0; i < r->groups.len; i++) {
+		size_t n = r->groups.at[i].scope.rules.len;
+
+		if (largest && n <= most)
+			continue;
+		largest = &r->groups.at[i];
+		most = n;
+	}
+	*ret_n = most;
+	return largest;
+}
+
+static int check_limits(struct resolving *r)
+{
+	size_t most;
+	const struct joined_group *largest = largest_group(r, &most);
+
+	if (r->n_ranges_bad)
+		return -E2BIG;
+	if (r->policy.rules.len <= RESOLVE_MAX_RULES)
+		return 0;
+	return diag_refuse(
+		r->diag, -E2BIG,
+		"%zu rules, default rules included; at most %d fit (the largest group, '" STR_FMT
+		"', has %zu)",
+		r->policy.rules.len, RESOLVE_MAX_RULES, STR_ARG(largest->group.name), most);
+}
+
+int resolve(struct arena *arena, struct ast_file *const *files, size_t n_files,
+	    const struct hostconf *host, struct diag *diag, struct policy *ret_policy)
+{
+	struct resolving r = {.arena = arena, .diag = diag, .host = host, .policy.host = *host};
+	size_t n_before = diag_n_errors(diag);
+	int err;
+
+	sets_start(&r);
+	groups_join(&r, files, n_files);
+	sets_resolve_named(&r, &r.shared);
+	for (size_t i = 0; i < r.groups.len; i++)
+		sets_resolve_named(&r, &r.groups.at[i].scope);
+	for (uint32_t i = 0; i < r.groups.len; i++)
+		add_rules_of_group(&r, i);
+	if (diag_n_errors(diag) - n_before > r.n_ranges_bad)
+		return -EBADMSG;
+	err = check_limits(&r);
+	if (err)
+		return err;
+	put_in_order(&r);
+	*ret_policy = r.policy;
+	return 0;
+}
