@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The flip: an image comes into force whole, by one write, or not at all. Everything is
+ * prepared beside what is in force; whatever fails or dies before the write leaves that as it was.
+ */
+#ifndef KERNEL_APPLY_H
+#define KERNEL_APPLY_H
+
+#include "classify/image.h"
+#include "host/facts.h"
+#include "kernel/attach.h"
+#include "kernel/load.h"
+#include "kernel/store.h"
+
+struct apply_request {
+	const char *pins;
+	const char *state;
+	const struct image *image; /* encoded: its digest is set */
+	const void *encoded;
+	size_t encoded_size;
+	const struct host_facts *facts;
+	const host_links *links; /* to be covered, from host_select; at most BH_LINKS - 1 */
+	enum attach_mode ingress;
+	enum attach_mode egress;
+	const struct probe *probe; /* NULL: the kernel is asked */
+	bool wait;		   /* for another apply to end, instead of being refused */
+};
+
+struct apply_result {
+	bool changed;		/* a new generation came into force */
+	bool hooks_changed;	/* programs were attached, replaced or taken off */
+	bool addresses_changed; /* the table of own addresses was rewritten */
+	bool first;		/* nothing was enforced before */
+	uint64_t generation;	/* in force now */
+	uint32_t n_addresses;
+	uint32_t n_copied_flows; /* into tables of another size */
+	attach_hooks hooks;	 /* as they are now */
+	uint64_t memory;	 /* bytes in the kernel */
+};
+
+/*
+ * Brings the image into force on the links, and takes off what is no longer to be covered. In this
+ * order: rights and features, lock, namespace, limits, pins and programs, pages, read-back,
+ * notes, record, the one write, new links, counters of the generation before, links that go. The same
+ * image again makes no new generation; links, programs and own addresses are still brought up to
+ * date. A link that cannot be covered takes the flip back.
+ *
+ * Errors that a command tells apart: -EOPNOTSUPP the kernel lacks something, -E2BIG over a limit,
+ * -ENODEV a link cannot be attached to, -EBUSY another apply holds the lock, -EXDEV another
+ * network namespace; all others failed. Warnings may be in the diag also on success.
+ */
+int apply_image(struct arena *arena, const struct apply_request *request, struct diag *diag,
+		struct apply_result *ret_result);
+
+struct apply_removed {
+	uint32_t n_hooks;
+	bool pins;	     /* there were pins to remove */
+	uint64_t generation; /* that was in force; 0: none */
+};
+
+/*
+ * Stops enforcing: takes all of ours off every link (links that came first go last), folds the counters,
+ * removes the pins of every ABI version. The state directory stays. 0 also when nothing was there.
+ */
+int apply_detach(struct arena *arena, const char *pins, const char *state,
+		 const struct host_facts *facts, bool wait, struct diag *diag,
+		 struct apply_removed *ret_removed);
+
+/* The own addresses that the programs use now, sorted: what differs from the facts is stale. */
+int apply_read_self(const struct load *load, struct arena *arena, struct diag *diag,
+		    addr_ranges *ret_addresses);
+
+/*
+ * Pages that lie in the kernel and serve nothing: of an apply that died before its flip, or of a
+ * generation that was replaced. The next apply removes them.
+ */
+int apply_count_unused(const struct load *load, struct diag *diag, uint32_t *ret_n_pages);
+
+#endif

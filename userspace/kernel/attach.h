@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Programs on the hooks of links: exactly one of ours per link and direction, adopted and
+ * replaced in place, never a second beside it; nothing of others is ever replaced or removed.
+ */
+#ifndef KERNEL_ATTACH_H
+#define KERNEL_ATTACH_H
+
+#include "base/array.h"
+#include "host/facts.h"
+#include "kernel/load.h"
+
+/* Where a program may sit. As a wish: AUTO takes the first that works, in this order. */
+enum attach_mode {
+	ATTACH_AUTO,
+	ATTACH_NATIVE, /* XDP in the driver; ingress only */
+	ATTACH_TCX,
+	ATTACH_CLSACT,
+	ATTACH_GENERIC, /* XDP on an skb; ingress, and only when asked for */
+};
+
+/* One of our programs on a link, as the kernel has it. */
+struct attach_hook {
+	uint32_t ifindex; /* 0: its link is gone */
+	const char *name; /* of the link; "" when it is gone */
+	enum bh_direction direction;
+	enum attach_mode mode; /* never AUTO */
+	uint32_t program;      /* id */
+	bool current;	       /* it is the program of the load (when opened to change) */
+	bool first;	       /* nothing runs before it at this hook */
+	bool pinned;	       /* in this ABI's folder; always true with clsact */
+	const char *why; /* why not a mode before it in AUTO's order; "" for the first choice */
+};
+
+typedef ARRAY(struct attach_hook) attach_hooks;
+
+/* All of ours in the caller's namespace, from pins and from dumps of the links' filters. */
+int attach_list(const struct load *load, struct arena *arena, const struct host_facts *facts,
+		struct diag *diag, attach_hooks *ret_hooks);
+
+/*
+ * Puts the load's program on that link and direction, or replaces an older one of ours there in
+ * place. 0 also when it was there already; *ret_hook says where it sits. -ENODEV with words when no
+ * mode works, with each mode's refusal.
+ */
+int attach_put(struct load *load, struct arena *arena, const struct host_link *link,
+	       enum bh_direction direction, enum attach_mode wish, struct diag *diag,
+	       struct attach_hook *ret_hook);
+
+/* Takes one of ours off; no error when it is gone already. */
+int attach_remove(struct load *load, const struct attach_hook *hook, struct diag *diag);
+
+const char *attach_mode_name(enum attach_mode mode);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The folder of the pins. Whatever is pinned there outlives the program, so it is made with 0700
+ * and everything in it is 0600.
+ */
+#ifndef KERNEL_BPFFS_H
+#define KERNEL_BPFFS_H
+
+#include "base/array.h"
+#include "base/diag.h"
+
+#define BPFFS_DEFAULT_PINS "/sys/fs/bpf/bulkhead"
+
+/*
+ * Makes pins a folder on a bpffs: where the nearest folder that exists is on none, mounts one
+ * (at /sys/fs/bpf for paths below it, else at pins itself). Without the right to: -EPERM and
+ * the mount line to run.
+ */
+int bpffs_prepare(const char *pins, struct diag *diag);
+
+/* Whether path exists and lies on a bpffs; changes nothing. */
+bool bpffs_has(const char *path);
+
+/*
+ * Numbers of the ABI versions whose folders v<N> stand below pins, ascending. -ENOENT without words
+ * when pins does not exist.
+ */
+typedef ARRAY(uint32_t) bpffs_versions;
+int bpffs_find_versions(struct arena *arena, const char *pins, struct diag *diag,
+			bpffs_versions *ret_versions);
+
+/* Removes a folder with all pins in it; no error when there is none. */
+int bpffs_remove(const char *path, struct diag *diag);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The programs and maps in the kernel, and their pins:
+ *
+ *	PINS/v<ABI>/maps/bh_…		maps
+ *	PINS/v<ABI>/programs/DIGEST/	programs, by the digest of what was loaded
+ *	PINS/v<ABI>/links/…		links of XDP and tcx; cls_bpf filters have no pin
+ *
+ * A struct load is the handle on them. Opened to read it changes nothing; opened to change it has
+ * maps and programs, adopted where they are pinned and made where not.
+ */
+#ifndef KERNEL_LOAD_H
+#define KERNEL_LOAD_H
+
+#include "base/array.h"
+#include "base/diag.h"
+#include "bpf/abi.h"
+#include "kernel/probe.h"
+
+/* Maps that userspace uses; the names are those of bpf/maps.bpf.h. */
+#define LOAD_MAPS(X)               \
+	X(ACTIVE, "bh_active")     \
+	X(IMAGE, "bh_image")       \
+	X(SELF, "bh_self")         \
+	X(LINKS, "bh_links")       \
+	X(MACHINE, "bh_machine")   \
+	X(WATCH, "bh_watch")       \
+	X(COUNTERS, "bh_counters") \
+	X(NOTES, "bh_notes")       \
+	X(STATE, "bh_state")       \
+	X(EVENTS, "bh_events")     \
+	X(LIMITS, "bh_limits")
+
+enum load_map {
+#define X(constant, name) LOAD_MAP_##constant,
+	LOAD_MAPS(X)
+#undef X
+		LOAD_MAP_COUNT
+};
+
+struct load;
+
+void load_close(struct load *load);
+SCOPED(struct load *, load_close);
+
+/*
+ * What is pinned of this ABI, to read. -ENOENT without words when nothing is: bulkhead does not
+ * enforce here (or only with another ABI: bpffs_find_versions tells).
+ */
+int load_open_read(const char *pins, struct diag *diag, struct load **ret_load);
+
+/*
+ * Maps and programs of this build, adopted or made and pinned. pins must be prepared. Nothing is
+ * attached and nothing that is in force changes.
+ */
+int load_open(const char *pins, const struct probe *probe, struct diag *diag,
+	      struct load **ret_load);
+
+const char *load_pins(const struct load *load); /* PINS/v<ABI> */
+
+/* The load owns the descriptor. */
+int load_map_fd(const struct load *load, enum load_map map);
+const char *load_map_name(enum load_map map);
+
+/* The program of a hook; -1 in a load that was opened to read. */
+int load_program_fd(const struct load *load, enum bh_hook hook);
+
+/* The generation in force, 0: none. */
+int load_active(const struct load *load, struct diag *diag, uint64_t *ret_generation);
+
+/*
+ * A page of an array of maps: its descriptor, for the caller to close. -ENOENT without words when the
+ * element is empty.
+ */
+int load_page_fd(const struct load *load, enum load_map map, uint32_t index, struct diag *diag,
+		 int *ret_fd);
+
+/* The clock of the programs, to turn ticks and jiffies into time. */
+int load_machine(const struct load *load, struct diag *diag, struct bh_machine *ret_machine);
+
+/* Bytes of kernel memory behind all maps, pages included. */
+int load_memory(const struct load *load, struct diag *diag, uint64_t *ret_bytes);
+
+/* Verified instructions of each program; 0 where the kernel does not tell (before 5.16). */
+int load_instructions(const struct load *load, struct diag *diag,
+		      uint32_t ret_counts[BH_HOOK_COUNT]);
+
+#endif
