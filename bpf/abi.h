@@ -390,8 +390,9 @@ enum bh_note {
 #define BH_BUCKET6_SIZE	   256
 
 /*
- * meta: last tick (low 32 bits), flags (16), tag of the hash (high 16); 0 is an empty way. It is
- * claimed and published by atomic operations only. The rest is valid while meta is live.
+ * meta: last tick (low 32 bits), flags (16), tag of the hash (high 16, never 0 while live); 0 is an
+ * empty way. It is claimed and published by atomic operations only. The rest is valid while meta
+ * is live, and changes as one word of 64 bits. Fragments: behind is header_end of the first one.
  */
 struct bh_flow_state {
 	__u64 meta;
@@ -414,6 +415,16 @@ _Static_assert(sizeof(struct bh_flow_state) == 16, "abi");
 #define BH_FLOW_AUDIT	    0x0200 /* admitted only because of audit */
 #define BH_FLOW_KEPT	    0x0400 /* honoured by existing_flows: keep */
 #define BH_FLOW_REPLIED	    0x0800 /* non-TCP: a reply has passed */
+#define BH_FLOW_KIND_SHIFT  12	   /* enum bh_flow_kind, three bits: which time-outs hold */
+
+enum bh_flow_kind {
+	BH_FLOW_TCP,
+	BH_FLOW_UDP, /* and SCTP */
+	BH_FLOW_ECHO,
+	BH_FLOW_OTHER,
+	BH_FLOW_FRAGMENT,
+	BH_FLOW_KIND_COUNT,
+};
 
 /*
  * Either orientation of a flow has one key: the local end is the destination of an inbound packet

@@ -47,6 +47,8 @@ struct packet {
 	__u32 length;	       /* bytes on the wire, from the Ethernet header on */
 	__u32 packets;	       /* GSO segments, at least 1 */
 	__u32 ifindex;
+	__u32 zero;
 };
+_Static_assert(sizeof(struct packet) == 80, "no padding: separately verified functions read it");
 
 #endif
