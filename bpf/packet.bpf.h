@@ -47,7 +47,9 @@ struct packet {
 	__u32 length;	       /* bytes on the wire, from the Ethernet header on */
 	__u32 packets;	       /* GSO segments, at least 1 */
 	__u32 ifindex;
-	__u32 zero;
+	__u8 fragment_protocol; /* PACKET_FIRST and LATER: what both say, for the key of fragments;
+				 * IPv6: the fragment header's next header */
+	__u8 zero[3];
 };
 _Static_assert(sizeof(struct packet) == 80, "no padding: separately verified functions read it");
 
