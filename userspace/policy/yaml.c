@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* libyaml's events become nodes; see policy/yaml.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+#include "policy/yaml.h"
+
+enum { MAX_DEPTH = 12, MAX_NODES = 1 << 20, MAX_SCALAR = 4096 };
+
+struct reader {
+	struct arena *arena;
+	const struct source *source;
+	struct diag *diag;
+	yaml_parser_t parser;
+	size_t n_nodes;
+};
+
+static void scoped_yaml_parser_delete(struct reader *reader)
+{
+	yaml_parser_delete(&reader->parser);
+}
+
+static void scoped_yaml_event_delete(yaml_event_t *event)
+{
+	yaml_event_delete(event);
+}
+
+const char *yaml_kind_name(enum yaml_kind kind)
+{
+	static const char *const names[] = {
+		[YAML_SCALAR] = "text",
+		[YAML_LIST] = "a list",
+		[YAML_MAP] = "a map",
+	};
+
+	return names[kind];
+}
+
+static struct mark mark_of(const struct reader *reader, const yaml_mark_t *start,
+			   const yaml_mark_t *end)
+{
+	return (struct mark){
+		.source = reader->source,
+		.line = (uint32_t)start->line + 1,
+		.column = (uint32_t)start->column + 1,
+		.len = end && end->line == start->line && end->column > start->column
+			       ? (uint32_t)(end->column - start->column)
+			       : 1,
+	};
+}
+
+/* The line a mark stands on, without its end. */
+static struct str text_of_line(const struct source *source, size_t line)
+{
+	struct str rest = source->text;
+	struct str head = rest;
+
+	for (size_t i = 0; i <= line; i++) {
+		if (!str_cut(rest, '\n', &head, &rest)) {
+			head = i == line ? rest : STR("");
+			break;
+		}
+	}
+	return head;
+}
+
+static bool is_in_ipv6(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') ||
+	       c == ':';
+}
+
+/* Whether something on the line reads like an IPv6 address without quotes. */
+static bool has_bare_ipv6(struct str line)
+{
+	size_t run = 0, colons = 0;
+
+	for (size_t i = 0; i < line.len; i++) {
+		if (!is_in_ipv6(line.at[i])) {
+			run = colons = 0;
+			continue;
+		}
+		if (run == 0 && i > 0 && (line.at[i - 1] == '"' || line.at[i - 1] == '\''))
+			colons = (size_t)-64;
+		run++;
+		colons += line.at[i] == ':';
+		if (colons >= 2 && colons < 64 && run >= 3)
+			return true;
+	}
+	return false;
+}
+
+/* libyaml's own error: where, inside what, and what it may really be. */
+static int bad_yaml(struct reader *reader)
+{
+	const yaml_parser_t *parser = &reader->parser;
+	const char *problem = parser->problem ? parser->problem : "not well formed";
+	const yaml_mark_t *at = &parser->problem_mark;
+	const char *hint = "";
+	int err;
+
+	if (parser->error == YAML_MEMORY_ERROR)
+		return diag_bad(reader->diag, (struct mark){.source = reader->source},
+				"too large to read");
+	if (parser->error == YAML_READER_ERROR)
+		return diag_bad(reader->diag, (struct mark){.source = reader->source},
+				"not UTF-8 text: %s at byte %zu", problem, parser->problem_offset);
+	if (has_bare_ipv6(text_of_line(reader->source, at->line)) ||
+	    (parser->context &&
+	     has_bare_ipv6(text_of_line(reader->source, parser->context_mark.line))))
+		hint = "; write IPv6 addresses in quotes: \"2001:db8::1\"";
+	err = diag_bad(reader->diag, mark_of(reader, at, NULL), "not YAML: %s%s", problem, hint);
+	if (parser->context && parser->context_mark.line != at->line)
+		diag_note(reader->diag, mark_of(reader, &parser->context_mark, NULL), "%s",
+			  parser->context);
+	return err;
+}
+
+static int next_event(struct reader *reader, yaml_event_t *event)
+{
+	if (!yaml_parser_parse(&reader->parser, event))
+		return bad_yaml(reader);
+	return 0;
+}
+
+static int read_node(struct reader *reader, const yaml_event_t *event, unsigned depth,
+		     struct yaml_node *node);
+
+static bool is_known_tag(const yaml_char_t *tag)
+{
+	/* "!" alone is what a quoted scalar may be said to have. */
+	return !tag;
+}
+
+static int refuse_extras(struct reader *reader, const yaml_event_t *event,
+			 const yaml_char_t *anchor, const yaml_char_t *tag)
+{
+	struct mark at = mark_of(reader, &event->start_mark, &event->end_mark);
+
+	if (anchor)
+		return diag_bad(reader->diag, at, "anchors (&%s) are not allowed", anchor);
+	if (!is_known_tag(tag))
+		return diag_bad(reader->diag, at, "YAML tags are not allowed");
+	return 0;
+}
+
+static int read_scalar(struct reader *reader, const yaml_event_t *event, struct yaml_node *node)
+{
+	size_t len = event->data.scalar.length;
+	const char *text = (const char *)event->data.scalar.value;
+	int err = refuse_extras(reader, event, event->data.scalar.anchor, event->data.scalar.tag);
+
+	if (err)
+		return err;
+	if (len > MAX_SCALAR)
+		return diag_bad(reader->diag, node->mark,
+				"a text of %zu bytes; at most %d are allowed", len, MAX_SCALAR);
+	if (memchr(text, '\0', len))
+		return diag_bad(reader->diag, node->mark, "a NUL character is not allowed");
+	node->kind = YAML_SCALAR;
+	node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+	node->text = (struct str){.at = arena_copy(reader->arena, text, len), .len = len};
+	return 0;
+}
+
+static int read_list(struct reader *reader, const yaml_event_t *event, unsigned depth,
+		     struct yaml_node *node)
+{
+	int err = refuse_extras(reader, event, event->data.sequence_start.anchor,
+				event->data.sequence_start.tag);
+
+	node->kind = YAML_LIST;
+	while (!err) {
+		scoped(yaml_event_delete) yaml_event_t next = {};
+		struct yaml_node item = {};
+
+		err = next_event(reader, &next);
+		if (err || next.type == YAML_SEQUENCE_END_EVENT)
+			return err;
+		err = read_node(reader, &next, depth + 1, &item);
+		if (!err)
+			array_push(reader->arena, &node->items, item);
+	}
+	return err;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct yaml_entry *one = *(const struct yaml_entry *const *)a;
+	const struct yaml_entry *two = *(const struct yaml_entry *const *)b;
+	int order = str_compare(one->key.text, two->key.text);
+
+	/* Of equal ones the first in the file stays first. */
+	return order ? order : (one > two) - (one < two);
+}
+
+/* Sorted, so that a map of very many keys takes no very long time. */
+static int refuse_duplicate_keys(struct reader *reader, const struct yaml_node *node)
+{
+	size_t n = node->entries.len;
+	const struct yaml_entry **sorted = arena_calloc(reader->arena, n, sizeof(*sorted));
+	int err = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = &node->entries.at[i];
+	qsort(sorted, n, sizeof(*sorted), compare_keys);
+	for (size_t i = 1; i < n; i++) {
+		if (!str_eq(sorted[i - 1]->key.text, sorted[i]->key.text))
+			continue;
+		err = diag_bad(reader->diag, sorted[i]->key.mark, "key '" STR_FMT "' stands twice",
+			       STR_ARG(sorted[i]->key.text));
+		diag_note(reader->diag, sorted[i - 1]->key.mark, "first here");
+	}
+	return err;
+}
+
+static int read_entry(struct reader *reader, const yaml_event_t *key, unsigned depth,
+		      struct yaml_node *node)
+{
+	scoped(yaml_event_delete) yaml_event_t value = {};
+	struct yaml_entry entry = {};
+	int err = read_node(reader, key, depth + 1, &entry.key);
+
+	if (err)
+		return err;
+	if (entry.key.kind != YAML_SCALAR)
+		return diag_bad(reader->diag, entry.key.mark, "a key must be text, not %s",
+				yaml_kind_name(entry.key.kind));
+	err = next_event(reader, &value);
+	if (!err)
+		err = read_node(reader, &value, depth + 1, &entry.value);
+	if (!err)
+		array_push(reader->arena, &node->entries, entry);
+	return err;
+}
+
+static int read_map(struct reader *reader, const yaml_event_t *event, unsigned depth,
+		    struct yaml_node *node)
+{
+	int err = refuse_extras(reader, event, event->data.mapping_start.anchor,
+				event->data.mapping_start.tag);
+
+	node->kind = YAML_MAP;
+	while (!err) {
+		scoped(yaml_event_delete) yaml_event_t key = {};
+
+		err = next_event(reader, &key);
+		if (err)
+			return err;
+		if (key.type == YAML_MAPPING_END_EVENT)
+			return refuse_duplicate_keys(reader, node);
+		err = read_entry(reader, &key, depth, node);
+	}
+	return err;
+}
+
+static int read_node(struct reader *reader, const yaml_event_t *event, unsigned depth,
+		     struct yaml_node *node)
+{
+	node->mark = mark_of(reader, &event->start_mark, &event->end_mark);
+	if (depth > MAX_DEPTH)
+		return diag_bad(reader->diag, node->mark, "nested too deep; at most %d levels",
+				MAX_DEPTH);
+	if (++reader->n_nodes > MAX_NODES)
+		return diag_bad(reader->diag, node->mark, "too many items; at most %d in a file",
+				MAX_NODES);
+	switch (event->type) {
+	case YAML_SCALAR_EVENT:
+		return read_scalar(reader, event, node);
+	case YAML_SEQUENCE_START_EVENT:
+		return read_list(reader, event, depth, node);
+	case YAML_MAPPING_START_EVENT:
+		return read_map(reader, event, depth, node);
+	case YAML_ALIAS_EVENT:
+		return diag_bad(reader->diag, node->mark, "aliases (*%s) are not allowed",
+				event->data.alias.anchor);
+	default:
+		return diag_bad(reader->diag, node->mark, "not YAML that a policy can hold");
+	}
+}
+
+static int read_document(struct reader *reader, struct yaml_node *node)
+{
+	for (;;) {
+		scoped(yaml_event_delete) yaml_event_t event = {};
+		int err = next_event(reader, &event);
+
+		if (err)
+			return err;
+		if (event.type == YAML_STREAM_END_EVENT)
+			return diag_bad(reader->diag, (struct mark){.source = reader->source},
+					"the file is empty");
+		if (event.type == YAML_STREAM_START_EVENT ||
+		    event.type == YAML_DOCUMENT_START_EVENT)
+			continue;
+		return read_node(reader, &event, 0, node);
+	}
+}
+
+/* Behind the document there is its end and the end of the file. */
+static int read_end(struct reader *reader)
+{
+	for (;;) {
+		scoped(yaml_event_delete) yaml_event_t event = {};
+		int err = next_event(reader, &event);
+
+		if (err || event.type == YAML_STREAM_END_EVENT)
+			return err;
+		if (event.type == YAML_DOCUMENT_START_EVENT)
+			return diag_bad(reader->diag,
+					mark_of(reader, &event.start_mark, &event.end_mark),
+					"a second document; a file holds one");
+	}
+}
+
+int yaml_read(struct arena *arena, const struct source *source, struct diag *diag,
+	      struct yaml_node *ret_node)
+{
+	scoped(yaml_parser_delete) struct reader reader = {
+		.arena = arena,
+		.source = source,
+		.diag = diag,
+	};
+	struct yaml_node node = {};
+	int err;
+
+	if (!yaml_parser_initialize(&reader.parser))
+		return diag_sys(diag, ENOMEM, "cannot start the YAML reader");
+	yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
+	yaml_parser_set_input_string(&reader.parser, (const unsigned char *)source->text.at,
+				     source->text.len);
+	err = read_document(&reader, &node);
+	if (!err)
+		err = read_end(&reader);
+	if (!err)
+		*ret_node = node;
+	return err;
+}
