@@ -25,14 +25,11 @@
 /* Makes room for one more element of size bytes; the new memory is zeroed. */
 void array_grow(struct arena *arena, void **at, size_t len, size_t *room, size_t size);
 
-/* The elements may be pointers, and then their size is meant. */
-#define array_item_size(array) sizeof(*(array)->at) /* NOLINT(bugprone-sizeof-expression) */
-
 /* Appends a zeroed element and yields a pointer to it, good until the next push. */
 #define array_add(arena, array)                                                                \
 	((array)->len < (array)->room ? (void)0                                                \
 				      : array_grow(arena, (void **)&(array)->at, (array)->len, \
-						   &(array)->room, array_item_size(array)),    \
+						   &(array)->room, sizeof(*(array)->at)),      \
 	 &(array)->at[(array)->len++])
 
 #define array_push(arena, array, ...) (*array_add(arena, array) = (__VA_ARGS__))
