@@ -35,29 +35,29 @@ static int open_file(struct arena *arena, const char *path, struct diag *diag, s
 	/* O_NONBLOCK: opening a FIFO must not wait for a writer. */
 	scoped(close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct source_file *file;
-	struct stat stat;
+	struct stat info;
 	char *text;
 	int err;
 
-	if (fd < 0 || fstat(fd, &stat))
+	if (fd < 0 || fstat(fd, &info))
 		return diag_sys(diag, errno, "cannot open '%s'", path);
-	if (!S_ISREG(stat.st_mode))
+	if (!S_ISREG(info.st_mode))
 		return diag_bad(diag, (struct mark){}, "'%s' is no regular file", path);
-	if (stat.st_size > SOURCE_MAX_SIZE)
+	if (info.st_size > SOURCE_MAX_SIZE)
 		return diag_bad(diag, (struct mark){},
 				"'%s' has %lld bytes, and a file may have at most %d", path,
-				(long long)stat.st_size, SOURCE_MAX_SIZE);
-	text = arena_alloc(arena, (size_t)stat.st_size + 1);
-	err = read_all(fd, path, text, (size_t)stat.st_size, diag);
+				(long long)info.st_size, SOURCE_MAX_SIZE);
+	text = arena_alloc(arena, (size_t)info.st_size + 1);
+	err = read_all(fd, path, text, (size_t)info.st_size, diag);
 	if (err)
 		return err;
 	file = arena_alloc(arena, sizeof(*file));
 	file->source = (struct source){
 		.path = str_dup(arena, str_of(path)),
-		.text = {.at = text, .len = (size_t)stat.st_size},
+		.text = {.at = text, .len = (size_t)info.st_size},
 	};
-	file->owner = stat.st_uid;
-	file->mode = stat.st_mode;
+	file->owner = info.st_uid;
+	file->mode = info.st_mode;
 	array_push(arena, files, file);
 	return 0;
 }
@@ -106,11 +106,11 @@ static int open_directory(struct arena *arena, const char *path, struct diag *di
 
 int source_open(struct arena *arena, const char *path, struct diag *diag, source_files *files)
 {
-	struct stat stat_of;
+	struct stat info;
 
-	if (stat(path, &stat_of))
+	if (stat(path, &info))
 		return diag_sys(diag, errno, "cannot open '%s'", path);
-	if (S_ISDIR(stat_of.st_mode))
+	if (S_ISDIR(info.st_mode))
 		return open_directory(arena, path, diag, files);
 	return open_file(arena, path, diag, files);
 }
