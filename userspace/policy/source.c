@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -36,6 +37,7 @@ static int open_file(struct arena *arena, const char *path, struct diag *diag, s
 	scoped(close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct source_file *file;
 	struct stat info;
+	intmax_t size;
 	char *text;
 	int err;
 
@@ -43,18 +45,19 @@ static int open_file(struct arena *arena, const char *path, struct diag *diag, s
 		return diag_sys(diag, errno, "cannot open '%s'", path);
 	if (!S_ISREG(info.st_mode))
 		return diag_bad(diag, (struct mark){}, "'%s' is no regular file", path);
-	if (info.st_size > SOURCE_MAX_SIZE)
+	size = info.st_size;
+	if (size > SOURCE_MAX_SIZE)
 		return diag_bad(diag, (struct mark){},
-				"'%s' has %lld bytes, and a file may have at most %d", path,
-				(long long)info.st_size, SOURCE_MAX_SIZE);
-	text = arena_alloc(arena, (size_t)info.st_size + 1);
-	err = read_all(fd, path, text, (size_t)info.st_size, diag);
+				"'%s' has %jd bytes, and a file may have at most %d", path, size,
+				SOURCE_MAX_SIZE);
+	text = arena_alloc(arena, (size_t)size + 1);
+	err = read_all(fd, path, text, (size_t)size, diag);
 	if (err)
 		return err;
 	file = arena_alloc(arena, sizeof(*file));
 	file->source = (struct source){
 		.path = str_dup(arena, str_of(path)),
-		.text = {.at = text, .len = (size_t)info.st_size},
+		.text = {.at = text, .len = (size_t)size},
 	};
 	file->owner = info.st_uid;
 	file->mode = info.st_mode;
