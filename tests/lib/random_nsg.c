@@ -228,7 +228,8 @@ static void add_rule(struct maker *m, size_t number, const struct str tags[N_TAG
 	};
 
 	rule.mark = rule.name.mark;
-	if (rule.source.at[0].kind == AST_PEER_ANY && !rule.destination_ports.len) {
+	if (rule.source.len && rule.source.at[0].kind == AST_PEER_ANY &&
+	    !rule.destination_ports.len) {
 		/* Would hide every rule behind it. */
 		protocol = 6;
 		add_port(m, &rule.destination_ports, 3000 + (uint32_t)number,

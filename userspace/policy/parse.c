@@ -55,10 +55,12 @@ static bool is_word(char c)
 /* Letter or digit first; last one of these or '_'; '_', '.' and '-' between (Azure's rule). */
 static bool is_nsg_name(struct str text)
 {
-	char last = text.len ? text.at[text.len - 1] : '.';
+	char last;
 
-	if (!text.len || text.len > NAME_MAX_LEN || !is_word(text.at[0]) ||
-	    (!is_word(last) && last != '_'))
+	if (!text.len || text.len > NAME_MAX_LEN || !is_word(text.at[0]))
+		return false;
+	last = text.at[text.len - 1];
+	if (!is_word(last) && last != '_')
 		return false;
 	for (size_t i = 0; i < text.len; i++) {
 		char c = text.at[i];
@@ -233,9 +235,8 @@ static bool service_item(struct value_reader *reader, const struct yaml_node *no
 	    !(text.at[0] >= '0' && text.at[0] <= '9') && !str_eq(text, STR("any"))) {
 		item.is_name = true;
 		item.name = text;
-	} else if (!protocol_text(reader, protocol, node->mark, false, &item.protocol)) {
-		return false;
-	} else if (slash && !item_detail(reader, detail, &item)) {
+	} else if (!protocol_text(reader, protocol, node->mark, false, &item.protocol) ||
+		   (slash && !item_detail(reader, detail, &item))) {
 		return false;
 	}
 	*ret_item = item;

@@ -211,7 +211,7 @@ static bool bad_range(struct value_reader *reader, struct mark at, struct str te
 bool value_range(struct value_reader *reader, const struct yaml_node *node, const char *what,
 		 struct addr_range *ret_range)
 {
-	struct str text;
+	struct str text = STR("");
 
 	return value_text(reader, node, what, &text) &&
 	       bad_range(reader, node->mark, text, addr_range_parse(text, ret_range));
@@ -241,7 +241,7 @@ bool value_peer(struct value_reader *reader, const struct yaml_node *node, bool 
 {
 	struct ast_peer peer = {.mark = node->mark};
 	enum addr_error error;
-	struct str text;
+	struct str text = STR("");
 
 	if (!value_text(reader, node, "address", &text))
 		return false;
@@ -311,7 +311,7 @@ bool value_port(struct value_reader *reader, const struct yaml_node *node,
 		struct ast_port *ret_port)
 {
 	struct ast_port port = {.mark = node->mark};
-	struct str text;
+	struct str text = STR("");
 
 	if (!value_text(reader, node, "port", &text) ||
 	    !value_port_text(reader, text, node->mark, &port.range))
