@@ -133,6 +133,8 @@ static void set_protocol(struct rng *rng, const struct policy_clause *clause, st
 	tuple->protocol = clause->protocol < 0 || rng_chance(rng, 5)
 				  ? protocols[rng_below(rng, ARRAY_LEN(protocols))]
 				  : (uint8_t)clause->protocol;
+	if (!tuple->protocol && tuple->source.family == ADDR_V6)
+		tuple->protocol = 99; /* 0 is an extension header there */
 	tuple->fragment = rng_chance(rng, 3);
 	if (tuple->fragment)
 		return;

@@ -213,6 +213,12 @@ static int read_words(struct reader *reader, struct tuple *tuple)
 	return 0;
 }
 
+/* Hop-by-hop, routing, fragment, destination options: the walk goes on behind them. */
+static bool is_extension(uint8_t protocol)
+{
+	return protocol == 0 || protocol == 43 || protocol == 44 || protocol == 60;
+}
+
 static int check_families(struct reader *reader, const struct tuple *tuple, struct str protocol,
 			  struct str destination)
 {
@@ -221,6 +227,10 @@ static int check_families(struct reader *reader, const struct tuple *tuple, stru
 	if (tuple->source.family != tuple->destination.family)
 		return diag_bad(reader->diag, place(reader, destination),
 				"source and destination are of different families");
+	if (tuple->source.family == ADDR_V6 && is_extension(tuple->protocol))
+		return diag_bad(reader->diag, place(reader, protocol),
+				"%u is an extension header of IPv6, and no protocol",
+				tuple->protocol);
 	if (named && tuple->protocol == PROTO_ICMP && !has_type(tuple))
 		return diag_bad(reader->diag, place(reader, protocol),
 				"icmp is IPv4's; between IPv6 addresses it is icmpv6");
