@@ -1,101 +1,143 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The hooks. Each program is parse, judge, report, return: one exit, so that nothing is decided
- * without being counted. A program without a generation denies.
+ * The hooks. Each program is parse, decide, report, return: one exit, so that nothing is decided
+ * without being counted. Which generation judges is read once.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 
 #include <bpf/bpf_helpers.h>
 
-#include "bpf/decision.bpf.h"
-#include "bpf/maps.bpf.h"
+#include "bpf/decide.bpf.h"
+#include "bpf/frame.bpf.h"
+#include "bpf/icmp.bpf.h"
 #include "bpf/packet.bpf.h"
+#include "bpf/parse.bpf.h"
 #include "bpf/report.bpf.h"
 
-static __always_inline void begin(struct packet *packet, struct decision *decision)
+/* Denied where the linear part may have ended too early: far looks at the whole frame again. */
+static __always_inline bool is_cut(enum bh_reason reason, __u32 linear, __u32 length)
 {
-	__u32 key = 0;
-	const struct bh_active *active = bpf_map_lookup_elem(&bh_active, &key);
-
-	if (active)
-		decision->generation = active->generation;
-	decision_by_reason(decision, packet->direction, BH_REASON_NO_POLICY, BH_DENY);
+	return linear < length && reason != BH_REASON_RULE && !decide_is_never(reason);
 }
 
-/* Bytes of the linear part; a difference of packet pointers has to be taken in 64 bits. */
-static __always_inline __u64 xdp_linear(const struct xdp_md *ctx)
+static __always_inline struct packet xdp_packet(const struct xdp_md *ctx, __u32 length)
 {
-	void *data = (void *)(long)ctx->data;
-	void *end = (void *)(long)ctx->data_end;
-	__u64 len = end - data;
+	return (struct packet){
+		.direction = BH_IN,
+		.hook = BH_HOOK_XDP,
+		.ifindex = ctx->ingress_ifindex,
+		.length = length,
+		.packets = 1,
+	};
+}
 
-	barrier_var(len);
-	return len;
+/* packets stays 0 where the stack does not say how many segments it holds: parse counts them. */
+static __always_inline struct packet skb_packet(const struct __sk_buff *ctx, enum bh_hook hook,
+						__u32 length)
+{
+	return (struct packet){
+		.direction = hook == BH_HOOK_TC_IN ? BH_IN : BH_OUT,
+		.hook = hook,
+		.ifindex = ctx->ifindex,
+		.length = length,
+		.packets = ctx->gso_segs,
+	};
+}
+
+/* Parses, and judges an ICMP error by what it quotes. */
+static __always_inline enum bh_reason xdp_parse(struct xdp_md *ctx, __u64 generation,
+						struct packet *packet)
+{
+	struct packet *quoted;
+	enum bh_reason reason = parse_xdp(ctx, packet);
+
+	if (reason != BH_REASON_RULE || !packet->icmp_error)
+		return reason;
+	quoted = icmp_quoted();
+	reason = quoted ? icmp_quote_xdp(ctx, packet, quoted) : BH_REASON_ICMP_ERROR_UNKNOWN;
+	return reason == BH_REASON_RULE ? icmp_judge(quoted, generation) : reason;
+}
+
+static __always_inline enum bh_reason frags_parse(struct xdp_md *ctx, __u64 generation,
+						  struct packet *packet)
+{
+	struct packet *quoted;
+	enum bh_reason reason = parse_xdp_near(ctx, packet);
+
+	if (is_cut(reason, frame_xdp(ctx, FRAME_XDP).length, packet->length)) {
+		*packet = xdp_packet(ctx, packet->length);
+		reason = parse_xdp_far(ctx, packet);
+	}
+	if (reason != BH_REASON_RULE || !packet->icmp_error)
+		return reason;
+	quoted = icmp_quoted();
+	reason = quoted ? icmp_quote_xdp_far(ctx, packet, quoted) : BH_REASON_ICMP_ERROR_UNKNOWN;
+	return reason == BH_REASON_RULE ? icmp_judge(quoted, generation) : reason;
+}
+
+static __always_inline enum bh_reason skb_parse(struct __sk_buff *ctx, __u64 generation,
+						struct packet *packet)
+{
+	struct packet *quoted;
+	__u32 length = packet->length;
+	__u32 linear = frame_linear((void *)(long)ctx->data, (void *)(long)ctx->data_end);
+	enum bh_reason reason = parse_skb_near(ctx, packet);
+
+	if (is_cut(reason, linear, ctx->len)) {
+		*packet = skb_packet(ctx, packet->hook, length);
+		reason = parse_skb_far(ctx, packet);
+	}
+	if (reason != BH_REASON_RULE || !packet->icmp_error)
+		return reason;
+	quoted = icmp_quoted();
+	reason = quoted ? icmp_quote_skb(ctx, packet, quoted) : BH_REASON_ICMP_ERROR_UNKNOWN;
+	return reason == BH_REASON_RULE ? icmp_judge(quoted, generation) : reason;
 }
 
 SEC("xdp")
 int bh_xdp(struct xdp_md *ctx)
 {
-	struct packet packet = {
-		.direction = BH_IN,
-		.hook = BH_HOOK_XDP,
-		.ifindex = ctx->ingress_ifindex,
-		.length = xdp_linear(ctx),
-		.packets = 1,
-	};
-	struct decision decision = {};
+	struct packet packet = xdp_packet(ctx, frame_xdp(ctx, FRAME_XDP).length);
+	struct decision decision = {.generation = decide_generation()};
+	enum bh_reason reason = xdp_parse(ctx, decision.generation, &packet);
 
-	begin(&packet, &decision);
+	decide(&packet, reason, &decision);
 	return report(&packet, &decision) ? XDP_PASS : XDP_DROP;
 }
 
+/* For kernels from 5.18: frames of several buffers. */
 SEC("xdp.frags")
 int bh_xdp_frags(struct xdp_md *ctx)
 {
-	struct packet packet = {
-		.direction = BH_IN,
-		.hook = BH_HOOK_XDP,
-		.ifindex = ctx->ingress_ifindex,
-		.length = bpf_xdp_get_buff_len(ctx),
-		.packets = 1,
-	};
-	struct decision decision = {};
+	struct packet packet = xdp_packet(ctx, frame_xdp(ctx, FRAME_XDP_FAR).length);
+	struct decision decision = {.generation = decide_generation()};
+	enum bh_reason reason = frags_parse(ctx, decision.generation, &packet);
 
-	begin(&packet, &decision);
+	decide(&packet, reason, &decision);
 	return report(&packet, &decision) ? XDP_PASS : XDP_DROP;
 }
 
 SEC("tc")
 int bh_tc_in(struct __sk_buff *ctx)
 {
-	struct packet packet = {
-		.direction = BH_IN,
-		.hook = BH_HOOK_TC_IN,
-		.ifindex = ctx->ifindex,
-		.length = ctx->len,
-		.packets = 1,
-	};
-	struct decision decision = {};
+	struct packet packet = skb_packet(ctx, BH_HOOK_TC_IN, ctx->len);
+	struct decision decision = {.generation = decide_generation()};
+	enum bh_reason reason = skb_parse(ctx, decision.generation, &packet);
 
-	begin(&packet, &decision);
+	decide(&packet, reason, &decision);
 	return report(&packet, &decision) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
 SEC("tc")
 int bh_tc_out(struct __sk_buff *ctx)
 {
-	struct packet packet = {
-		.direction = BH_OUT,
-		.hook = BH_HOOK_TC_OUT,
-		.ifindex = ctx->ifindex,
-		.length = ctx->len,
-		.packets = 1,
-	};
-	struct decision decision = {};
+	struct packet packet = skb_packet(ctx, BH_HOOK_TC_OUT, ctx->wire_len);
+	struct decision decision = {.generation = decide_generation()};
+	enum bh_reason reason = skb_parse(ctx, decision.generation, &packet);
 
-	begin(&packet, &decision);
+	decide(&packet, reason, &decision);
 	return report(&packet, &decision) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
-char LICENSE[] SEC("license") = "GPL";
+char _license[] SEC("license") = "GPL";

@@ -13,6 +13,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "bpf/abi.h"
+#include "bpf/packet.bpf.h"
 
 /* What is in force. Userspace: one write per flip. Programs: read once per packet. */
 struct {
@@ -152,5 +153,13 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } bh_limits SEC(".maps");
+
+/* What an ICMP error quotes, while it is judged. Programs alone read and write it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct packet);
+} bh_quoted SEC(".maps");
 
 #endif

@@ -49,7 +49,8 @@ struct packet {
 	__u32 ifindex;
 	__u8 fragment_protocol; /* PACKET_FIRST and LATER: what both say, for the key of fragments;
 				 * IPv6: the fragment header's next header */
-	__u8 zero[3];
+	__u8 loopback;		/* 1: the host's own looped multicast */
+	__u8 zero[2];
 };
 _Static_assert(sizeof(struct packet) == 80, "no padding: separately verified functions read it");
 

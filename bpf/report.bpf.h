@@ -5,6 +5,7 @@
 #ifndef BPF_REPORT_BPF_H
 #define BPF_REPORT_BPF_H
 
+#include "bpf/clock.bpf.h"
 #include "bpf/decision.bpf.h"
 #include "bpf/packet.bpf.h"
 
@@ -51,7 +52,7 @@ static __always_inline void report_count(const struct packet *packet,
 	row->flows += decision->opened;
 	if (decision->verdict == BH_WOULD_DENY)
 		row->would_denied += packet->packets;
-	row->last = bpf_jiffies64();
+	row->last = clock_jiffies();
 }
 
 /* The one exit: counts, and says whether the packet passes. */
