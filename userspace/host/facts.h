@@ -63,6 +63,23 @@ int host_facts_read(struct arena *arena, struct diag *diag, struct host_facts *r
 const struct host_link *host_link_by_name(const struct host_facts *facts, struct str name);
 const struct host_link *host_link_by_index(const struct host_facts *facts, uint32_t ifindex);
 
+/* A classifier on the clsact queueing discipline of a link. */
+struct host_filter {
+	uint32_t preference; /* lower ones run first */
+	uint32_t handle;
+	const char *kind; /* "bpf" */
+	const char *name; /* of a BPF one: what its maker called it */
+	uint32_t program; /* id; 0: none, or not BPF */
+};
+
+struct host_filters {
+	const char *qdisc;		   /* "clsact", "ingress"; "" when there is none */
+	ARRAY(struct host_filter) filters; /* of one direction, in the order in which they run */
+};
+
+int host_filters_read(struct arena *arena, uint32_t ifindex, bool inbound, struct diag *diag,
+		      struct host_filters *ret_filters);
+
 typedef ARRAY(const struct host_link *) host_links;
 
 /* A name or a glob (*, ?, [set]) of links, and where it was written (source NULL: --interface). */

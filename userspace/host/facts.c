@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Links and addresses through rtnetlink dumps; what netlink does not tell (driver, whether a
+ * device stands behind a link, the platform) from /sys.
+ */
+#include "host/facts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <sys/stat.h>
+
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+
+#include <libmnl/libmnl.h>
+
+#include "host/netlink.h"
+
+enum { SYS_TEXT_SIZE = 256 };
+
+struct reading {
+	struct arena *arena;
+	struct host_facts *facts;
+};
+
+/* The first line of a file, without blanks at its end; "" when it cannot be read. */
+static const char *sys_text(struct arena *arena, const char *path)
+{
+	char line[SYS_TEXT_SIZE];
+	scoped(fclose) FILE *in = fopen(path, "re");
+	size_t len;
+
+	if (!in || !fgets(line, sizeof(line), in))
+		return "";
+	len = strcspn(line, "\n");
+	while (len > 0 && line[len - 1] == ' ')
+		len--;
+	return str_dup(arena, (struct str){.at = line, .len = len});
+}
+
+/* The last part of a symbolic link's target; "" when there is none. */
+static const char *sys_link_name(struct arena *arena, const char *path)
+{
+	char target[PATH_MAX];
+	ssize_t len = readlink(path, target, sizeof(target) - 1);
+	const char *slash;
+
+	if (len <= 0)
+		return "";
+	target[len] = '\0';
+	slash = strrchr(target, '/');
+	return str_dup(arena, str_of(slash ? slash + 1 : target));
+}
+
+/* A name that netlink gave may still be something else in a /sys of another namespace. */
+static bool sys_agrees(struct arena *arena, const struct host_link *link)
+{
+	const char *path = arena_printf(arena, "/sys/class/net/%s/ifindex", link->name);
+	uint64_t ifindex = 0;
+
+	return str_number(str_of(sys_text(arena, path)), UINT32_MAX, &ifindex) &&
+	       ifindex == link->ifindex;
+}
+
+static void read_device(struct arena *arena, struct host_link *link)
+{
+	const char *base = arena_printf(arena, "/sys/class/net/%s/device", link->name);
+
+	if (strchr(link->name, '/') || !sys_agrees(arena, link))
+		return;
+	link->device = access(base, F_OK) == 0;
+	if (link->device)
+		link->driver = sys_link_name(arena, arena_printf(arena, "%s/driver", base));
+}
+
+static void read_link_info(struct arena *arena, const struct nlattr *info, struct host_link *link)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each_nested(attribute, info)
+	{
+		if (mnl_attr_get_type(attribute) == IFLA_INFO_KIND)
+			link->kind = netlink_text(arena, attribute);
+		if (mnl_attr_get_type(attribute) == IFLA_INFO_SLAVE_KIND)
+			link->slave_kind = netlink_text(arena, attribute);
+	}
+}
+
+static enum host_xdp xdp_of(uint8_t attached)
+{
+	switch (attached) {
+	case XDP_ATTACHED_NONE:
+		return HOST_XDP_NONE;
+	case XDP_ATTACHED_DRV:
+		return HOST_XDP_NATIVE;
+	case XDP_ATTACHED_SKB:
+		return HOST_XDP_GENERIC;
+	case XDP_ATTACHED_HW:
+		return HOST_XDP_OFFLOADED;
+	default:
+		return HOST_XDP_SEVERAL;
+	}
+}
+
+static void read_xdp(const struct nlattr *xdp, struct host_link *link)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each_nested(attribute, xdp)
+	{
+		if (mnl_attr_get_type(attribute) == IFLA_XDP_ATTACHED)
+			link->xdp = xdp_of(mnl_attr_get_u8(attribute));
+		if (mnl_attr_get_type(attribute) == IFLA_XDP_PROG_ID)
+			link->xdp_program = mnl_attr_get_u32(attribute);
+	}
+}
+
+static int take_link(const struct nlmsghdr *message, void *data)
+{
+	const struct ifinfomsg *head = mnl_nlmsg_get_payload(message);
+	const struct nlattr *table[IFLA_MAX + 1] = {};
+	struct reading *reading = data;
+	struct arena *arena = reading->arena;
+	struct host_link link = {.kind = "", .driver = "", .slave_kind = ""};
+
+	netlink_attributes(message, sizeof(*head), IFLA_MAX, table);
+	if (!table[IFLA_IFNAME])
+		return MNL_CB_OK;
+	link.ifindex = (uint32_t)head->ifi_index;
+	link.name = netlink_text(arena, table[IFLA_IFNAME]);
+	link.up = head->ifi_flags & IFF_UP;
+	link.carrier = head->ifi_flags & IFF_RUNNING;
+	link.loopback = head->ifi_flags & IFF_LOOPBACK;
+	link.ethernet = head->ifi_type == ARPHRD_ETHER;
+	if (table[IFLA_MTU])
+		link.mtu = mnl_attr_get_u32(table[IFLA_MTU]);
+	if (table[IFLA_MASTER])
+		link.master = mnl_attr_get_u32(table[IFLA_MASTER]);
+	if (table[IFLA_LINKINFO])
+		read_link_info(arena, table[IFLA_LINKINFO], &link);
+	if (table[IFLA_XDP])
+		read_xdp(table[IFLA_XDP], &link);
+	read_device(arena, &link);
+	array_push(arena, &reading->facts->links, link);
+	return MNL_CB_OK;
+}
+
+static bool is_loopback(const struct addr *addr)
+{
+	static const uint8_t v6[16] = {[15] = 1};
+
+	if (addr->family == ADDR_V4)
+		return addr->bytes[0] == 127;
+	return memcmp(addr->bytes, v6, sizeof(v6)) == 0;
+}
+
+static void take_own(struct reading *reading, uint8_t family, const struct nlattr *attribute)
+{
+	size_t size = family == AF_INET ? 4 : 16;
+	struct addr addr = {.family = family == AF_INET ? ADDR_V4 : ADDR_V6};
+
+	if (mnl_attr_get_payload_len(attribute) != size)
+		return;
+	memcpy(addr.bytes, mnl_attr_get_payload(attribute), size);
+	if (!is_loopback(&addr))
+		array_push(reading->arena, &reading->facts->addresses, addr);
+}
+
+/* IFA_LOCAL is the own one where the link is a point-to-point one; IPv6 often has no other. */
+static int take_address(const struct nlmsghdr *message, void *data)
+{
+	const struct ifaddrmsg *head = mnl_nlmsg_get_payload(message);
+	const struct nlattr *table[IFA_MAX + 1] = {};
+
+	if (head->ifa_family != AF_INET && head->ifa_family != AF_INET6)
+		return MNL_CB_OK;
+	netlink_attributes(message, sizeof(*head), IFA_MAX, table);
+	if (table[IFA_LOCAL])
+		take_own(data, head->ifa_family, table[IFA_LOCAL]);
+	else if (table[IFA_ADDRESS])
+		take_own(data, head->ifa_family, table[IFA_ADDRESS]);
+	return MNL_CB_OK;
+}
+
+static void forget_links(void *data)
+{
+	((struct reading *)data)->facts->links.len = 0;
+}
+
+static void forget_addresses(void *data)
+{
+	((struct reading *)data)->facts->addresses.len = 0;
+}
+
+static int compare_links(const void *a, const void *b)
+{
+	const struct host_link *left = a;
+	const struct host_link *right = b;
+
+	return (left->ifindex > right->ifindex) - (left->ifindex < right->ifindex);
+}
+
+static int compare_addresses(const void *a, const void *b)
+{
+	return addr_compare(a, b);
+}
+
+static void sort_facts(struct host_facts *facts)
+{
+	size_t n = 0;
+
+	if (facts->links.len)
+		qsort(facts->links.at, facts->links.len, sizeof(*facts->links.at), compare_links);
+	if (!facts->addresses.len)
+		return;
+	qsort(facts->addresses.at, facts->addresses.len, sizeof(*facts->addresses.at),
+	      compare_addresses);
+	for (size_t i = 0; i < facts->addresses.len; i++)
+		if (!n || addr_compare(&facts->addresses.at[n - 1], &facts->addresses.at[i]))
+			facts->addresses.at[n++] = facts->addresses.at[i];
+	facts->addresses.len = n;
+}
+
+static void mark_netvsc(struct host_facts *facts)
+{
+	for (size_t i = 0; i < facts->links.len; i++) {
+		struct host_link *link = &facts->links.at[i];
+		const struct host_link *master =
+			link->master ? host_link_by_index(facts, link->master) : NULL;
+
+		link->netvsc_vf = master && strcmp(master->driver, "hv_netvsc") == 0;
+	}
+}
+
+/* The asset tag is what Azure itself documents; the names alone are those of any Hyper-V. */
+static void read_platform(struct arena *arena, struct host_facts *facts)
+{
+	facts->vendor = sys_text(arena, "/sys/class/dmi/id/sys_vendor");
+	facts->product = sys_text(arena, "/sys/class/dmi/id/product_name");
+	facts->platform_azure = strcmp(sys_text(arena, "/sys/class/dmi/id/chassis_asset_tag"),
+				       "7783-7084-3265-9085-8269-3286-77") == 0;
+}
+
+int host_facts_read(struct arena *arena, struct diag *diag, struct host_facts *ret_facts)
+{
+	struct host_facts facts = {};
+	struct reading reading = {.arena = arena, .facts = &facts};
+	const struct ifinfomsg links = {};
+	const struct ifaddrmsg addresses = {};
+	struct stat netns;
+	int err;
+
+	if (stat("/proc/self/ns/net", &netns))
+		return diag_sys(diag, errno, "cannot read /proc/self/ns/net");
+	facts.netns_device = netns.st_dev;
+	facts.netns_inode = netns.st_ino;
+	err = netlink_dump(arena, &(struct netlink_query){
+					  .type = RTM_GETLINK,
+					  .head = &links,
+					  .head_size = sizeof(links),
+					  .forget = forget_links,
+					  .take = take_link,
+					  .data = &reading,
+				  });
+	if (err)
+		return diag_sys(diag, -err, "cannot list the links");
+	err = netlink_dump(arena, &(struct netlink_query){
+					  .type = RTM_GETADDR,
+					  .head = &addresses,
+					  .head_size = sizeof(addresses),
+					  .forget = forget_addresses,
+					  .take = take_address,
+					  .data = &reading,
+				  });
+	if (err)
+		return diag_sys(diag, -err, "cannot list the addresses");
+	sort_facts(&facts);
+	mark_netvsc(&facts);
+	read_platform(arena, &facts);
+	*ret_facts = facts;
+	return 0;
+}
+
+const struct host_link *host_link_by_name(const struct host_facts *facts, struct str name)
+{
+	for (size_t i = 0; i < facts->links.len; i++)
+		if (str_eq(str_of(facts->links.at[i].name), name))
+			return &facts->links.at[i];
+	return NULL;
+}
+
+const struct host_link *host_link_by_index(const struct host_facts *facts, uint32_t ifindex)
+{
+	for (size_t i = 0; i < facts->links.len; i++)
+		if (facts->links.at[i].ifindex == ifindex)
+			return &facts->links.at[i];
+	return NULL;
+}
