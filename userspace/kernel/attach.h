@@ -22,14 +22,16 @@ enum attach_mode {
 /* One of our programs on a link, as the kernel has it. */
 struct attach_hook {
 	uint32_t ifindex; /* 0: its link is gone */
-	const char *name; /* of the link; "" when it is gone */
+	const char *name; /* of the link; "" when it is gone or elsewhere */
 	enum bh_direction direction;
 	enum attach_mode mode; /* never AUTO */
 	uint32_t program;      /* id */
 	bool current;	       /* it is the program of the load (when opened to change) */
 	bool first;	       /* nothing runs before it at this hook */
 	bool pinned;	       /* in this ABI's folder; always true with clsact */
-	const char *why; /* why not a mode before it in AUTO's order; "" for the first choice */
+	bool elsewhere;	       /* its link has moved into another network namespace */
+	const char *why; /* from attach_put: why not a mode before it in AUTO's order; "" else */
+	const char *pin; /* the name of the pin of its bpf link; "" from clsact */
 };
 
 typedef ARRAY(struct attach_hook) attach_hooks;
@@ -38,14 +40,19 @@ typedef ARRAY(struct attach_hook) attach_hooks;
 int attach_list(const struct load *load, struct arena *arena, const struct host_facts *facts,
 		struct diag *diag, attach_hooks *ret_hooks);
 
+struct attach_wish {
+	const struct host_link *link;
+	enum bh_direction direction;
+	enum attach_mode mode;
+};
+
 /*
  * Puts the load's program on that link and direction, or replaces an older one of ours there in
  * place. 0 also when it was there already; *ret_hook says where it sits. -ENODEV with words when no
  * mode works, with each mode's refusal.
  */
-int attach_put(struct load *load, struct arena *arena, const struct host_link *link,
-	       enum bh_direction direction, enum attach_mode wish, struct diag *diag,
-	       struct attach_hook *ret_hook);
+int attach_put(struct load *load, struct arena *arena, const struct attach_wish *wish,
+	       struct diag *diag, struct attach_hook *ret_hook);
 
 /* Takes one of ours off; no error when it is gone already. */
 int attach_remove(struct load *load, const struct attach_hook *hook, struct diag *diag);

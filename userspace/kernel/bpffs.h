@@ -29,6 +29,13 @@ typedef ARRAY(uint32_t) bpffs_versions;
 int bpffs_find_versions(struct arena *arena, const char *pins, struct diag *diag,
 			bpffs_versions *ret_versions);
 
+/* Names in a folder, in no order; none when there is no such folder. */
+typedef ARRAY(const char *) bpffs_names;
+int bpffs_list(struct arena *arena, const char *path, struct diag *diag, bpffs_names *ret_names);
+
+/* Makes a folder of pins, 0700; no error when it is there. */
+int bpffs_make(const char *path, struct diag *diag);
+
 /* Removes a folder with all pins in it; no error when there is none. */
 int bpffs_remove(const char *path, struct diag *diag);
 

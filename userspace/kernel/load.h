@@ -65,6 +65,9 @@ const char *load_map_name(enum load_map map);
 /* The program of a hook; -1 in a load that was opened to read. */
 int load_program_fd(const struct load *load, enum bh_hook hook);
 
+/* Removes the pins of programs of other builds, once none of them is on a link any more. */
+int load_prune(const struct load *load, const struct probe *probe, struct diag *diag);
+
 /* The generation in force, 0: none. */
 int load_active(const struct load *load, struct diag *diag, uint64_t *ret_generation);
 
@@ -75,8 +78,35 @@ int load_active(const struct load *load, struct diag *diag, uint64_t *ret_genera
 int load_page_fd(const struct load *load, enum load_map map, uint32_t index, struct diag *diag,
 		 int *ret_fd);
 
+/* Elements of an array of maps. */
+struct load_span {
+	enum load_map map;
+	uint32_t first;
+	uint32_t n;
+};
+
+/* Ids of the pages in a span, n of them, in the arena; 0: empty. Equal ids are the same page. */
+int load_page_ids(const struct load *load, struct arena *arena, struct load_span span,
+		  struct diag *diag, uint32_t **ret_ids);
+
 /* The clock of the programs, to turn ticks and jiffies into time. */
 int load_machine(const struct load *load, struct diag *diag, struct bh_machine *ret_machine);
+
+/*
+ * A new, empty page of the form that an array of maps wants; for the caller to close. Only in a load
+ * that was opened to change.
+ */
+int load_new_page(const struct load *load, enum load_map map, struct diag *diag, int *ret_fd);
+
+/*
+ * Puts pages into an array of maps: fds[i] into element indices[i]. One grace period for all where
+ * the kernel can (batch), else one each. Elements already put stay put on failure.
+ */
+int load_put_pages(const struct load *load, enum load_map map, const uint32_t *indices,
+		   const int *fds, uint32_t n, struct diag *diag);
+
+/* Empties an element; no error when it is empty. Waits until no packet sees the page any more. */
+int load_drop_page(const struct load *load, enum load_map map, uint32_t index, struct diag *diag);
 
 /* Bytes of kernel memory behind all maps, pages included. */
 int load_memory(const struct load *load, struct diag *diag, uint64_t *ret_bytes);

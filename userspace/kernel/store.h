@@ -73,7 +73,6 @@ struct store_totals {
 
 struct store;
 
-/* Where the store keeps what; all texts live as long as the store. */
 void store_close(struct store *store);
 SCOPED(struct store *, store_close);
 
@@ -120,6 +119,10 @@ int store_put_image(struct store *store, const struct image_digest *digest, cons
 /* -ENOENT with words when it is not kept; -EBADMSG when it is cut or altered. */
 int store_get_image(const struct store *store, const struct image_digest *digest,
 		    struct arena *arena, struct diag *diag, struct image *ret_image);
+
+/* NULL: the record does not name it. */
+const struct store_generation *store_find_generation(const struct store_record *record,
+						     uint64_t generation);
 
 /* The image that was in force as that generation, now or before: for events and kept flows. */
 int store_get_generation(const struct store *store, const struct store_record *record,

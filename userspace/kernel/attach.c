@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "kernel/attach.h"
+
+#include <errno.h>
+
+#include <bpf/bpf.h>
+
+#include "kernel/bpffs.h"
+#include "kernel/hook.h"
+
+const char *attach_mode_name(enum attach_mode mode)
+{
+	switch (mode) {
+	case ATTACH_AUTO:
+		return "auto";
+	case ATTACH_NATIVE:
+		return "native";
+	case ATTACH_TCX:
+		return "tcx";
+	case ATTACH_CLSACT:
+		return "clsact";
+	case ATTACH_GENERIC:
+		return "generic";
+	}
+	return "";
+}
+
+int hook_program_fd(const struct load *load, enum bh_direction direction, enum attach_mode mode)
+{
+	if (direction == BH_OUT)
+		return load_program_fd(load, BH_HOOK_TC_OUT);
+	if (mode == ATTACH_NATIVE || mode == ATTACH_GENERIC)
+		return load_program_fd(load, BH_HOOK_XDP);
+	return load_program_fd(load, BH_HOOK_TC_IN);
+}
+
+uint32_t hook_program_id(int fd)
+{
+	struct bpf_prog_info info = {};
+	uint32_t size = sizeof(info);
+
+	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) ? 0 : info.id;
+}
+
+const char *hook_program_name(struct arena *arena, uint32_t id)
+{
+	scoped(close) int fd = bpf_prog_get_fd_by_id(id);
+	struct bpf_prog_info info = {};
+	uint32_t size = sizeof(info);
+
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size))
+		return "";
+	return str_dup(arena,
+		       (struct str){.at = info.name, .len = strnlen(info.name, BPF_OBJ_NAME_LEN)});
+}
+
+/* Also of other builds, and as libbpf names a filter: "bh_tc_in:[42]". */
+bool hook_is_our_name(const char *name)
+{
+	struct str text = str_of(name);
+
+	return str_starts(text, STR("bh_xdp")) || str_starts(text, STR("bh_tc_in")) ||
+	       str_starts(text, STR("bh_tc_out"));
+}
+
+int attach_list(const struct load *load, struct arena *arena, const struct host_facts *facts,
+		struct diag *diag, attach_hooks *ret_hooks)
+{
+	attach_hooks hooks = {};
+	int err = hook_list_links(load, arena, facts, diag, &hooks);
+
+	for (size_t i = 0; i < facts->links.len && !err; i++) {
+		const struct host_link *link = &facts->links.at[i];
+
+		err = hook_list_clsact(load, arena, link, BH_IN, diag, &hooks);
+		if (!err)
+			err = hook_list_clsact(load, arena, link, BH_OUT, diag, &hooks);
+	}
+	if (!err)
+		*ret_hooks = hooks;
+	return err;
+}
+
+static int put_in_mode(const struct load *load, struct arena *arena, const struct hook *hook,
+		       const char **ret_why, bool *ret_first)
+{
+	if (hook->mode == ATTACH_CLSACT)
+		return hook_put_clsact(load, arena, hook, ret_why, ret_first);
+	return hook_put_link(load, arena, hook, ret_why, ret_first);
+}
+
+/* The modes of AUTO in its order, or the one that is wished. */
+static size_t modes_to_try(enum bh_direction direction, enum attach_mode wish,
+			   enum attach_mode modes[3])
+{
+	size_t n = 0;
+
+	if (wish != ATTACH_AUTO) {
+		modes[0] = wish;
+		return 1;
+	}
+	if (direction == BH_IN)
+		modes[n++] = ATTACH_NATIVE;
+	modes[n++] = ATTACH_TCX;
+	modes[n++] = ATTACH_CLSACT;
+	return n;
+}
+
+/* One of ours in a mode that was taken before: it goes after the new one is there. */
+static int remove_others(struct load *load, struct arena *arena, const struct attach_hook *keep,
+			 const struct host_link *link, struct diag *diag)
+{
+	struct host_facts here = {};
+	attach_hooks hooks = {};
+	int err;
+
+	array_push(arena, &here.links, *link);
+	err = attach_list(load, arena, &here, diag, &hooks);
+	for (size_t i = 0; i < hooks.len && !err; i++) {
+		const struct attach_hook *hook = &hooks.at[i];
+
+		if (hook->ifindex == keep->ifindex && !hook->elsewhere &&
+		    hook->direction == keep->direction && hook->mode != keep->mode)
+			err = attach_remove(load, hook, diag);
+	}
+	return err;
+}
+
+int attach_put(struct load *load, struct arena *arena, const struct attach_wish *wish,
+	       struct diag *diag, struct attach_hook *ret_hook)
+{
+	const struct host_link *link = wish->link;
+	const enum bh_direction direction = wish->direction;
+	struct hook hook = {.link = link, .direction = direction};
+	enum attach_mode modes[3];
+	size_t n = modes_to_try(direction, wish->mode, modes);
+	const char *refusals = "";
+
+	for (size_t i = 0; i < n; i++) {
+		const char *why = "";
+		struct attach_hook done = {
+			.ifindex = link->ifindex,
+			.name = link->name,
+			.direction = direction,
+			.mode = modes[i],
+			.pinned = true,
+			.current = true,
+			.why = refusals,
+			.pin = "",
+		};
+
+		hook.mode = modes[i];
+		if (!put_in_mode(load, arena, &hook, &why, &done.first)) {
+			done.program = hook_program_id(hook_program_fd(load, direction, hook.mode));
+			*ret_hook = done;
+			return remove_others(load, arena, &done, link, diag);
+		}
+		refusals = arena_printf(arena, "%s%s%s: %s", refusals, refusals[0] ? "; " : "",
+					attach_mode_name(modes[i]), why);
+	}
+	return diag_refuse(diag, -ENODEV, "cannot attach to %s of link '%s': %s",
+			   direction == BH_IN ? "ingress" : "egress", link->name, refusals);
+}
+
+int attach_remove(struct load *load, const struct attach_hook *hook, struct diag *diag)
+{
+	if (hook->mode == ATTACH_CLSACT)
+		return hook_remove_clsact(load, hook, diag);
+	return hook_remove_link(load, hook, diag);
+}

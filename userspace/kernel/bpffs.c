@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "kernel/bpffs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <linux/magic.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#define USUAL_PLACE "/sys/fs/bpf"
+
+SCOPED(DIR *, closedir);
+
+bool bpffs_has(const char *path)
+{
+	struct statfs fs;
+
+	return statfs(path, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
+}
+
+/* The folder above, in the arena; "/" is above itself. */
+static const char *parent_of(struct arena *arena, const char *path)
+{
+	size_t len = strlen(path);
+
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	while (len > 0 && path[len - 1] != '/')
+		len--;
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	return len ? str_dup(arena, (struct str){.at = path, .len = len}) : ".";
+}
+
+static int make_folders(struct arena *arena, const char *path, mode_t mode, struct diag *diag)
+{
+	if (access(path, F_OK) == 0)
+		return 0;
+	if (strcmp(path, "/") != 0 && strcmp(path, ".") != 0) {
+		int err = make_folders(arena, parent_of(arena, path), 0755, diag);
+
+		if (err)
+			return err;
+	}
+	if (mkdir(path, mode) && errno != EEXIST)
+		return diag_sys(diag, errno, "cannot make folder '%s'", path);
+	return 0;
+}
+
+static bool is_below(const char *path, const char *folder)
+{
+	size_t len = strlen(folder);
+
+	return strncmp(path, folder, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
+static int mount_at(const char *place, struct diag *diag)
+{
+	if (mount("bpf", place, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") == 0)
+		return 0;
+	return diag_sys(diag, errno,
+			"there is no bpffs at '%s', and it cannot be mounted; run "
+			"'mount -t bpf bpf %s'",
+			place, place);
+}
+
+/* Whether the nearest folder on the way that exists lies on a bpffs. */
+static bool lies_on_bpffs(struct arena *arena, const char *path)
+{
+	while (access(path, F_OK) && strcmp(path, "/") != 0 && strcmp(path, ".") != 0)
+		path = parent_of(arena, path);
+	return bpffs_has(path);
+}
+
+int bpffs_prepare(const char *pins, struct diag *diag)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	const char *place = is_below(pins, USUAL_PLACE) ? USUAL_PLACE : pins;
+	int err = 0;
+
+	if (!lies_on_bpffs(arena, pins)) {
+		err = make_folders(arena, place, 0700, diag);
+		if (!err)
+			err = mount_at(place, diag);
+	}
+	if (!err)
+		err = make_folders(arena, pins, 0700, diag);
+	return err;
+}
+
+static int compare_versions(const void *a, const void *b)
+{
+	uint32_t left = *(const uint32_t *)a;
+	uint32_t right = *(const uint32_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+int bpffs_find_versions(struct arena *arena, const char *pins, struct diag *diag,
+			bpffs_versions *ret_versions)
+{
+	scoped(closedir) DIR *folder = opendir(pins);
+	bpffs_versions versions = {};
+	const struct dirent *entry;
+	uint64_t number;
+
+	if (!folder)
+		return errno == ENOENT ? -ENOENT
+				       : diag_sys(diag, errno, "cannot read folder '%s'", pins);
+	while ((entry = readdir(folder)))
+		if (entry->d_name[0] == 'v' &&
+		    str_number(str_of(entry->d_name + 1), UINT32_MAX, &number))
+			array_push(arena, &versions, (uint32_t)number);
+	if (versions.len)
+		qsort(versions.at, versions.len, sizeof(*versions.at), compare_versions);
+	*ret_versions = versions;
+	return 0;
+}
+
+int bpffs_list(struct arena *arena, const char *path, struct diag *diag, bpffs_names *ret_names)
+{
+	scoped(closedir) DIR *folder = opendir(path);
+	bpffs_names names = {};
+	const struct dirent *entry;
+
+	if (!folder && errno == ENOENT) {
+		*ret_names = names;
+		return 0;
+	}
+	if (!folder)
+		return diag_sys(diag, errno, "cannot read folder '%s'", path);
+	while ((entry = readdir(folder)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			array_push(arena, &names, str_dup(arena, str_of(entry->d_name)));
+	*ret_names = names;
+	return 0;
+}
+
+int bpffs_make(const char *path, struct diag *diag)
+{
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return diag_sys(diag, errno, "cannot make folder '%s'", path);
+	return 0;
+}
+
+static int remove_one(struct arena *arena, const char *path, struct diag *diag)
+{
+	if (unlink(path) == 0 || errno == ENOENT)
+		return 0;
+	if (errno == EISDIR || errno == EPERM)
+		return bpffs_remove(arena_printf(arena, "%s", path), diag);
+	return diag_sys(diag, errno, "cannot remove pin '%s'", path);
+}
+
+int bpffs_remove(const char *path, struct diag *diag)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	bpffs_names names = {};
+	int err = bpffs_list(arena, path, diag, &names);
+
+	for (size_t i = 0; i < names.len && !err; i++)
+		err = remove_one(arena, arena_printf(arena, "%s/%s", path, names.at[i]), diag);
+	if (!err && rmdir(path) && errno != ENOENT)
+		err = diag_sys(diag, errno, "cannot remove folder '%s'", path);
+	return err;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One hook of one link: the parts of attach.c that know XDP, tcx and clsact. Nothing here decides
+ * where a program belongs.
+ */
+#ifndef KERNEL_HOOK_H
+#define KERNEL_HOOK_H
+
+#include "kernel/attach.h"
+
+/* A place for a program. */
+struct hook {
+	const struct host_link *link;
+	enum bh_direction direction;
+	enum attach_mode mode; /* not AUTO */
+};
+
+/*
+ * Puts the program there, or in place of an older one of ours. -errno with *ret_why in words when
+ * it cannot be: what is in the way, what the driver lacks. *ret_first: nothing runs before it.
+ */
+int hook_put_link(const struct load *load, struct arena *arena, const struct hook *hook,
+		  const char **ret_why, bool *ret_first);
+int hook_put_clsact(const struct load *load, struct arena *arena, const struct hook *hook,
+		    const char **ret_why, bool *ret_first);
+
+int hook_remove_link(const struct load *load, const struct attach_hook *hook, struct diag *diag);
+int hook_remove_clsact(const struct load *load, const struct attach_hook *hook, struct diag *diag);
+
+/* Adds those of ours that sit there: all pinned links, or the filters of one link and direction. */
+int hook_list_links(const struct load *load, struct arena *arena, const struct host_facts *facts,
+		    struct diag *diag, attach_hooks *hooks);
+int hook_list_clsact(const struct load *load, struct arena *arena, const struct host_link *link,
+		     enum bh_direction direction, struct diag *diag, attach_hooks *hooks);
+
+/* Id and name of a program; 0 and "" when it cannot be told. */
+uint32_t hook_program_id(int fd);
+const char *hook_program_name(struct arena *arena, uint32_t id);
+
+/* Whether a program is called as ours are. */
+bool hook_is_our_name(const char *name);
+
+/* The program of the load for a place; its descriptor. */
+int hook_program_fd(const struct load *load, enum bh_direction direction, enum attach_mode mode);
+
+#endif

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cls_bpf at the clsact queueing discipline: no bpf link, so ours are known by the name that libbpf
+ * gives a filter, and a folder "clsact-IFINDEX" beside the links remembers that we made the
+ * discipline itself. A clsact that others use, or made, stays.
+ */
+#include <errno.h>
+#include <sys/stat.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "kernel/hook.h"
+
+static enum bpf_tc_attach_point side_of(enum bh_direction direction)
+{
+	return direction == BH_IN ? BPF_TC_INGRESS : BPF_TC_EGRESS;
+}
+
+static bool is_ours(const struct host_filter *filter)
+{
+	return strcmp(filter->kind, "bpf") == 0 && hook_is_our_name(filter->name);
+}
+
+static const struct host_filter *find_ours(const struct host_filters *filters)
+{
+	for (size_t i = 0; i < filters->filters.len; i++)
+		if (is_ours(&filters->filters.at[i]))
+			return &filters->filters.at[i];
+	return NULL;
+}
+
+static const char *marker_path(struct arena *arena, const struct load *load, uint32_t ifindex)
+{
+	return arena_printf(arena, "%s/links/clsact-%u", load_pins(load), ifindex);
+}
+
+/* Remembered before it is made: a kill in between leaves a memory without a thing, not the reverse. */
+static int make_qdisc(const struct load *load, struct arena *arena, const struct hook *hook,
+		      const struct host_filters *filters)
+{
+	LIBBPF_OPTS(bpf_tc_hook, tc, .ifindex = (int)hook->link->ifindex,
+		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+	const char *marker = marker_path(arena, load, hook->link->ifindex);
+	int err;
+
+	if (strcmp(filters->qdisc, "clsact") == 0)
+		return 0;
+	if (mkdir(marker, 0700) && errno != EEXIST)
+		return -errno;
+	err = bpf_tc_hook_create(&tc);
+	if (err)
+		(void)rmdir(marker);
+	return err == -EEXIST ? 0 : err;
+}
+
+/*
+ * Preference 1 runs first, and within one preference the newest filter does; a classifier of another
+ * kind that holds preference 1 leaves only the next.
+ */
+static uint32_t best_preference(const struct host_filters *filters)
+{
+	if (filters->filters.len && filters->filters.at[0].preference == 1 &&
+	    strcmp(filters->filters.at[0].kind, "bpf") != 0)
+		return 2;
+	return 1;
+}
+
+static uint32_t free_handle(const struct host_filters *filters, uint32_t preference)
+{
+	uint32_t handle = 1;
+
+	for (size_t i = 0; i < filters->filters.len; i++)
+		if (filters->filters.at[i].preference == preference &&
+		    filters->filters.at[i].handle >= handle)
+			handle = filters->filters.at[i].handle + 1;
+	return handle;
+}
+
+static int put_filter(const struct hook *hook, int program, const struct host_filters *filters)
+{
+	const struct host_filter *ours = find_ours(filters);
+	LIBBPF_OPTS(bpf_tc_hook, tc, .ifindex = (int)hook->link->ifindex,
+		    .attach_point = side_of(hook->direction));
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = program);
+
+	if (ours && ours->program == hook_program_id(program))
+		return 0;
+	opts.priority = ours ? ours->preference : best_preference(filters);
+	opts.handle = ours ? ours->handle : free_handle(filters, opts.priority);
+	opts.flags = ours ? BPF_TC_F_REPLACE : 0;
+	return bpf_tc_attach(&tc, &opts);
+}
+
+static const char *why_not(struct arena *arena, const struct host_filters *filters, int err)
+{
+	if (strcmp(filters->qdisc, "ingress") == 0)
+		return "an 'ingress' queueing discipline stands where clsact would";
+	if (err == ENOENT || err == EINVAL || err == EOPNOTSUPP)
+		return "this kernel has no clsact with cls_bpf";
+	return arena_printf(arena, "the kernel refuses it (%s)", strerror(err));
+}
+
+int hook_put_clsact(const struct load *load, struct arena *arena, const struct hook *hook,
+		    const char **ret_why, bool *ret_first)
+{
+	scoped(diag_free) struct diag *unheard = diag_new();
+	int program = hook_program_fd(load, hook->direction, ATTACH_CLSACT);
+	bool inbound = hook->direction == BH_IN;
+	struct host_filters filters = {.qdisc = ""};
+	int err = host_filters_read(arena, hook->link->ifindex, inbound, unheard, &filters);
+
+	if (!err)
+		err = make_qdisc(load, arena, hook, &filters);
+	if (!err)
+		err = put_filter(hook, program, &filters);
+	if (err) {
+		*ret_why = why_not(arena, &filters, -err);
+		return err;
+	}
+	err = host_filters_read(arena, hook->link->ifindex, inbound, unheard, &filters);
+	if (err || !filters.filters.len) {
+		*ret_why = "the filter is not there after it was put";
+		return err ? err : -EIO;
+	}
+	*ret_first = is_ours(&filters.filters.at[0]);
+	return 0;
+}
+
+/* Goes only when we made it and nobody has put anything on it since. */
+static int remove_qdisc(const struct load *load, struct arena *arena, uint32_t ifindex,
+			struct diag *diag)
+{
+	LIBBPF_OPTS(bpf_tc_hook, tc, .ifindex = (int)ifindex,
+		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+	const char *marker = marker_path(arena, load, ifindex);
+	struct host_filters in;
+	struct host_filters out;
+	int err = host_filters_read(arena, ifindex, true, diag, &in);
+
+	if (!err)
+		err = host_filters_read(arena, ifindex, false, diag, &out);
+	if (err || in.filters.len || out.filters.len || access(marker, F_OK))
+		return err;
+	err = in.qdisc[0] ? bpf_tc_hook_destroy(&tc) : 0;
+	if (err && err != -ENOENT && err != -EINVAL)
+		return diag_sys(diag, -err, "cannot remove clsact from link %u", ifindex);
+	(void)rmdir(marker);
+	return 0;
+}
+
+int hook_remove_clsact(const struct load *load, const struct attach_hook *hook, struct diag *diag)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	LIBBPF_OPTS(bpf_tc_hook, tc, .ifindex = (int)hook->ifindex,
+		    .attach_point = side_of(hook->direction));
+	LIBBPF_OPTS(bpf_tc_opts, opts);
+	struct host_filters filters = {.qdisc = ""};
+	const struct host_filter *ours;
+	int err = host_filters_read(arena, hook->ifindex, hook->direction == BH_IN, diag, &filters);
+
+	if (err)
+		return err;
+	ours = find_ours(&filters);
+	if (ours) {
+		opts.priority = ours->preference;
+		opts.handle = ours->handle;
+		err = bpf_tc_detach(&tc, &opts);
+	}
+	if (err && err != -ENOENT)
+		return diag_sys(diag, -err, "cannot remove the filter from link '%s'", hook->name);
+	return remove_qdisc(load, arena, hook->ifindex, diag);
+}
+
+int hook_list_clsact(const struct load *load, struct arena *arena, const struct host_link *link,
+		     enum bh_direction direction, struct diag *diag, attach_hooks *hooks)
+{
+	struct host_filters filters = {.qdisc = ""};
+	int err = host_filters_read(arena, link->ifindex, direction == BH_IN, diag, &filters);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < filters.filters.len; i++) {
+		const struct host_filter *filter = &filters.filters.at[i];
+		struct attach_hook hook = {
+			.ifindex = link->ifindex,
+			.name = link->name,
+			.direction = direction,
+			.mode = ATTACH_CLSACT,
+			.program = filter->program,
+			.first = i == 0,
+			.pinned = true,
+			.why = "",
+			.pin = "",
+		};
+
+		if (!is_ours(filter))
+			continue;
+		hook.current = hook.program ==
+			       hook_program_id(hook_program_fd(load, direction, ATTACH_CLSACT));
+		array_push(arena, hooks, hook);
+	}
+	return 0;
+}

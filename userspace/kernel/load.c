@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Maps and programs: adopted where they are pinned, made and pinned where not. Maps are pinned
+ * before programs, and programs in a folder named after what was loaded, so that whatever a
+ * killed run leaves is either complete or not believed.
+ */
+#include "kernel/load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/random.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "bpf/enforce.skel.h"
+#include "classify/image.h"
+#include "kernel/bpffs.h"
+#include "kernel/clock.h"
+#include "kernel/load_skeleton.h"
+
+enum { LOG_SIZE = 1 << 16, DIGEST_CHARS = 16 };
+
+struct load {
+	struct arena *arena;
+	const char *pins;
+	struct enforce *skeleton; /* NULL in one that was opened to read */
+	int map_fd[LOAD_MAP_COUNT];
+	int program_fd[BH_HOOK_COUNT];
+};
+
+static const char *const map_names[] = {
+#define X(constant, name) [LOAD_MAP_##constant] = name,
+	LOAD_MAPS(X)
+#undef X
+};
+
+/* The names of the pins of programs; those of bpf/enforce.bpf.c vary with the kernel. */
+static const char *const pin_names[] = {
+	[BH_HOOK_XDP] = "xdp",
+	[BH_HOOK_TC_IN] = "tc_in",
+	[BH_HOOK_TC_OUT] = "tc_out",
+};
+
+static struct load *load_new(const char *pins)
+{
+	struct arena *arena = arena_new();
+	struct load *load = arena_alloc(arena, sizeof(*load));
+
+	libbpf_set_print(NULL);
+	load->arena = arena;
+	load->pins = arena_printf(arena, "%s/v%d", pins, BH_ABI_VERSION);
+	for (int i = 0; i < LOAD_MAP_COUNT; i++)
+		load->map_fd[i] = -1;
+	for (int i = 0; i < BH_HOOK_COUNT; i++)
+		load->program_fd[i] = -1;
+	return load;
+}
+
+void load_close(struct load *load)
+{
+	if (!load)
+		return;
+	for (int i = 0; i < LOAD_MAP_COUNT; i++)
+		if (load->map_fd[i] >= 0)
+			(void)close(load->map_fd[i]);
+	for (int i = 0; i < BH_HOOK_COUNT; i++)
+		if (load->program_fd[i] >= 0)
+			(void)close(load->program_fd[i]);
+	enforce__destroy(load->skeleton);
+	arena_free(load->arena);
+}
+
+const char *load_pins(const struct load *load)
+{
+	return load->pins;
+}
+
+int load_map_fd(const struct load *load, enum load_map map)
+{
+	return load->map_fd[map];
+}
+
+const char *load_map_name(enum load_map map)
+{
+	return map_names[map];
+}
+
+int load_program_fd(const struct load *load, enum bh_hook hook)
+{
+	return load->program_fd[hook];
+}
+
+static const char *map_path(struct arena *arena, const struct load *load, enum load_map map)
+{
+	return arena_printf(arena, "%s/maps/%s", load->pins, map_names[map]);
+}
+
+int load_open_read(const char *pins, struct diag *diag, struct load **ret_load)
+{
+	scoped(load_close) struct load *load = load_new(pins);
+
+	if (access(load->pins, F_OK) && (errno == ENOENT || errno == ENOTDIR))
+		return -ENOENT;
+	for (int i = 0; i < LOAD_MAP_COUNT; i++) {
+		const char *path = map_path(load->arena, load, (enum load_map)i);
+
+		load->map_fd[i] = bpf_obj_get(path);
+		if (load->map_fd[i] == -ENOENT)
+			return -ENOENT;
+		if (load->map_fd[i] < 0)
+			return diag_sys(diag, -load->map_fd[i], "cannot open pin '%s'", path);
+	}
+	*ret_load = take(load);
+	return 0;
+}
+
+/* ---- the skeleton, shared with run.c ---- */
+
+struct bpf_map *load_skeleton_map(const struct enforce *skeleton, enum load_map map)
+{
+	return bpf_object__find_map_by_name(skeleton->obj, map_names[map]);
+}
+
+struct bpf_program *load_skeleton_program(const struct enforce *skeleton, enum bh_hook hook)
+{
+	switch (hook) {
+	case BH_HOOK_XDP:
+		return bpf_program__autoload(skeleton->progs.bh_xdp_frags)
+			       ? skeleton->progs.bh_xdp_frags
+			       : skeleton->progs.bh_xdp;
+	case BH_HOOK_TC_IN:
+		return skeleton->progs.bh_tc_in;
+	case BH_HOOK_TC_OUT:
+		return skeleton->progs.bh_tc_out;
+	case BH_HOOK_COUNT:
+		break;
+	}
+	return NULL;
+}
+
+int load_skeleton_open(struct arena *arena, const struct probe *probe, struct diag *diag,
+		       const char **ret_log, struct enforce **ret_skeleton)
+{
+	char *log = arena_alloc(arena, LOG_SIZE);
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .kernel_log_buf = log, .kernel_log_size = LOG_SIZE);
+	struct enforce *skeleton = enforce__open_opts(&opts);
+
+	if (!skeleton)
+		return diag_sys(diag, errno, "cannot read the programs' object");
+	(void)bpf_program__set_autoload(skeleton->progs.bh_xdp, !probe->has[PROBE_XDP_FRAGS]);
+	(void)bpf_program__set_autoload(skeleton->progs.bh_xdp_frags, probe->has[PROBE_XDP_FRAGS]);
+	*ret_log = log;
+	*ret_skeleton = skeleton;
+	return 0;
+}
+
+void load_skeleton_configure(struct enforce *skeleton, const struct bh_machine *machine)
+{
+	(void)skeleton;
+	(void)machine;
+}
+
+/* The verifier's complaint is the last line but its statistics. */
+static struct str last_words(const char *log)
+{
+	struct str rest = str_of(log);
+	struct str line;
+	struct str words = STR("the kernel gives no reason");
+
+	while (str_cut(rest, '\n', &line, &rest))
+		if (line.len && !str_starts(line, STR("processed ")))
+			words = line;
+	return words;
+}
+
+int load_skeleton_load(struct enforce *skeleton, const char *log, struct diag *diag)
+{
+	int err = enforce__load(skeleton);
+
+	if (!err)
+		return 0;
+	if (log[0])
+		return diag_sys(diag, -err, "cannot load the programs: " STR_FMT,
+				STR_ARG(last_words(log)));
+	return diag_sys(diag, -err, "cannot load the programs");
+}
+
+/* ---- opening to change ---- */
+
+static bool has_form(const struct bpf_map *map, const struct bpf_map_info *info)
+{
+	return info->type == bpf_map__type(map) && info->key_size == bpf_map__key_size(map) &&
+	       info->value_size == bpf_map__value_size(map) &&
+	       info->max_entries == bpf_map__max_entries(map) &&
+	       info->map_flags == bpf_map__map_flags(map);
+}
+
+static int adopt_map(struct load *load, enum load_map map, struct diag *diag)
+{
+	struct bpf_map *want = load_skeleton_map(load->skeleton, map);
+	const char *path = map_path(load->arena, load, map);
+	struct bpf_map_info info = {};
+	uint32_t size = sizeof(info);
+	scoped(close) int fd = bpf_obj_get(path);
+	int err;
+
+	if (fd == -ENOENT)
+		return 0;
+	if (fd < 0)
+		return diag_sys(diag, -fd, "cannot open pin '%s'", path);
+	err = bpf_obj_get_info_by_fd(fd, &info, &size);
+	if (err)
+		return diag_sys(diag, -err, "cannot ask for the form of '%s'", path);
+	if (!has_form(want, &info))
+		return diag_refuse(
+			diag, -EINVAL,
+			"pinned map '%s' has not the form that this build needs, though its ABI "
+			"version is the same; run 'bulkhead detach' with the build that made it",
+			path);
+	err = bpf_map__reuse_fd(want, fd);
+	if (err)
+		return diag_sys(diag, -err, "cannot use pin '%s'", path);
+	load->map_fd[map] = take_fd(fd);
+	return 0;
+}
+
+static bool uses_map(const struct bpf_prog_info *program, const uint32_t *map_ids, uint32_t id)
+{
+	for (uint32_t i = 0; i < program->nr_map_ids; i++)
+		if (map_ids[i] == id)
+			return true;
+	return false;
+}
+
+/* A program of an earlier run serves only if it reads the word that this run writes. */
+static bool program_uses_maps(const struct load *load, int fd)
+{
+	uint32_t map_ids[2 * LOAD_MAP_COUNT] = {};
+	struct bpf_prog_info program = {
+		.nr_map_ids = ARRAY_LEN(map_ids),
+		.map_ids = (uintptr_t)map_ids,
+	};
+	struct bpf_map_info active = {};
+	uint32_t program_size = sizeof(program);
+	uint32_t active_size = sizeof(active);
+
+	if (load->map_fd[LOAD_MAP_ACTIVE] < 0 ||
+	    bpf_obj_get_info_by_fd(fd, &program, &program_size) ||
+	    bpf_obj_get_info_by_fd(load->map_fd[LOAD_MAP_ACTIVE], &active, &active_size))
+		return false;
+	return uses_map(&program, map_ids, active.id);
+}
+
+static void close_programs(struct load *load)
+{
+	for (int i = 0; i < BH_HOOK_COUNT; i++) {
+		if (load->program_fd[i] >= 0)
+			(void)close(load->program_fd[i]);
+		load->program_fd[i] = -1;
+	}
+}
+
+static bool adopt_programs(struct load *load, const char *folder)
+{
+	for (int i = 0; i < LOAD_MAP_COUNT; i++)
+		if (load->map_fd[i] < 0)
+			return false;
+	for (int i = 0; i < BH_HOOK_COUNT; i++) {
+		int fd = bpf_obj_get(arena_printf(load->arena, "%s/%s", folder, pin_names[i]));
+
+		load->program_fd[i] = fd < 0 ? -1 : fd;
+		if (fd < 0 || !program_uses_maps(load, fd)) {
+			close_programs(load);
+			return false;
+		}
+	}
+	return true;
+}
+
+static int dup_fd(int fd, struct diag *diag, int *ret_fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (copy < 0)
+		return diag_sys(diag, errno, "cannot keep a descriptor");
+	*ret_fd = copy;
+	return 0;
+}
+
+static int pin(int fd, const char *path, struct diag *diag)
+{
+	int err = bpf_obj_pin(fd, path);
+
+	return err ? diag_sys(diag, -err, "cannot pin at '%s'", path) : 0;
+}
+
+static int pin_maps(struct load *load, struct diag *diag)
+{
+	int err = 0;
+
+	for (int i = 0; i < LOAD_MAP_COUNT && !err; i++) {
+		enum load_map map = (enum load_map)i;
+		int fd = bpf_map__fd(load_skeleton_map(load->skeleton, map));
+
+		if (load->map_fd[i] >= 0)
+			continue;
+		err = dup_fd(fd, diag, &load->map_fd[i]);
+		if (!err)
+			err = pin(load->map_fd[i], map_path(load->arena, load, map), diag);
+	}
+	return err;
+}
+
+static int pin_programs(struct load *load, const char *folder, struct diag *diag)
+{
+	int err = bpffs_remove(folder, diag);
+
+	if (!err)
+		err = bpffs_make(folder, diag);
+	for (int i = 0; i < BH_HOOK_COUNT && !err; i++) {
+		struct bpf_program *program =
+			load_skeleton_program(load->skeleton, (enum bh_hook)i);
+
+		err = dup_fd(bpf_program__fd(program), diag, &load->program_fd[i]);
+		if (!err)
+			err = pin(load->program_fd[i],
+				  arena_printf(load->arena, "%s/%s", folder, pin_names[i]), diag);
+	}
+	return err;
+}
+
+/* What was loaded is the object and which of its programs; both are in the folder's name. */
+static const char *programs_folder(const struct load *load, const struct probe *probe)
+{
+	size_t size = 0;
+	const void *object = enforce__elf_bytes(&size);
+	struct image_digest digest = image_digest_of(object, size);
+	char text[IMAGE_DIGEST_TEXT_SIZE];
+
+	return arena_printf(load->arena, "%s/programs/%.*s%s", load->pins, DIGEST_CHARS,
+			    image_digest_print(&digest, text),
+			    probe->has[PROBE_XDP_FRAGS] ? "-frags" : "");
+}
+
+/* Folders of other builds go once their programs are replaced on the links. */
+int load_prune(const struct load *load, const struct probe *probe, struct diag *diag)
+{
+	const char *keep = strrchr(programs_folder(load, probe), '/') + 1;
+	const char *programs = arena_printf(load->arena, "%s/programs", load->pins);
+	bpffs_names names = {};
+	int err = bpffs_list(load->arena, programs, diag, &names);
+
+	for (size_t i = 0; i < names.len && !err; i++)
+		if (strcmp(names.at[i], keep) != 0)
+			err = bpffs_remove(
+				arena_printf(load->arena, "%s/%s", programs, names.at[i]), diag);
+	return err;
+}
+
+/*
+ * The clock and the seeds, once for the life of the maps: the programs have them as constants,
+ * bh_machine keeps them for the next load.
+ */
+static int choose_machine(const struct load *load, struct diag *diag, struct bh_machine *machine)
+{
+	int err = 0;
+
+	if (load->map_fd[LOAD_MAP_MACHINE] >= 0)
+		err = load_machine(load, diag, machine);
+	if (err || machine->hz)
+		return err;
+	if (getrandom(machine->seed, sizeof(machine->seed), 0) != sizeof(machine->seed))
+		return diag_sys(diag, errno, "cannot draw random numbers");
+	return clock_calibrate(diag, machine);
+}
+
+static int keep_machine(const struct load *load, const struct bh_machine *machine,
+			struct diag *diag)
+{
+	uint32_t key = 0;
+	struct bh_machine kept = {};
+	int err = load_machine(load, diag, &kept);
+
+	if (err || kept.hz)
+		return err;
+	err = bpf_map_update_elem(load->map_fd[LOAD_MAP_MACHINE], &key, machine, BPF_ANY);
+	return err ? diag_sys(diag, -err, "cannot write map bh_machine") : 0;
+}
+
+static int make_folders(const struct load *load, struct diag *diag)
+{
+	static const char *const folders[] = {"", "/maps", "/programs", "/links"};
+	int err = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(folders) && !err; i++)
+		err = bpffs_make(arena_printf(load->arena, "%s%s", load->pins, folders[i]), diag);
+	return err;
+}
+
+static int load_programs(struct load *load, const char *folder, const char *log, struct diag *diag)
+{
+	struct bh_machine machine = {};
+	int err = choose_machine(load, diag, &machine);
+
+	if (err)
+		return err;
+	load_skeleton_configure(load->skeleton, &machine);
+	err = load_skeleton_load(load->skeleton, log, diag);
+	if (!err)
+		err = pin_maps(load, diag);
+	if (!err)
+		err = keep_machine(load, &machine, diag);
+	if (!err)
+		err = pin_programs(load, folder, diag);
+	return err;
+}
+
+int load_open(const char *pins, const struct probe *probe, struct diag *diag,
+	      struct load **ret_load)
+{
+	scoped(load_close) struct load *load = load_new(pins);
+	const char *log = "";
+	const char *folder;
+	int err = make_folders(load, diag);
+
+	if (!err)
+		err = load_skeleton_open(load->arena, probe, diag, &log, &load->skeleton);
+	for (int i = 0; i < LOAD_MAP_COUNT && !err; i++)
+		err = adopt_map(load, (enum load_map)i, diag);
+	if (err)
+		return err;
+	folder = programs_folder(load, probe);
+	if (!adopt_programs(load, folder))
+		err = load_programs(load, folder, log, diag);
+	if (err)
+		return err;
+	*ret_load = take(load);
+	return 0;
+}
+
+int load_new_page(const struct load *load, enum load_map map, struct diag *diag, int *ret_fd)
+{
+	return load_skeleton_page(load->skeleton, map, diag, ret_fd);
+}
+
+/* ---- reading ---- */
+
+int load_active(const struct load *load, struct diag *diag, uint64_t *ret_generation)
+{
+	struct bh_active active = {};
+	uint32_t key = 0;
+	int err = bpf_map_lookup_elem(load->map_fd[LOAD_MAP_ACTIVE], &key, &active);
+
+	if (err)
+		return diag_sys(diag, -err, "cannot read map bh_active");
+	*ret_generation = active.generation;
+	return 0;
+}
+
+int load_machine(const struct load *load, struct diag *diag, struct bh_machine *ret_machine)
+{
+	uint32_t key = 0;
+	int err = bpf_map_lookup_elem(load->map_fd[LOAD_MAP_MACHINE], &key, ret_machine);
+
+	return err ? diag_sys(diag, -err, "cannot read map bh_machine") : 0;
+}
+
+int load_instructions(const struct load *load, struct diag *diag,
+		      uint32_t ret_counts[BH_HOOK_COUNT])
+{
+	uint32_t counts[BH_HOOK_COUNT] = {};
+
+	for (int i = 0; i < BH_HOOK_COUNT; i++) {
+		struct bpf_prog_info info = {};
+		uint32_t size = sizeof(info);
+		int err = bpf_obj_get_info_by_fd(load->program_fd[i], &info, &size);
+
+		if (err)
+			return diag_sys(diag, -err, "cannot ask for program %s", pin_names[i]);
+		counts[i] = info.verified_insns;
+	}
+	memcpy(ret_counts, counts, sizeof(counts));
+	return 0;
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pages: the inner maps of arrays of maps. The other half of load.h.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "kernel/load.h"
+#include "kernel/load_skeleton.h"
+
+enum { NOT_SUPPORTED = 524 }; /* ENOTSUPP of the kernel, which has no name here */
+
+int load_page_fd(const struct load *load, enum load_map map, uint32_t index, struct diag *diag,
+		 int *ret_fd)
+{
+	uint32_t id = 0;
+	int err = bpf_map_lookup_elem(load_map_fd(load, map), &index, &id);
+	int fd;
+
+	if (err == -ENOENT)
+		return -ENOENT;
+	if (err)
+		return diag_sys(diag, -err, "cannot read element %u of map %s", index,
+				load_map_name(map));
+	fd = bpf_map_get_fd_by_id(id);
+	if (fd == -ENOENT)
+		return -ENOENT;
+	if (fd < 0)
+		return diag_sys(diag, -fd, "cannot open page %u of map %s", index,
+				load_map_name(map));
+	*ret_fd = fd;
+	return 0;
+}
+
+int load_page_ids(const struct load *load, struct arena *arena, struct load_span span,
+		  struct diag *diag, uint32_t **ret_ids)
+{
+	uint32_t *ids = arena_calloc(arena, span.n, sizeof(*ids));
+
+	for (uint32_t i = 0; i < span.n; i++) {
+		uint32_t index = span.first + i;
+		int err = bpf_map_lookup_elem(load_map_fd(load, span.map), &index, &ids[i]);
+
+		if (err && err != -ENOENT)
+			return diag_sys(diag, -err, "cannot read element %u of map %s", index,
+					load_map_name(span.map));
+	}
+	*ret_ids = ids;
+	return 0;
+}
+
+static int put_singly(const struct load *load, enum load_map map, const uint32_t *indices,
+		      const int *fds, uint32_t n, struct diag *diag)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		int err =
+			bpf_map_update_elem(load_map_fd(load, map), &indices[i], &fds[i], BPF_ANY);
+
+		if (err)
+			return diag_sys(diag, -err, "cannot put a page into element %u of map %s",
+					indices[i], load_map_name(map));
+	}
+	return 0;
+}
+
+int load_put_pages(const struct load *load, enum load_map map, const uint32_t *indices,
+		   const int *fds, uint32_t n, struct diag *diag)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+	uint32_t done = n;
+	int err;
+
+	if (n <= 1)
+		return put_singly(load, map, indices, fds, n, diag);
+	err = bpf_map_update_batch(load_map_fd(load, map), indices, fds, &done, &opts);
+	if (err == -EINVAL || err == -EOPNOTSUPP || err == -NOT_SUPPORTED)
+		return put_singly(load, map, indices, fds, n, diag);
+	if (err)
+		return diag_sys(diag, -err, "cannot put %u pages into map %s", n,
+				load_map_name(map));
+	return 0;
+}
+
+int load_drop_page(const struct load *load, enum load_map map, uint32_t index, struct diag *diag)
+{
+	int err = bpf_map_delete_elem(load_map_fd(load, map), &index);
+
+	if (!err || err == -ENOENT)
+		return 0;
+	return diag_sys(diag, -err, "cannot empty element %u of map %s", index, load_map_name(map));
+}
+
+int load_skeleton_page(const struct enforce *skeleton, enum load_map map, struct diag *diag,
+		       int *ret_fd)
+{
+	struct bpf_map *form = bpf_map__inner_map(load_skeleton_map(skeleton, map));
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = bpf_map__map_flags(form));
+	/* The name of the outer map and what it holds, in the 15 characters that the kernel keeps. */
+	int fd = bpf_map_create(bpf_map__type(form), load_map_name(map), bpf_map__key_size(form),
+				bpf_map__value_size(form), bpf_map__max_entries(form), &opts);
+
+	if (fd < 0)
+		return diag_sys(diag, -fd, "cannot make a page of map %s (%u KB)",
+				load_map_name(map), bpf_map__value_size(form) / 1024);
+	*ret_fd = fd;
+	return 0;
+}
+
+/* ---- memory ---- */
+
+/* What the kernel charges for a map, from fdinfo; 0 where it does not tell. */
+static uint64_t map_memory(int fd)
+{
+	char path[64];
+	char line[128];
+	uint64_t bytes = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	scoped(fclose) FILE *in = fopen(path, "re");
+
+	while (in && fgets(line, sizeof(line), in)) {
+		struct str head;
+		struct str tail;
+
+		line[strcspn(line, "\n")] = '\0';
+		if (str_cut(str_of(line), ':', &head, &tail) && str_eq(head, STR("memlock")))
+			(void)str_number(str_trim(tail), UINT64_MAX, &bytes);
+	}
+	return bytes;
+}
+
+/* Pages of state stand in both slots; each is counted once. */
+static bool seen_before(const uint32_t *ids, uint32_t i, uint32_t period)
+{
+	return i >= period && ids[i] && ids[i] == ids[i - period];
+}
+
+static int pages_memory(const struct load *load, struct arena *arena, struct load_span span,
+			struct diag *diag, uint64_t *bytes)
+{
+	uint32_t *ids = NULL;
+	int err = load_page_ids(load, arena, span, diag, &ids);
+
+	if (err || !ids)
+		return err;
+	for (uint32_t i = 0; i < span.n; i++) {
+		if (!ids[i] || seen_before(ids, i, span.n / 2))
+			continue;
+		scoped(close) int fd = bpf_map_get_fd_by_id(ids[i]);
+
+		if (fd >= 0)
+			*bytes += map_memory(fd);
+	}
+	return 0;
+}
+
+int load_memory(const struct load *load, struct diag *diag, uint64_t *ret_bytes)
+{
+	static const struct load_span spans[] = {
+		{LOAD_MAP_IMAGE, 0, 2 * BH_IMAGE_PAGES},
+		{LOAD_MAP_STATE, 0, 2 * BH_STATE_PAGES},
+		{LOAD_MAP_COUNTERS, 0, 2 * BH_LINKS * BH_ROW_PAGES},
+		{LOAD_MAP_SELF, 0, 1},
+	};
+	scoped(arena_free) struct arena *arena = arena_new();
+	uint64_t bytes = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(spans) && !err; i++)
+		err = pages_memory(load, arena, spans[i], diag, &bytes);
+	if (err)
+		return err;
+	for (int i = 0; i < LOAD_MAP_COUNT; i++)
+		bytes += map_memory(load_map_fd(load, (enum load_map)i));
+	*ret_bytes = bytes;
+	return 0;
+}

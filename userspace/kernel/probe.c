@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Each feature is tried with the smallest map or program that needs it. Hooks are tried on a link
+ * that cannot exist: a kernel that knows the hook says so by looking for the link (ENODEV).
+ */
+#include "kernel/probe.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+
+#include <linux/bpf.h>
+#include <linux/btf.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+#include "base/array.h"
+#include "kernel/abi_new.h"
+
+enum { NO_SUCH_LINK = 0x7ffffff0, VALUE_SIZE = 4096 };
+
+/* Instructions, as linux/filter.h inside the kernel names them. */
+#define INSN(c, d, s, o, i)     \
+	((struct bpf_insn){     \
+		.code = (c),    \
+		.dst_reg = (d), \
+		.src_reg = (s), \
+		.off = (o),     \
+		.imm = (i),     \
+	})
+#define MOV_IMM(d, i)  INSN(BPF_ALU64 | BPF_MOV | BPF_K, d, 0, 0, i)
+#define MOV_REG(d, s)  INSN(BPF_ALU64 | BPF_MOV | BPF_X, d, s, 0, 0)
+#define ADD_IMM(d, i)  INSN(BPF_ALU64 | BPF_ADD | BPF_K, d, 0, 0, i)
+#define PUT_IMM(d, o)  INSN(BPF_ST | BPF_MEM | BPF_DW, d, 0, o, 0)
+#define ATOMIC(op)     INSN(BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_10, BPF_REG_1, -8, op)
+#define CALL_HELPER(f) INSN(BPF_JMP | BPF_CALL, 0, 0, 0, f)
+#define CALL_BPF(n)    INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, n)
+#define EXIT()	       INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
+
+static int load_insns(enum bpf_prog_type type, const struct bpf_insn *insns, size_t n,
+		      uint32_t flags)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .prog_flags = flags);
+
+	return bpf_prog_load(type, "bh_probe", "GPL", insns, n, &opts);
+}
+
+static bool loads(enum bpf_prog_type type, const struct bpf_insn *insns, size_t n, uint32_t flags)
+{
+	scoped(close) int fd = load_insns(type, insns, n, flags);
+
+	return fd >= 0;
+}
+
+static int load_empty(enum bpf_prog_type type, uint32_t flags)
+{
+	const struct bpf_insn insns[] = {MOV_IMM(BPF_REG_0, 0), EXIT()};
+
+	return load_insns(type, insns, ARRAY_LEN(insns), flags);
+}
+
+static bool has_map(enum bpf_map_type type, uint32_t key_size, uint32_t value_size,
+		    uint32_t max_entries, uint32_t flags)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
+	scoped(close) int fd =
+		bpf_map_create(type, "bh_probe", key_size, value_size, max_entries, &opts);
+
+	return fd >= 0;
+}
+
+static bool has_array_of_maps(void)
+{
+	scoped(close) int inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "bh_probe", 4, 8, 1, NULL);
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .inner_map_fd = (uint32_t)inner);
+	scoped(close) int outer = -1;
+
+	if (inner < 0)
+		return false;
+	outer = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "bh_probe", 4, 4, 1, &opts);
+	return outer >= 0;
+}
+
+static bool has_freeze(void)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_RDONLY_PROG);
+	scoped(close) int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "bh_probe", 4, 8, 1, &opts);
+
+	return fd >= 0 && bpf_map_freeze(fd) == 0;
+}
+
+static bool has_helper(int helper)
+{
+	const struct bpf_insn insns[] = {CALL_HELPER(helper), MOV_IMM(BPF_REG_0, 0), EXIT()};
+
+	return loads(BPF_PROG_TYPE_XDP, insns, ARRAY_LEN(insns), 0) &&
+	       loads(BPF_PROG_TYPE_SCHED_CLS, insns, ARRAY_LEN(insns), 0);
+}
+
+static bool has_atomics(void)
+{
+	const struct bpf_insn insns[] = {
+		PUT_IMM(BPF_REG_10, -8),     MOV_IMM(BPF_REG_1, 1),
+		ATOMIC(BPF_ADD | BPF_FETCH), MOV_IMM(BPF_REG_0, 0),
+		ATOMIC(BPF_CMPXCHG),	     ATOMIC(BPF_XCHG),
+		MOV_IMM(BPF_REG_0, 0),	     EXIT(),
+	};
+
+	return loads(BPF_PROG_TYPE_XDP, insns, ARRAY_LEN(insns), 0);
+}
+
+/* Type information of: int f(int *p); int main(void *ctx). Returns its descriptor. */
+static int load_pointer_types(void)
+{
+	struct btf *btf = btf__new_empty();
+	int number;
+	int pointer;
+	int fd = -1;
+	const void *data;
+	uint32_t size;
+
+	if (libbpf_get_error(btf))
+		return -1;
+	number = btf__add_int(btf, "int", 4, BTF_INT_SIGNED);
+	pointer = btf__add_ptr(btf, number);
+	btf__add_func_proto(btf, number);		    /* 3 */
+	btf__add_func_param(btf, "p", pointer);		    /* of 3 */
+	btf__add_func(btf, "probe_f", BTF_FUNC_GLOBAL, 3);  /* 4 */
+	btf__add_func_proto(btf, number);		    /* 5 */
+	btf__add_func(btf, "bh_probe", BTF_FUNC_STATIC, 5); /* 6 */
+	data = btf__raw_data(btf, &size);
+	if (data)
+		fd = bpf_btf_load(data, size, NULL);
+	btf__free(btf);
+	return fd;
+}
+
+/* The called function reads through its pointer, after checking it, as its type tells. */
+static bool has_global_pointers(void)
+{
+	const struct bpf_insn insns[] = {
+		INSN(BPF_ST | BPF_MEM | BPF_W, BPF_REG_10, 0, -4, 0),
+		MOV_REG(BPF_REG_1, BPF_REG_10),
+		ADD_IMM(BPF_REG_1, -4),
+		CALL_BPF(2),
+		MOV_IMM(BPF_REG_0, 0),
+		EXIT(),
+		MOV_IMM(BPF_REG_0, 0),
+		INSN(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_1, 0, 1, 0),
+		INSN(BPF_LDX | BPF_MEM | BPF_W, BPF_REG_0, BPF_REG_1, 0, 0),
+		EXIT(),
+	};
+	const struct bpf_func_info functions[] = {
+		{.insn_off = 0, .type_id = 6},
+		{.insn_off = 6, .type_id = 4},
+	};
+	scoped(close) int types = load_pointer_types();
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .prog_btf_fd = (uint32_t)types,
+		    .func_info = functions, .func_info_cnt = ARRAY_LEN(functions),
+		    .func_info_rec_size = sizeof(functions[0]));
+	scoped(close) int fd = -1;
+
+	if (types < 0)
+		return false;
+	fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "bh_probe", "GPL", insns, ARRAY_LEN(insns), &opts);
+	return fd >= 0;
+}
+
+static bool has_hook(enum bpf_prog_type type, int attach_type)
+{
+	scoped(close) int program = load_empty(type, 0);
+	scoped(close) int link = -1;
+
+	if (program < 0)
+		return false;
+	link = bpf_link_create(program, NO_SUCH_LINK, (enum bpf_attach_type)attach_type, NULL);
+	return link >= 0 || link == -ENODEV;
+}
+
+static bool has_xdp_frags(void)
+{
+	scoped(close) int fd = load_empty(BPF_PROG_TYPE_XDP, BH_F_XDP_HAS_FRAGS);
+
+	return fd >= 0;
+}
+
+/* In a namespace of its own, so that no link of the host is touched. */
+static int try_clsact(void)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = 1,
+		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_hook, ingress, .ifindex = 1, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1, .priority = 1);
+
+	if (unshare(CLONE_NEWNET))
+		return 1;
+	opts.prog_fd = load_empty(BPF_PROG_TYPE_SCHED_CLS, 0);
+	if (opts.prog_fd < 0 || bpf_tc_hook_create(&hook) || bpf_tc_attach(&ingress, &opts))
+		return 1;
+	return 0;
+}
+
+static bool has_clsact(void)
+{
+	int status = 1;
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(try_clsact());
+	if (child < 0)
+		return false;
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static bool has_test_run(void)
+{
+	const uint8_t frame[64] = {};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame));
+	scoped(close) int fd = load_empty(BPF_PROG_TYPE_XDP, 0);
+
+	return fd >= 0 && bpf_prog_test_run_opts(fd, &opts) == 0;
+}
+
+static bool try_feature(enum probe_feature feature)
+{
+	switch (feature) {
+	case PROBE_BPF:
+		return has_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0);
+	case PROBE_ARRAY_OF_MAPS:
+		return has_array_of_maps();
+	case PROBE_FREEZE:
+		return has_freeze();
+	case PROBE_MMAP:
+		return has_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_MMAPABLE);
+	case PROBE_JIFFIES:
+		return has_helper(BPF_FUNC_jiffies64);
+	case PROBE_RING_BUFFER:
+		return has_map(BPF_MAP_TYPE_RINGBUF, 0, 0, VALUE_SIZE, 0);
+	case PROBE_BOOT_TIME:
+		return has_helper(BPF_FUNC_ktime_get_boot_ns);
+	case PROBE_XDP_LINK:
+		return has_hook(BPF_PROG_TYPE_XDP, BPF_XDP);
+	case PROBE_ATOMICS:
+		return has_atomics();
+	case PROBE_GLOBAL_POINTERS:
+		return has_global_pointers();
+	case PROBE_CLSACT:
+		return has_clsact();
+	case PROBE_TCX:
+		return has_hook(BPF_PROG_TYPE_SCHED_CLS, BH_TCX_INGRESS);
+	case PROBE_XDP_FRAGS:
+		return has_xdp_frags();
+	case PROBE_TEST_RUN:
+		return has_test_run();
+	case PROBE_COUNT:
+		break;
+	}
+	return false;
+}
+
+static int read_number(const char *path)
+{
+	scoped(fclose) FILE *in = fopen(path, "re");
+	char line[16] = "";
+	uint64_t number;
+
+	if (!in || !fgets(line, sizeof(line), in))
+		return -1;
+	line[strcspn(line, "\n")] = '\0';
+	return str_number(str_of(line), 9, &number) ? (int)number : -1;
+}
+
+int probe_kernel(struct diag *diag, struct probe *ret_probe)
+{
+	struct probe probe = {};
+	struct utsname names;
+	int fd;
+
+	libbpf_set_print(NULL);
+	if (uname(&names) == 0)
+		memcpy(probe.release, names.release, sizeof(probe.release));
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "bh_probe", 4, 8, 1, NULL);
+	if (fd == -EPERM)
+		return diag_sys(diag, EPERM,
+				"cannot ask the kernel what it can do (root is needed, or CAP_BPF "
+				"and CAP_NET_ADMIN)");
+	if (fd >= 0)
+		(void)close(fd);
+	for (int i = 0; i < PROBE_COUNT; i++)
+		probe.has[i] = try_feature((enum probe_feature)i);
+	probe.jit = read_number("/proc/sys/net/core/bpf_jit_enable") > 0;
+	probe.unprivileged_disabled = read_number("/proc/sys/kernel/unprivileged_bpf_disabled");
+	*ret_probe = probe;
+	return 0;
+}
+
+static const struct {
+	bool needed;
+	const char *words;
+	const char *since;
+} features[] = {
+#define NEED				true
+#define WANT				false
+#define X(kind, constant, text, kernel) [PROBE_##constant] = {kind, text, kernel},
+	PROBE_FEATURES(X)
+#undef X
+#undef WANT
+#undef NEED
+};
+
+const char *probe_words(enum probe_feature feature)
+{
+	return features[feature].words;
+}
+
+const char *probe_since(enum probe_feature feature)
+{
+	return features[feature].since;
+}
+
+bool probe_is_needed(enum probe_feature feature)
+{
+	return features[feature].needed;
+}
+
+int probe_check(const struct probe *probe, struct diag *diag)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	const char *missing = NULL;
+
+	for (int i = 0; i < PROBE_COUNT; i++) {
+		if (!features[i].needed || probe->has[i])
+			continue;
+		missing = missing ? arena_printf(arena, "%s, %s (%s)", missing, features[i].words,
+						 features[i].since)
+				  : arena_printf(arena, "%s (%s)", features[i].words,
+						 features[i].since);
+	}
+	if (!missing && !probe->has[PROBE_TCX] && !probe->has[PROBE_CLSACT])
+		missing = arena_printf(arena, "a hook for what leaves: neither %s (%s) nor %s (%s)",
+				       features[PROBE_TCX].words, features[PROBE_TCX].since,
+				       features[PROBE_CLSACT].words, features[PROBE_CLSACT].since);
+	if (!missing)
+		return 0;
+	return diag_refuse(
+		diag, -EOPNOTSUPP,
+		"kernel %s lacks %s; bulkhead needs Linux 5.14 or later, and nothing was "
+		"attached",
+		probe->release, missing);
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "kernel/store_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "classify/image.h"
+
+#define BESIDE ".new-"
+
+static const struct mark nowhere;
+
+SCOPED(DIR *, closedir);
+
+enum { NAME_SIZE = 128 };
+
+static int write_all(int fd, const void *data, size_t size)
+{
+	const char *at = data;
+
+	while (size > 0) {
+		ssize_t n = write(fd, at, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		at += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+static int write_beside(const struct store_folder *folder, const char *beside, const void *data,
+			size_t size, struct diag *diag)
+{
+	scoped(close) int fd = openat(folder->fd, beside,
+				      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int err;
+
+	if (fd < 0)
+		return diag_sys(diag, errno, "cannot make file '%s/%s'", folder->path, beside);
+	err = write_all(fd, data, size);
+	if (err)
+		return diag_sys(diag, -err, "cannot write file '%s/%s'", folder->path, beside);
+	if (fsync(fd))
+		return diag_sys(diag, errno, "cannot sync file '%s/%s'", folder->path, beside);
+	return 0;
+}
+
+int store_file_write(const struct store_folder *folder, const char *name, const void *data,
+		     size_t size, struct diag *diag)
+{
+	char beside[NAME_SIZE];
+	int err;
+
+	(void)snprintf(beside, sizeof(beside), BESIDE "%s", name);
+	err = write_beside(folder, beside, data, size, diag);
+	if (!err && renameat(folder->fd, beside, folder->fd, name))
+		err = diag_sys(diag, errno, "cannot rename to '%s/%s'", folder->path, name);
+	if (err) {
+		(void)unlinkat(folder->fd, beside, 0);
+		return err;
+	}
+	if (fsync(folder->fd))
+		return diag_sys(diag, errno, "cannot sync folder '%s'", folder->path);
+	return 0;
+}
+
+static int read_all(int fd, char *data, size_t size, size_t *ret_size)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t n = read(fd, data + done, size - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	*ret_size = done;
+	return 0;
+}
+
+int store_file_read(const struct store_folder *folder, const char *name, struct arena *arena,
+		    struct diag *diag, char **ret_data, size_t *ret_size)
+{
+	scoped(close) int fd = openat(folder->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat about;
+	size_t size = 0;
+	char *data;
+	int err;
+
+	if (fd < 0)
+		return errno == ENOENT ? -ENOENT
+				       : diag_sys(diag, errno, "cannot open file '%s/%s'",
+						  folder->path, name);
+	if (fstat(fd, &about))
+		return diag_sys(diag, errno, "cannot read file '%s/%s'", folder->path, name);
+	data = arena_alloc(arena, (size_t)about.st_size + 1);
+	err = read_all(fd, data, (size_t)about.st_size, &size);
+	if (err)
+		return diag_sys(diag, -err, "cannot read file '%s/%s'", folder->path, name);
+	*ret_data = data;
+	*ret_size = size;
+	return 0;
+}
+
+static const char *seal_of(const char *text, size_t size, char *buffer)
+{
+	struct image_digest digest = image_digest_of(text, size);
+
+	return image_digest_print(&digest, buffer);
+}
+
+int store_file_seal(const struct store_folder *folder, const char *name, const char *text,
+		    struct diag *diag)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	char digest[IMAGE_DIGEST_TEXT_SIZE];
+	const char *sealed =
+		arena_printf(arena, "%s\n%s\n", text, seal_of(text, strlen(text), digest));
+
+	return store_file_write(folder, name, sealed, strlen(sealed), diag);
+}
+
+int store_file_unseal(const struct store_folder *folder, const char *name, struct arena *arena,
+		      struct diag *diag, char **ret_text)
+{
+	enum { SEAL_SIZE = IMAGE_DIGEST_TEXT_SIZE + 1 };
+	char digest[IMAGE_DIGEST_TEXT_SIZE];
+	char *text = NULL;
+	size_t size = 0;
+	int err = store_file_read(folder, name, arena, diag, &text, &size);
+
+	if (err)
+		return err;
+	if (size < SEAL_SIZE || text[size - SEAL_SIZE] != '\n' || text[size - 1] != '\n' ||
+	    memcmp(text + size - SEAL_SIZE + 1, seal_of(text, size - SEAL_SIZE, digest),
+		   SEAL_SIZE - 2) != 0)
+		return diag_bad(diag, nowhere,
+				"file '%s/%s' is cut or was altered: its last line is not its "
+				"checksum",
+				folder->path, name);
+	text[size - SEAL_SIZE] = '\0';
+	*ret_text = text;
+	return 0;
+}
+
+int store_file_list(const struct store_folder *folder, struct arena *arena, struct diag *diag,
+		    store_names *ret_names)
+{
+	int fd = openat(folder->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	scoped(closedir) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	store_names names = {};
+	const struct dirent *entry;
+
+	if (!stream)
+		return diag_sys(diag, errno, "cannot read folder '%s'", folder->path);
+	while ((entry = readdir(stream)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			array_push(arena, &names, str_dup(arena, str_of(entry->d_name)));
+	*ret_names = names;
+	return 0;
+}
+
+int store_file_remove(const struct store_folder *folder, const char *name, struct diag *diag)
+{
+	if (unlinkat(folder->fd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	return diag_sys(diag, errno, "cannot remove file '%s/%s'", folder->path, name);
+}
+
+bool store_file_is_leftover(const char *name)
+{
+	return str_starts(str_of(name), STR(BESIDE));
+}
+
+/* Who holds it has written its pid, unless it took it this very moment. */
+static int say_held(int fd, const struct store_folder *folder, struct diag *diag)
+{
+	char pid[16] = "";
+	ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
+
+	if (n <= 0)
+		return diag_refuse(diag, -EBUSY, "another bulkhead is changing '%s'", folder->path);
+	pid[strcspn(pid, "\n")] = '\0';
+	return diag_refuse(diag, -EBUSY, "another bulkhead (process %s) is changing '%s'", pid,
+			   folder->path);
+}
+
+int store_file_lock(const struct store_folder *folder, const char *name, bool wait,
+		    struct diag *diag, int *ret_fd)
+{
+	scoped(close) int fd =
+		openat(folder->fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	char pid[16];
+	int len = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+
+	if (fd < 0)
+		return diag_sys(diag, errno, "cannot open file '%s/%s'", folder->path, name);
+	while (flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB))) {
+		if (errno == EWOULDBLOCK)
+			return say_held(fd, folder, diag);
+		if (errno != EINTR)
+			return diag_sys(diag, errno, "cannot lock '%s/%s'", folder->path, name);
+	}
+	if (ftruncate(fd, 0) || pwrite(fd, pid, (size_t)len, 0) != len)
+		return diag_sys(diag, errno, "cannot write file '%s/%s'", folder->path, name);
+	*ret_fd = take_fd(fd);
+	return 0;
+}

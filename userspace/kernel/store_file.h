@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Files of the state directory: written whole or not at all, and known to be whole when read.
+ */
+#ifndef KERNEL_STORE_FILE_H
+#define KERNEL_STORE_FILE_H
+
+#include "base/array.h"
+#include "base/diag.h"
+
+/* A folder: its descriptor, and its path for messages. */
+struct store_folder {
+	int fd;
+	const char *path;
+};
+
+/*
+ * Replaces the file by these bytes, through a file beside it that is synced and renamed; then
+ * the folder is synced. The old bytes stay on any failure.
+ */
+int store_file_write(const struct store_folder *folder, const char *name, const void *data,
+		     size_t size, struct diag *diag);
+
+/* All bytes, with a NUL behind them that is not counted; -ENOENT without words. */
+int store_file_read(const struct store_folder *folder, const char *name, struct arena *arena,
+		    struct diag *diag, char **ret_data, size_t *ret_size);
+
+/* Text with a last line that is its SHA-256. Reading takes that line off again. */
+int store_file_seal(const struct store_folder *folder, const char *name, const char *text,
+		    struct diag *diag);
+int store_file_unseal(const struct store_folder *folder, const char *name, struct arena *arena,
+		      struct diag *diag, char **ret_text);
+
+/* Names of files in the folder but . and .. */
+typedef ARRAY(const char *) store_names;
+int store_file_list(const struct store_folder *folder, struct arena *arena, struct diag *diag,
+		    store_names *ret_names);
+
+int store_file_remove(const struct store_folder *folder, const char *name, struct diag *diag);
+
+/* A file that was being written when its writer died. */
+bool store_file_is_leftover(const char *name);
+
+/* The lock file: exclusive, with the holder's pid in it. The descriptor is the lock. */
+int store_file_lock(const struct store_folder *folder, const char *name, bool wait,
+		    struct diag *diag, int *ret_fd);
+
+#endif
