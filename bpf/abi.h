@@ -166,7 +166,9 @@ struct bh_direction_head {
 	__u32 slots;
 	__u32 row;
 	__u32 row_len;
-	__u32 zero2[3];
+	__u32 n_source; /* these three for those who check an image */
+	__u32 n_slots;
+	__u32 n_pair;
 };
 _Static_assert(sizeof(struct bh_direction_head) == 48, "abi");
 

@@ -15,6 +15,7 @@ struct build_limits {
 	uint64_t blocks_budget;	      /* bytes of IPv4 blocks before ranges are chosen; 32 MB */
 	int force_address4;	      /* -1, or enum bh_address4 */
 	uint32_t force_address6_bits; /* 0, or 10 to 19 */
+	uint32_t near_size;	      /* bytes of page 0 that tables may take; all of it */
 };
 
 struct build_limits build_limits_default(void);
@@ -22,7 +23,7 @@ struct build_limits build_limits_default(void);
 /*
  * -E2BIG, with the arithmetic in words (asked for, what fits, which set or rule is the large one),
  * when a limit is passed. sources are named in the notes, in the order of their paths.
- * The image lives in the arena.
+ * The image lives in the arena; its notes point into the policy and live as long as that does.
  */
 int build(struct arena *arena, const struct policy *policy, const struct source *const *sources,
 	  size_t n_sources, const struct build_limits *limits, struct diag *diag,

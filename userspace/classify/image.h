@@ -25,6 +25,8 @@ struct image_source {
 	struct image_digest digest; /* of its bytes */
 };
 
+enum { IMAGE_NO_SOURCE = UINT32_MAX };
+
 struct image_group {
 	const char *name;
 	enum bh_tier tier;
@@ -32,7 +34,7 @@ struct image_group {
 	bool audit;
 	bool keep;
 	bool defaults_azure;
-	uint32_t source; /* index in notes.sources */
+	uint32_t source; /* index in notes.sources, or IMAGE_NO_SOURCE */
 	uint32_t line;
 };
 
@@ -100,7 +102,7 @@ struct image_notes {
 /* What was chosen and what it costs, for check; not part of the encoded form. */
 struct image_figures {
 	uint32_t n_rules;
-	uint32_t n_prefixes; /* distinct prefixes over all sets */
+	uint32_t n_prefixes; /* over all distinct sets */
 	uint32_t n_classes;
 	uint32_t n_source_classes[BH_DIRECTION_COUNT];
 	uint32_t n_destination_classes[BH_DIRECTION_COUNT];

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Classes of addresses and of protocols → outcomes, for one direction: the tables side, pair and
+ * row of struct bh_direction_head, with numbers of blocks in place of addresses. Whatever leads
+ * to the same outcomes is one class.
+ */
+#ifndef CLASSIFY_PRODUCT_H
+#define CLASSIFY_PRODUCT_H
+
+#include "bpf/abi.h"
+#include "classify/addresses.h"
+#include "classify/intern.h"
+#include "classify/protocols.h"
+
+enum {
+	PRODUCT_PAIRS_MAX = 1 << 23,  /* source classes times destination classes */
+	PRODUCT_CELLS_MAX = 1 << 28,  /* sets of rules of pairs times protocol classes */
+	PRODUCT_ROWS_MAX = 65536,     /* pair classes */
+	PRODUCT_BLOCKS_MAX = 1 << 20, /* of 64 bytes */
+	PRODUCT_BLOCK = 32,	      /* outcomes of one block of a row */
+};
+
+/* Shared by both directions. */
+struct product_tables {
+	struct intern *outcomes; /* struct bh_outcome */
+	struct intern *blocks;	 /* u16[PRODUCT_BLOCK] */
+};
+
+struct product {
+	uint16_t *side[2]; /* element class * 2 + self */
+	uint32_t side_len; /* elements of each */
+	uint32_t n_side[2];
+	uint8_t sides_address;
+	uint8_t sides_self;
+	uint16_t *pair; /* n_side[0] times n_side[1] */
+	uint32_t n_pair;
+	uint32_t row_len;
+	uint32_t *rows; /* n_pair times row_len: numbers of blocks */
+};
+
+/* -E2BIG with words when a product is larger than what fits. */
+int product_make(struct arena *arena, const struct direction_rules *rules,
+		 const struct addresses *addresses, const struct protocols *protocols,
+		 struct product_tables *tables, struct diag *diag, struct product *ret_product);
+
+#endif
