@@ -21,11 +21,21 @@ struct bench {
 	size_t n_judges;
 };
 
+/* What the rules add up to: all of it, besides what the verdict says too. */
+static bool same_outcome(const struct policy_outcome *a, const struct policy_outcome *b)
+{
+	for (int tier = 0; tier < TIER_COUNT; tier++)
+		if (a->tier_rule[tier] != b->tier_rule[tier])
+			return false;
+	return a->rule == b->rule && a->log == b->log && a->keep == b->keep;
+}
+
 static bool same(const struct verdict *a, const struct verdict *b)
 {
+	bool by_rules = a->reason == EVAL_RULE || a->reason == EVAL_NO_GROUP;
+
 	return a->allow == b->allow && a->would_deny == b->would_deny && a->by_flow == b->by_flow &&
-	       a->reason == b->reason &&
-	       (a->reason != EVAL_RULE || a->outcome.rule == b->outcome.rule);
+	       a->reason == b->reason && (!by_rules || same_outcome(&a->outcome, &b->outcome));
 }
 
 static void print_policy(const struct random_policy *made)
