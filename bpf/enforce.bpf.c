@@ -140,4 +140,4 @@ int bh_tc_out(struct __sk_buff *ctx)
 	return report(&packet, &decision) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
-char _license[] SEC("license") = "GPL";
+char LICENSE[] SEC("license") = "GPL";

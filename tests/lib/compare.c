@@ -120,7 +120,7 @@ int random_compare(const struct random_run *run, const struct judge *judges, siz
 
 	printf("1..%u\n", n_batches);
 	for (uint32_t batch = 0; batch < n_batches; batch++) {
-		uint64_t first = run->first_seed + batch * BATCH;
+		uint64_t first = run->first_seed + (uint64_t)batch * BATCH;
 		unsigned before = n_differences;
 
 		for (uint64_t seed = first;

@@ -240,16 +240,18 @@ static int bind_row(const struct binding *binding, struct table_row *row)
 {
 	const struct policy *policy = binding->policy;
 	struct str written = row->decider.text, group, name = written;
-	const struct name_entry *end = binding->rules.at + binding->rules.len;
 	const struct policy_rule *found = NULL;
+	const struct name_entry *entry;
+	size_t left;
 
 	row->reason = reason_of(written);
 	if (row->reason != EVAL_REASON_COUNT)
 		return 0;
 	row->reason = EVAL_RULE;
 	(void)str_cut(written, '/', &group, &name);
-	for (const struct name_entry *entry = names_find(&binding->rules, name);
-	     entry && entry < end && str_eq_nocase(entry->text, name); entry++) {
+	entry = names_find(&binding->rules, name);
+	left = entry ? binding->rules.len - (size_t)(entry - binding->rules.at) : 0;
+	for (; left && str_eq_nocase(entry->text, name); entry++, left--) {
 		const struct policy_rule *rule = entry->thing;
 
 		if (!is_meant(policy, rule->group, rule->name, written))
