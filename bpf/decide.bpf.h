@@ -116,6 +116,7 @@ static __always_inline void decide(const struct packet *packet, enum bh_reason r
 	}
 	config = &image_head(&view)->config;
 	reason = decide_before(packet, config, reason);
+	barrier(); /* the verifier forgets what led here, and looks at the rest once */
 	if (reason == BH_REASON_RULE)
 		decide_by_policy(packet, &view, config, decision);
 	else

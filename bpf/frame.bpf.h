@@ -77,6 +77,22 @@ static __always_inline struct frame frame_skb(struct __sk_buff *ctx, enum frame_
 	};
 }
 
+/*
+ * The linear part anew, as the verifier knew it at the start: how far it was read no longer
+ * tells one way here from another.
+ */
+static __always_inline void frame_reload(struct frame *frame)
+{
+	barrier();
+	if (frame->kind == FRAME_XDP || frame->kind == FRAME_XDP_NEAR) {
+		frame->data = (const void *)(long)((struct xdp_md *)frame->ctx)->data;
+		frame->end = (const void *)(long)((struct xdp_md *)frame->ctx)->data_end;
+	} else if (frame->kind == FRAME_SKB_NEAR) {
+		frame->data = (const void *)(long)((struct __sk_buff *)frame->ctx)->data;
+		frame->end = (const void *)(long)((struct __sk_buff *)frame->ctx)->data_end;
+	}
+}
+
 /* By helper. False: the frame ends before, or this kind has none. */
 static __always_inline bool frame_read_far(const struct frame *frame, __u32 offset, void *to,
 					   __u32 size)

@@ -144,12 +144,12 @@ struct {
 } bh_events SEC(".maps");
 
 /*
- * Events so far in this second, by rule id, then by fixed row: second << 32 | events. Programs
+ * Events so far in this second, by rule id, then by reason: second << 32 | events. Programs
  * alone read and write it; two CPUs at the border of a second may let one more pass.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, BH_NO_RULE + 1 + BH_FIXED_ROWS);
+	__uint(max_entries, BH_NO_RULE + 1 + BH_REASON_COUNT);
 	__type(key, __u32);
 	__type(value, __u64);
 } bh_limits SEC(".maps");

@@ -73,13 +73,25 @@ struct parse {
 	__u8 next;	   /* protocol of the header at at */
 };
 
+/*
+ * The verifier forgets by which way the parser came here, since it cannot follow values through
+ * the memory of a caller, and looks at what follows once.
+ */
+static __always_inline void parse_forget(struct frame *frame, struct packet *packet,
+					 struct parse *parse)
+{
+	packet->l4_offset = parse->at;
+	frame_reload(frame);
+	parse->at = packet->l4_offset & FRAME_OFFSET_MASK;
+}
+
 static __always_inline bool parse_is_tag(__u16 type)
 {
 	return type == ETH_P_8021Q || type == ETH_P_8021AD;
 }
 
 /* Ethernet and tags, up to the network header. */
-static __always_inline enum bh_reason parse_link(const struct frame *frame, struct packet *packet,
+static __always_inline enum bh_reason parse_link(struct frame *frame, struct packet *packet,
 						 struct parse *parse)
 {
 	__u32 tags = frame->tags;
@@ -102,7 +114,7 @@ static __always_inline enum bh_reason parse_link(const struct frame *frame, stru
 		parse->at += sizeof(tag);
 		parse->type = bpf_ntohs(tag.type);
 	}
-	parse->at = frame_offset(parse->at);
+	parse_forget(frame, packet, parse);
 	packet->ether_type = bpf_htons(parse->type);
 	if (parse->type == ETH_P_IP || parse->type == ETH_P_IPV6)
 		return BH_REASON_RULE;
@@ -199,8 +211,8 @@ static __always_inline enum bh_reason parse_extension(const struct frame *frame,
 }
 
 /* The chain of extension headers, up to the upper layer or the payload of a later fragment. */
-static __always_inline enum bh_reason parse_extensions(const struct frame *frame,
-						       struct packet *packet, struct parse *parse)
+static __always_inline enum bh_reason parse_extensions(struct frame *frame, struct packet *packet,
+						       struct parse *parse)
 {
 	struct parse_extension extension;
 	enum bh_reason reason;
@@ -219,7 +231,7 @@ static __always_inline enum bh_reason parse_extensions(const struct frame *frame
 									 : extension.len * 8 + 8);
 		if (reason != BH_REASON_RULE)
 			return reason;
-		parse->at = frame_offset(parse->at);
+		parse_forget(frame, packet, parse);
 	}
 	if (parse_is_extension(parse->next) && packet->fragment != PACKET_LATER)
 		return BH_REASON_TOO_MANY_HEADERS;
@@ -245,7 +257,7 @@ static __always_inline __u32 parse_payload6(const struct frame *frame, const str
 	return parse->next == IPPROTO_TCP ? frame->length - parse->at : 0;
 }
 
-static __always_inline enum bh_reason parse_ipv6(const struct frame *frame, struct packet *packet,
+static __always_inline enum bh_reason parse_ipv6(struct frame *frame, struct packet *packet,
 						 struct parse *parse)
 {
 	enum bh_reason reason = BH_REASON_RULE;
@@ -442,17 +454,18 @@ static __always_inline enum bh_reason parse_refuse(const struct packet *packet)
 }
 
 /* IP and what it carries. */
-static __always_inline enum bh_reason parse_network(const struct frame *frame,
-						    struct packet *packet, struct parse *parse,
-						    __u32 *ret_size)
+static __always_inline enum bh_reason parse_network(struct frame *frame, struct packet *packet,
+						    struct parse *parse, __u32 *ret_size)
 {
 	enum bh_reason reason = parse->type == ETH_P_IP ? parse_ipv4(frame, packet, parse)
 							: parse_ipv6(frame, packet, parse);
 
-	parse->at = frame_offset(parse->at);
-	packet->l4_offset = parse->at;
+	parse_forget(frame, packet, parse);
 	if (reason == BH_REASON_RULE && packet->fragment != PACKET_LATER)
 		reason = parse_upper(frame, packet, parse, ret_size);
+	packet->header_end = *ret_size;
+	barrier();
+	*ret_size = packet->header_end;
 	reason = parse_check_upper(packet, parse, reason, *ret_size);
 	if (packet->fragment == PACKET_FIRST)
 		packet->header_end = parse->at + *ret_size - parse->fragment_at;
@@ -479,7 +492,7 @@ static __always_inline void parse_segments(const struct frame *frame, struct pac
  * and the never-denied list and the rules judge. A reason of that list: it is no IP, and passes
  * unless the reason is switched off. Else the packet is denied for this reason.
  */
-static __always_inline enum bh_reason parse(const struct frame *frame, struct packet *packet)
+static __always_inline enum bh_reason parse(struct frame *frame, struct packet *packet)
 {
 	struct parse parse = {};
 	__u32 size = 0;
@@ -507,35 +520,35 @@ int parse_skb_far(struct __sk_buff *ctx, struct packet *packet);
 
 __attribute__((noinline)) int parse_xdp(struct xdp_md *ctx, struct packet *packet)
 {
-	const struct frame frame = frame_xdp(ctx, FRAME_XDP);
+	struct frame frame = frame_xdp(ctx, FRAME_XDP);
 
 	return packet ? parse(&frame, packet) : BH_REASON_TRUNCATED;
 }
 
 __attribute__((noinline)) int parse_xdp_near(struct xdp_md *ctx, struct packet *packet)
 {
-	const struct frame frame = frame_xdp(ctx, FRAME_XDP_NEAR);
+	struct frame frame = frame_xdp(ctx, FRAME_XDP_NEAR);
 
 	return packet ? parse(&frame, packet) : BH_REASON_TRUNCATED;
 }
 
 __attribute__((noinline)) int parse_xdp_far(struct xdp_md *ctx, struct packet *packet)
 {
-	const struct frame frame = frame_xdp(ctx, FRAME_XDP_FAR);
+	struct frame frame = frame_xdp(ctx, FRAME_XDP_FAR);
 
 	return packet ? parse(&frame, packet) : BH_REASON_TRUNCATED;
 }
 
 __attribute__((noinline)) int parse_skb_near(struct __sk_buff *ctx, struct packet *packet)
 {
-	const struct frame frame = frame_skb(ctx, FRAME_SKB_NEAR);
+	struct frame frame = frame_skb(ctx, FRAME_SKB_NEAR);
 
 	return packet ? parse(&frame, packet) : BH_REASON_TRUNCATED;
 }
 
 __attribute__((noinline)) int parse_skb_far(struct __sk_buff *ctx, struct packet *packet)
 {
-	const struct frame frame = frame_skb(ctx, FRAME_SKB_FAR);
+	struct frame frame = frame_skb(ctx, FRAME_SKB_FAR);
 
 	return packet ? parse(&frame, packet) : BH_REASON_TRUNCATED;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Counters: every packet in exactly one row, by the decision that was taken for it.
+ * The end of every packet: counted in exactly one row, by the decision that was taken for it, and
+ * told of where an event is wanted.
  */
 #ifndef BPF_REPORT_BPF_H
 #define BPF_REPORT_BPF_H
 
 #include "bpf/clock.bpf.h"
 #include "bpf/decision.bpf.h"
+#include "bpf/event.bpf.h"
 #include "bpf/packet.bpf.h"
 
 /* The small number of a link, 0 for one that is not listed. */
@@ -55,10 +57,13 @@ static __always_inline void report_count(const struct packet *packet,
 	row->last = clock_jiffies();
 }
 
-/* The one exit: counts, and says whether the packet passes. */
+/* The one exit: counts, tells, and says whether the packet passes. */
 static __always_inline bool report(const struct packet *packet, const struct decision *decision)
 {
+	barrier(); /* the verifier forgets what led here, and looks at the rest once */
 	report_count(packet, decision);
+	if (event_is_wanted(decision))
+		event_write(packet, decision);
 	return decision->verdict != BH_DENY;
 }
 
