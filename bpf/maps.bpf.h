@@ -137,6 +137,14 @@ struct {
 	__array(values, struct state_page);
 } bh_state SEC(".maps");
 
+/* When a packet last passed without finding a way: 1 << 32 | tick. Programs: track. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} bh_untracked SEC(".maps");
+
 /* struct bh_event. Programs: report writes. Userspace: one reader; losses are in bh_notes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -2,16 +2,646 @@
 /*
  * State: the policy judges the opening direction, a flow lets replies through. The entry calls
  * track() for every whole packet or first fragment that judge() has judged, track_later() for
- * later fragments, and track_known() for what an ICMP error quotes. docs/states.md is the table.
+ * later fragments, and track_known() for what an ICMP error quotes. docs/states.md is the table of
+ * it, and tests/bpf/test_states.c walks through every cell.
  */
 #ifndef BPF_TRACK_BPF_H
 #define BPF_TRACK_BPF_H
 
+#include <linux/in.h>
+#include <linux/in6.h>
+
 #include "bpf/clock.bpf.h"
 #include "bpf/decision.bpf.h"
+#include "bpf/flowtable.bpf.h"
 #include "bpf/image.bpf.h"
 #include "bpf/judge.bpf.h"
 #include "bpf/packet.bpf.h"
+
+#define TRACK_FIN 0x01
+#define TRACK_SYN 0x02
+#define TRACK_RST 0x04
+#define TRACK_ACK 0x10
+
+/* A packet of this kind opens nothing and is the reply of nothing: ICMP that is not an echo. */
+#define TRACK_STATELESS BH_FLOW_KIND_COUNT
+
+enum track_met {
+	TRACK_NOT_MET, /* there is no entry, or no longer */
+	TRACK_MET,
+	TRACK_ASKS, /* the opener has to be judged first */
+};
+
+/* What a packet does to the entry that it has met; the flags that it sets stand in the low half. */
+#define TRACK_PASSES	  0x10000 /* a reply: it may pass by the flow alone */
+#define TRACK_DATES	  0x20000 /* it keeps the flow from growing old */
+#define TRACK_ESTABLISHES 0x40000 /* the flow moves to the established table */
+#define TRACK_REOPENS	  0x80000 /* a SYN on a closing flow: half-open again, its sender the opener */
+#define TRACK_LIFTS	  0x100000 /* no longer closing */
+
+static __always_inline bool track_is_request(const struct packet *packet)
+{
+	return packet->class_destination_port >> 8 == (packet->family == 4 ? 8 : 128);
+}
+
+/* enum bh_flow_kind, or TRACK_STATELESS. */
+static __always_inline __u32 track_kind(const struct packet *packet)
+{
+	__u32 type = packet->class_destination_port >> 8;
+
+	if (packet->protocol == IPPROTO_TCP)
+		return BH_FLOW_TCP;
+	if (packet->protocol == IPPROTO_UDP || packet->protocol == IPPROTO_SCTP)
+		return BH_FLOW_UDP;
+	if (packet->protocol != IPPROTO_ICMP && packet->protocol != IPPROTO_ICMPV6)
+		return BH_FLOW_OTHER;
+	if (packet->family == 4)
+		return packet->protocol == IPPROTO_ICMP && (type == 8 || type == 0)
+			       ? BH_FLOW_ECHO
+			       : TRACK_STATELESS;
+	return packet->protocol == IPPROTO_ICMPV6 && (type == 128 || type == 129) ? BH_FLOW_ECHO
+										  : TRACK_STATELESS;
+}
+
+/* ---- the key ---- */
+
+/*
+ * The words of struct bh_flow_key4 and bh_flow_key6, by shifts, as they lie in memory on the only byte
+ * order there is: stores of halves that are read as a whole would stall.
+ */
+static __always_inline __u64 track_ports(const struct packet *packet)
+{
+	__u64 source = packet->source_port;
+	__u64 destination = packet->destination_port;
+	__u64 ports = packet->direction == BH_IN ? destination | source << 16
+						 : source | destination << 16;
+
+	return ports | (__u64)packet->protocol << 32;
+}
+
+/* The ends of an echo: the identifier, and the direction in which the request went. */
+static __always_inline __u64 track_echo(const struct packet *packet)
+{
+	__u64 opened = (packet->direction == BH_IN) == track_is_request(packet) ? 1 : 2;
+
+	return packet->echo_id | opened << 16 | (__u64)packet->protocol << 32;
+}
+
+static __always_inline void track_words4(const struct packet *packet, __u64 ports, __u64 *words)
+{
+	__u64 source = packet->source.word[3];
+	__u64 destination = packet->destination.word[3];
+
+	words[0] = packet->direction == BH_IN ? destination | source << 32
+					      : source | destination << 32;
+	words[1] = ports;
+}
+
+static __always_inline void track_words6(const struct packet *packet, __u64 ports, __u64 *words)
+{
+	__u64 in = 0 - (__u64)(packet->direction == BH_IN);
+
+	for (int i = 0; i < 2; i++) {
+		__u64 source = packet->source.half[i];
+		__u64 differ = source ^ packet->destination.half[i];
+
+		words[i] = source ^ (differ & in);
+		words[2 + i] = source ^ (differ & ~in);
+	}
+	words[4] = ports;
+	words[5] = 0;
+}
+
+/* All that a search for the packet's flow needs; query is all zero before. */
+static __always_inline void track_query(const struct packet *packet, __u32 kind, __u64 generation,
+					struct flow_query *query)
+{
+	__u64 ports = kind == BH_FLOW_ECHO ? track_echo(packet) : track_ports(packet);
+
+	query->generation = generation;
+	query->tick = clock_tick();
+	query->wide = packet->family == 6;
+	if (query->wide) {
+		track_words6(packet, ports, query->word);
+		query->hash = flow_hash6(query->word);
+	} else {
+		track_words4(packet, ports, query->word);
+		query->hash = flow_hash4(query->word);
+	}
+}
+
+/* ---- what decisions become ---- */
+
+/* A reply passes, and counts where its flow was admitted. */
+static __always_inline void track_by_flow(struct decision *decision, __u16 row, bool audit)
+{
+	bool outcome = row >= BH_FIXED_ROWS;
+
+	decision->row = row;
+	decision->outcome = outcome ? row - BH_FIXED_ROWS : DECISION_NO_OUTCOME;
+	decision->rule = BH_NO_RULE;
+	decision->behind = 0;
+	decision->verdict = audit ? BH_WOULD_DENY : BH_ALLOW;
+	decision->reason = outcome ? BH_REASON_RULE : row / BH_DIRECTION_COUNT;
+	decision->flags = 0;
+	decision->by_flow = 1;
+}
+
+static __always_inline bool track_is_opener(const struct packet *packet, __u32 flags)
+{
+	return !(flags & BH_FLOW_OUT) == (packet->direction == BH_IN);
+}
+
+/* ---- the hot path: an established flow on which nothing happens ---- */
+
+/* The live established way of a key, and its two words; NULL: it wants a closer look. */
+static __always_inline struct bh_flow_state *track_seek(const struct image_view *view,
+							const __u64 *words, __u64 hash, bool wide,
+							__u64 *ret_state)
+{
+	const __u32 shift = wide ? 8 : 7;
+	const __u32 table = wide ? BH_TABLE_ESTABLISHED6 : BH_TABLE_ESTABLISHED4;
+	const __u32 mask = image_head(view)->config.tables[table].mask;
+	__u64 want = flow_meta(hash, 0, 0);
+	__u8 *page = flow_page(flow_element(view, table, hash, shift));
+	__u32 bucket = flow_bucket(hash, mask, shift, false);
+	__u64 differ;
+	__u8 *state;
+	__u8 *key;
+	__u32 way;
+
+	if (!page)
+		return NULL;
+	way = flow_match(page + bucket, want);
+	if (way >= BH_WAYS) {
+		bucket = flow_bucket(hash, mask, shift, true);
+		way = flow_match(page + bucket, want);
+		if (way >= BH_WAYS)
+			return NULL;
+	}
+	state = page + bucket + way * 16;
+	key = page + bucket + FLOW_KEYS + way * (wide ? 48 : 16) + flow_after(flow_load(state));
+	differ = (flow_load(key) ^ words[0]) | (flow_load(key + 8) ^ words[1]);
+	if (wide)
+		differ |= (flow_load(key + 16) ^ words[2]) | (flow_load(key + 24) ^ words[3]) |
+			  (flow_load(key + 32) ^ words[4]);
+	ret_state[1] = flow_load(state + 8 + flow_after(differ));
+	ret_state[0] = flow_load(state + flow_after(ret_state[1]));
+	if (differ || flow_differs(ret_state[0], want))
+		return NULL;
+	return (struct bh_flow_state *)state;
+}
+
+/* Settles the decision and says true, or leaves everything as it was. */
+static __always_inline bool track_fast(const struct packet *packet, const struct image_view *view,
+				       struct decision *decision, bool wide)
+{
+	struct bh_flow_state *state;
+	__u64 words[FLOW_WORDS6];
+	__u64 found[2];
+	__u32 tick;
+
+	if (wide) {
+		track_words6(packet, track_ports(packet), words);
+		state = track_seek(view, words, flow_hash6(words), true, found);
+	} else {
+		track_words4(packet, track_ports(packet), words);
+		state = track_seek(view, words, flow_hash4(words), false, found);
+	}
+	if (!state || (__u32)found[1] != (__u32)view->generation ||
+	    (flow_flags(found[0]) & (BH_FLOW_LIVE | BH_FLOW_ESTABLISHED | BH_FLOW_CLOSING |
+				     BH_FLOW_AUDIT | BH_FLOW_KEPT)) !=
+		    (BH_FLOW_LIVE | BH_FLOW_ESTABLISHED))
+		return false;
+	tick = clock_tick();
+	if (tick != (__u32)found[0] && flow_expired(view, found[0], tick))
+		return false;
+	if (decision->verdict != BH_ALLOW) {
+		if (track_is_opener(packet, flow_flags(found[0])))
+			return false;
+		track_by_flow(decision, found[1] >> 32, false);
+	}
+	if (tick != (__u32)found[0])
+		flow_swap(state, found[0], (found[0] >> 32) << 32 | tick);
+	return true;
+}
+
+/* ---- the state machine ---- */
+
+static __always_inline __u32 track_step_tcp(__u32 flags, __u32 tcp, bool opener)
+{
+	const __u32 ends = BH_FLOW_FIN_OPENER | BH_FLOW_FIN_REPLIER;
+	__u32 side = opener ? BH_FLOW_FIN_OPENER : BH_FLOW_FIN_REPLIER;
+	bool established = flags & BH_FLOW_ESTABLISHED;
+	__u32 step = TRACK_DATES;
+
+	if ((tcp & (TRACK_SYN | TRACK_ACK)) == TRACK_SYN) {
+		if (flags & BH_FLOW_CLOSING)
+			return TRACK_REOPENS;
+		return opener && !established ? TRACK_DATES : 0;
+	}
+	if (flags & (BH_FLOW_ESTABLISHED | BH_FLOW_PICKED_UP) || tcp & (TRACK_SYN | TRACK_RST) ||
+	    (flags & BH_FLOW_SYN_ACK && tcp & TRACK_ACK))
+		step |= TRACK_PASSES;
+	if (!opener && !established && tcp & TRACK_SYN)
+		step |= BH_FLOW_SYN_ACK;
+	if (tcp & (TRACK_FIN | TRACK_RST))
+		step |= side | (established ? BH_FLOW_CLOSING : 0);
+	else if (!(flags & side))
+		step |= TRACK_LIFTS;
+	if (opener || established || (tcp & (TRACK_SYN | TRACK_RST | TRACK_ACK)) != TRACK_ACK)
+		return step;
+	/* Either side's end may have been seen while the flow was half-open. */
+	if ((flags | step) & ends)
+		step |= BH_FLOW_CLOSING;
+	return step | TRACK_ESTABLISHES | BH_FLOW_ESTABLISHED;
+}
+
+/* since: ticks since the first reply. */
+static __always_inline __u32 track_step_other(__u32 flags, __u16 since, bool opener)
+{
+	if (flags & BH_FLOW_ESTABLISHED)
+		return TRACK_DATES | TRACK_PASSES;
+	if (!opener)
+		return TRACK_DATES | TRACK_PASSES | BH_FLOW_REPLIED;
+	if (flags & BH_FLOW_REPLIED && since > clock_ticks(2))
+		return TRACK_DATES | TRACK_ESTABLISHES | BH_FLOW_ESTABLISHED;
+	return TRACK_DATES;
+}
+
+/*
+ * The whole state table: what a packet with these TCP flags, from the opener or not, does to an
+ * entry with these flags. A global function, because its many ways would multiply what comes
+ * behind it.
+ */
+int track_step(__u32 flags, __u32 tcp, __u32 opener, __u32 since);
+
+__attribute__((noinline)) int track_step(__u32 flags, __u32 tcp, __u32 opener, __u32 since)
+{
+	if (flags >> BH_FLOW_KIND_SHIFT == BH_FLOW_TCP)
+		return track_step_tcp(flags, tcp, opener);
+	return track_step_other(flags, since, opener);
+}
+
+/* ---- after a flip ---- */
+
+/* The packet as its answer would be; twice is as before. */
+static __always_inline void track_turn(struct packet *packet)
+{
+	union packet_address address = packet->source;
+	__u16 port = packet->class_source_port;
+	__be16 port_be = packet->source_port;
+
+	packet->source = packet->destination;
+	packet->destination = address;
+	packet->source_port = packet->destination_port;
+	packet->destination_port = port_be;
+	packet->direction = !packet->direction;
+	if (track_kind(packet) == BH_FLOW_ECHO) {
+		packet->class_destination_port ^= packet->family == 4 ? 8 << 8 : 1 << 8;
+		return;
+	}
+	packet->class_source_port = packet->class_destination_port;
+	packet->class_destination_port = port;
+}
+
+/*
+ * Judges the packet's answer by the policy: what opened the flow of which the packet is a
+ * reply. A global function, called by the entry alone, because the stack is short.
+ */
+int track_judge_opener(struct packet *packet, struct decision *opening);
+
+__attribute__((noinline)) int track_judge_opener(struct packet *packet, struct decision *opening)
+{
+	struct image_view view;
+
+	if (!packet || !opening)
+		return 0;
+	track_turn(packet);
+	if (image_open_at(&view, opening->generation) == BH_REASON_RULE)
+		judge(packet, &view, opening);
+	track_turn(packet);
+	return 0;
+}
+
+/*
+ * Meta and rest of an entry of another generation as the verdict on its opening tuple makes
+ * them. False: its flow is denied.
+ */
+static __always_inline bool track_rejudged(const struct decision *opening, __u32 generation,
+					   struct flow_query *query)
+{
+	__u32 flags = flow_flags(query->meta);
+	__u64 set = 0;
+	__u16 row = opening->row;
+	__u32 behind = flags & BH_FLOW_ESTABLISHED ? 0 : query->rest >> 48;
+
+	if (opening->verdict != BH_ALLOW && opening->flags & BH_OUTCOME_KEEP &&
+	    (flags & (BH_FLOW_ESTABLISHED | BH_FLOW_AUDIT)) == BH_FLOW_ESTABLISHED) {
+		set = BH_FLOW_KEPT;
+		row = query->rest >> 32;
+		behind = (query->rest >> 48) + (generation - (__u32)query->rest);
+		if (behind > 0xffff)
+			behind = 0xffff;
+	} else if (opening->verdict == BH_WOULD_DENY) {
+		set = BH_FLOW_AUDIT;
+	} else if (opening->verdict != BH_ALLOW) {
+		return false;
+	}
+	query->meta &= ~((__u64)(BH_FLOW_AUDIT | BH_FLOW_KEPT) << 32);
+	query->meta |= set << 32;
+	query->rest = flow_rest(generation, row, behind);
+	return true;
+}
+
+/*
+ * Brings an entry of another generation up to date. False: its flow has ended. A packet that
+ * began before the flip judges a newer entry for itself and leaves it alone.
+ */
+static __always_inline bool track_renew(const struct decision *opening, __u32 generation,
+					struct flow_query *query, struct bh_flow_state *state)
+{
+	bool newer = (__s32)((__u32)query->rest - generation) > 0;
+	__u64 meta = query->meta;
+	__u64 rest = query->rest;
+
+	if (!track_rejudged(opening, generation, query)) {
+		if (!newer) {
+			flow_release(state, meta);
+			note(BH_NOTE_FLOW_ENDED);
+		}
+		return false;
+	}
+	if (newer)
+		return true;
+	__sync_val_compare_and_swap(flow_rest_of(state), rest, query->rest);
+	if (query->meta != meta)
+		flow_swap(state, meta, query->meta);
+	return true;
+}
+
+/* ---- a packet that meets an entry ---- */
+
+/*
+ * Whether a packet that the policy does not plainly admit passes because of the entry; then,
+ * and for an opener whose flow is audit's, it also acts on it.
+ */
+static __always_inline bool track_passes(const struct packet *packet, struct decision *decision,
+					 const struct flow_query *query, __u32 step)
+{
+	__u32 flags = flow_flags(query->meta);
+	bool opener = track_is_opener(packet, flags);
+
+	if (flags & BH_FLOW_KEPT && step & (opener ? TRACK_DATES : TRACK_PASSES)) {
+		decision_by_reason(decision, packet->direction, BH_REASON_EXISTING_FLOW, BH_ALLOW);
+		return true;
+	}
+	if (!opener && step & TRACK_PASSES) {
+		track_by_flow(decision, query->rest >> 32, flags & BH_FLOW_AUDIT);
+		return true;
+	}
+	return decision->verdict == BH_WOULD_DENY && (opener || step & TRACK_REOPENS);
+}
+
+/* A SYN on a closing flow begins a new one in its place. */
+static __always_inline void track_reopen(const struct packet *packet, struct decision *decision,
+					 const struct flow_query *query,
+					 struct bh_flow_state *state)
+{
+	__u32 flags = BH_FLOW_LIVE | BH_FLOW_TCP << BH_FLOW_KIND_SHIFT;
+
+	if (packet->direction == BH_OUT)
+		flags |= BH_FLOW_OUT;
+	if (decision->verdict == BH_WOULD_DENY)
+		flags |= BH_FLOW_AUDIT;
+	if (!flow_swap(state, query->meta, flow_meta(query->hash, flags, query->tick)))
+		return;
+	__sync_lock_test_and_set(flow_rest_of(state),
+				 flow_rest(decision->generation, decision->row, 0));
+	decision->opened = 1;
+}
+
+/* Moves a flow to the established table; 0: it is full. */
+static __always_inline bool track_establish(struct flow_query *query, __u32 step)
+{
+	__u32 clear = BH_FLOW_SYN_ACK | BH_FLOW_PICKED_UP | BH_FLOW_REPLIED;
+	__u32 flags = (flow_flags(query->meta) & ~clear) | (step & 0xffff);
+
+	query->meta = flow_meta(query->hash, flags, query->tick);
+	query->rest = flow_rest(query->rest, query->rest >> 32, 0);
+	return flow_insert(query, BH_TABLE_ESTABLISHED4 + (query->wide & 1)) >= 0;
+}
+
+static __always_inline void track_act(const struct packet *packet, struct decision *decision,
+				      struct flow_query *query, struct bh_flow_state *state,
+				      __u32 step)
+{
+	__u64 meta = query->meta;
+	__u32 tick = query->tick;
+
+	if (step & TRACK_REOPENS) {
+		track_reopen(packet, decision, query, state);
+		return;
+	}
+	if (step & TRACK_ESTABLISHES && !query->found) {
+		if (track_establish(query, step)) {
+			flow_release(state, meta);
+			return;
+		}
+		note(BH_NOTE_ESTABLISHED_FULL);
+		step &= ~(BH_FLOW_ESTABLISHED | BH_FLOW_CLOSING);
+	} else if (step & BH_FLOW_REPLIED && !(flow_flags(meta) & BH_FLOW_REPLIED)) {
+		__sync_val_compare_and_swap(flow_rest_of(state), query->rest,
+					    flow_rest(query->rest, query->rest >> 32, tick));
+	}
+	if (step & TRACK_DATES)
+		flow_mark(state, meta, step & 0xffff, step & TRACK_LIFTS ? BH_FLOW_CLOSING : 0,
+			  tick);
+}
+
+/*
+ * What became of a packet and the entry that it has met. opening is what track_judge_opener says, or
+ * has generation 0. query->found: in the established table.
+ */
+static __always_inline enum track_met
+track_meet(const struct packet *packet, struct decision *decision, const struct decision *opening,
+	   struct flow_query *query, struct bh_flow_state *state)
+{
+	bool opener = track_is_opener(packet, flow_flags(query->meta));
+	__u32 step;
+
+	if ((__u32)query->rest != (__u32)decision->generation) {
+		if (!opener && !opening->generation)
+			return TRACK_ASKS;
+		if (!track_renew(opener ? decision : opening, decision->generation, query, state))
+			return TRACK_NOT_MET;
+	}
+	step = track_step(flow_flags(query->meta), packet->tcp_flags, opener,
+			  (__u16)(query->tick - (query->rest >> 48)));
+	if (decision->verdict == BH_ALLOW || track_passes(packet, decision, query, step))
+		track_act(packet, decision, query, state, step);
+	return TRACK_MET;
+}
+
+/*
+ * Searches both tables, drops what is past its time-out, and meets what is not. Half-open entries
+ * first: a flow that is just being established is in both tables or in the second, never in none.
+ */
+static __always_inline enum track_met track_look(const struct packet *packet,
+						 struct decision *decision,
+						 const struct decision *opening,
+						 struct flow_query *query)
+{
+	enum track_met met = TRACK_NOT_MET;
+
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < 2 && met == TRACK_NOT_MET; i++) {
+		__u32 table = (query->wide & 1) + (i ? BH_TABLE_ESTABLISHED4 : BH_TABLE_HALF_OPEN4);
+		int position = flow_find(query, table);
+		struct bh_flow_state *state;
+		struct image_view view;
+
+		if (position < 0 || image_open_at(&view, query->generation) != BH_REASON_RULE)
+			continue;
+		state = flow_at(position);
+		if (!state)
+			continue;
+		query->found = i;
+		if (flow_expired(&view, query->meta, query->tick))
+			flow_release(state, query->meta);
+		else
+			met = track_meet(packet, decision, opening, query, state);
+	}
+	return met;
+}
+
+/* ---- a packet that meets none ---- */
+
+/* The flags of the entry that the packet opens; 0: it opens none. */
+static __always_inline __u32 track_opens(const struct packet *packet, const struct image_view *view,
+					 __u32 kind)
+{
+	__u32 flags = BH_FLOW_LIVE | kind << BH_FLOW_KIND_SHIFT;
+
+	if (packet->direction == BH_OUT)
+		flags |= BH_FLOW_OUT;
+	if (kind == BH_FLOW_ECHO)
+		return track_is_request(packet) ? flags : 0;
+	if (kind != BH_FLOW_TCP)
+		return flags;
+	if ((packet->tcp_flags & (TRACK_SYN | TRACK_ACK)) == TRACK_SYN)
+		return flags;
+	if (packet->tcp_flags & (TRACK_SYN | TRACK_FIN | TRACK_RST) ||
+	    !image_head(view)->config.tcp_pickup)
+		return 0;
+	return flags | BH_FLOW_PICKED_UP;
+}
+
+/* No way could be claimed: a SYN is refused; others pass, and their replies will be missed. */
+static __always_inline void track_full(const struct packet *packet, const struct image_view *view,
+				       struct decision *decision, __u32 tick)
+{
+	__u32 key = 0;
+	__u64 *untracked;
+
+	if (packet->protocol == IPPROTO_TCP && packet->tcp_flags & TRACK_SYN) {
+		if (decision->verdict == BH_ALLOW)
+			decision_by_reason(decision, packet->direction, BH_REASON_FLOW_TABLE_FULL,
+					   image_head(view)->config.audit ? BH_WOULD_DENY
+									  : BH_DENY);
+		return;
+	}
+	note(BH_NOTE_UNTRACKED);
+	untracked = bpf_map_lookup_elem(&bh_untracked, &key);
+	if (untracked)
+		*untracked = 1ULL << 32 | tick;
+}
+
+/* Whether a packet has lately passed without finding a way. */
+static __always_inline bool track_was_full(__u32 tick)
+{
+	__u32 key = 0;
+	const __u64 *untracked = bpf_map_lookup_elem(&bh_untracked, &key);
+
+	return untracked && *untracked && tick - (__u32)*untracked <= clock_ticks(30);
+}
+
+/*
+ * A denied packet without a flow. Within half a minute of one that found no way, if the policy allows
+ * its answer, it is likely the reply of such a one, and is noted.
+ */
+static __always_inline enum track_met track_miss(const struct decision *opening, __u32 tick)
+{
+	if (!track_was_full(tick))
+		return TRACK_NOT_MET;
+	if (!opening->generation)
+		return TRACK_ASKS;
+	if (opening->verdict == BH_ALLOW)
+		note(BH_NOTE_REPLY_UNTRACKED);
+	return TRACK_NOT_MET;
+}
+
+static __always_inline void track_open(const struct packet *packet, const struct image_view *view,
+				       struct decision *decision, struct flow_query *query,
+				       __u32 flags)
+{
+	struct bh_flow_state *state;
+	int position;
+	__u64 meta;
+
+	if (decision->verdict == BH_WOULD_DENY)
+		flags |= BH_FLOW_AUDIT;
+	meta = flow_meta(query->hash, flags, query->tick);
+	query->meta = meta;
+	query->rest = flow_rest(decision->generation, decision->row, 0);
+	position = flow_insert(query, BH_TABLE_HALF_OPEN4 + (query->wide & 1));
+	if (position < 0) {
+		track_full(packet, view, decision, query->tick);
+		return;
+	}
+	if (query->found)
+		return;
+	/* Another CPU may have established this very flow between our two searches. */
+	if (flow_find(query, BH_TABLE_ESTABLISHED4 + (query->wide & 1)) >= 0) {
+		state = flow_at(position);
+		if (state)
+			flow_release(state, meta);
+		return;
+	}
+	decision->opened = 1;
+}
+
+/*
+ * Everything but the hot path. 1: wants to know what track_judge_opener says, and to be called again.
+ */
+int track_slow(struct packet *packet, struct decision *decision, const struct decision *opening);
+
+__attribute__((noinline)) int track_slow(struct packet *packet, struct decision *decision,
+					 const struct decision *opening)
+{
+	struct flow_query query = {};
+	struct image_view view;
+	enum track_met met;
+	__u32 kind;
+
+	if (!packet || !decision || !opening)
+		return 0;
+	kind = track_kind(packet);
+	if (kind == TRACK_STATELESS)
+		return 0;
+	track_query(packet, kind, decision->generation, &query);
+	met = track_look(packet, decision, opening, &query);
+	if (met == TRACK_NOT_MET && decision->verdict == BH_DENY)
+		met = track_miss(opening, query.tick);
+	if (met != TRACK_NOT_MET || decision->verdict == BH_DENY)
+		return met == TRACK_ASKS;
+	if (image_open_at(&view, decision->generation) != BH_REASON_RULE)
+		return 0;
+	kind = track_opens(packet, &view, kind);
+	if (kind)
+		track_open(packet, &view, decision, &query, kind);
+	return 0;
+}
 
 /*
  * Settles a decision that judge() has begun. Reads generation, row, verdict, reason, flags.
@@ -20,20 +650,33 @@
  * would-deny that turns out to be the reply of a flow becomes what that flow says. A SYN for
  * which no way can be claimed is denied by flow-table-full.
  * Denied: if it is the reply of a live flow, it passes: verdict allow, or would-deny when audit
- * admitted the flow; by_flow 1, row the admitting one's, outcome, rule and reason accordingly. A flow that
- * existing_flows keeps counts as existing-flow. Otherwise the decision stays as it was.
+ * admitted the flow; by_flow 1, row the admitting one's, outcome, rule and reason accordingly. A
+ * flow that existing_flows keeps counts as existing-flow. Otherwise the decision stays as it was.
  * First fragment: when it passes, its later ones may; when no way is left, fragment-full.
  *
  * packet->family is 4 or 6, the ports and tcp_flags are those of the packet, fragment is not
  * PACKET_LATER. Both structs are initialised to the last byte: separately verified functions
- * get them.
+ * get them, and may turn the packet around for a while.
  */
-static __always_inline void track(const struct packet *packet, const struct image_view *view,
+static __always_inline void track(struct packet *packet, const struct image_view *view,
 				  struct decision *decision)
 {
-	(void)packet;
-	(void)view;
-	(void)decision;
+	bool stateless = decision->verdict == BH_ALLOW && decision->flags & BH_OUTCOME_NO_STATE;
+	bool quiet = packet->protocol == IPPROTO_TCP
+			     ? !(packet->tcp_flags & (TRACK_SYN | TRACK_FIN | TRACK_RST))
+			     : packet->protocol == IPPROTO_UDP;
+
+	struct decision opening = {};
+
+	if (stateless ||
+	    (quiet && (packet->family == 4 ? track_fast(packet, view, decision, false)
+					   : track_fast(packet, view, decision, true))))
+		return;
+	if (!track_slow(packet, decision, &opening))
+		return;
+	opening.generation = decision->generation;
+	track_judge_opener(packet, &opening);
+	track_slow(packet, decision, &opening);
 }
 
 /*
@@ -53,9 +696,9 @@ static __always_inline void track_later(const struct packet *packet, const struc
  * generation counts if its opening tuple is allowed now, or it would be kept; one of audit
  * does not. A global function.
  */
-int track_known(const struct packet *quoted, __u64 generation);
+int track_known(struct packet *quoted, __u64 generation);
 
-__attribute__((noinline)) int track_known(const struct packet *quoted, __u64 generation)
+__attribute__((noinline)) int track_known(struct packet *quoted, __u64 generation)
 {
 	return quoted && !generation ? 1 : 0;
 }
