@@ -444,7 +444,7 @@ struct bh_flow_key4 {
 };
 _Static_assert(sizeof(struct bh_flow_key4) == 16, "abi");
 
-/* A fragment's key: local and remote are source and destination, id its identification. */
+/* A fragment's key: local and remote are source and destination, the ports its identification. */
 struct bh_flow_key6 {
 	__u64 local[2];
 	__u64 remote[2];
@@ -454,8 +454,7 @@ struct bh_flow_key6 {
 	__u8 direction; /* fragments: enum bh_direction + 1; flows: 0 */
 	__u8 family;	/* fragments: 4 or 6; flows: 0 */
 	__u8 zero;
-	__be32 id;
-	__u32 zero2;
+	__u64 zero2;
 };
 _Static_assert(sizeof(struct bh_flow_key6) == 48, "abi");
 

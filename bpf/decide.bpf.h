@@ -11,6 +11,7 @@
 
 #include "bpf/abi.h"
 #include "bpf/decision.bpf.h"
+#include "bpf/fragment.bpf.h"
 #include "bpf/image.bpf.h"
 #include "bpf/judge.bpf.h"
 #include "bpf/never.bpf.h"
@@ -57,26 +58,20 @@ static __always_inline void decide_by_reason(const struct packet *packet,
 }
 
 /* The policy's word and the flow's, for what only they decide. */
-static __always_inline void decide_by_policy(const struct packet *packet,
-					     const struct image_view *view,
+static __always_inline void decide_by_policy(struct packet *packet, const struct image_view *view,
 					     const struct bh_config *config,
 					     struct decision *decision)
 {
-	enum bh_reason tracked;
-
 	if (packet->fragment == PACKET_LATER) {
-		track_later(packet, view, decision);
+		fragment_follow(packet, decision);
 		decide_audit(config, decision);
 		return;
 	}
-	tracked = never_ip_tracked(packet, config);
-	if (tracked != BH_REASON_RULE)
-		decision_by_reason(decision, packet->direction, tracked, BH_ALLOW);
-	else
-		judge(packet, view, decision);
-	decide_audit(config, decision);
+	judge(packet, view, decision);
 	if (decision->reason != BH_REASON_IMAGE_FAULT)
 		track(packet, view, decision);
+	if (packet->fragment == PACKET_FIRST && decision->verdict != BH_DENY)
+		fragment_enter(packet, decision);
 	decide_audit(config, decision);
 }
 
@@ -101,7 +96,7 @@ decide_before(const struct packet *packet, const struct bh_config *config, enum 
 }
 
 /* decision->generation is set. The only function that settles a packet. */
-static __always_inline void decide(const struct packet *packet, enum bh_reason reason,
+static __always_inline void decide(struct packet *packet, enum bh_reason reason,
 				   struct decision *decision)
 {
 	const struct bh_config *config;

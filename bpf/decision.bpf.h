@@ -49,6 +49,20 @@ static __always_inline void decision_by_reason(struct decision *decision, __u8 d
 	decision->by_flow = 0;
 }
 
+/* Passes as what the row has admitted before: later fragments, replies. */
+static __always_inline void decision_by_row(struct decision *decision, __u16 row, bool audit)
+{
+	bool outcome = row >= BH_FIXED_ROWS;
+
+	decision->row = row;
+	decision->outcome = outcome ? row - BH_FIXED_ROWS : DECISION_NO_OUTCOME;
+	decision->rule = BH_NO_RULE;
+	decision->behind = 0;
+	decision->verdict = audit ? BH_WOULD_DENY : BH_ALLOW;
+	decision->reason = outcome ? BH_REASON_RULE : row / BH_DIRECTION_COUNT;
+	decision->flags = 0;
+}
+
 static __always_inline void note(enum bh_note which)
 {
 	__u32 key = which;

@@ -21,8 +21,9 @@
 #include "bpf/image.bpf.h"
 #include "bpf/maps.bpf.h"
 
-#define FLOW_WORDS4 (sizeof(struct bh_flow_key4) / 8)
-#define FLOW_WORDS6 (sizeof(struct bh_flow_key6) / 8)
+/* Words of a key; the last one of struct bh_flow_key6 is always zero. */
+#define FLOW_WORDS4 2
+#define FLOW_WORDS6 5
 #define FLOW_KEYS   (BH_WAYS * sizeof(struct bh_flow_state)) /* where a bucket's keys begin */
 
 #define FLOW_NONE (-1)
@@ -36,7 +37,7 @@
 
 /* What separately verified functions are asked about one key, and what they answer. */
 struct flow_query {
-	__u64 word[FLOW_WORDS6]; /* struct bh_flow_key4 with the rest zero, or bh_flow_key6 */
+	__u64 word[FLOW_WORDS6]; /* struct bh_flow_key4 or bh_flow_key6, else zero */
 	__u64 hash;
 	__u64 generation;
 	__u64 meta; /* flow_find: as found; flow_insert: to be published */
@@ -46,7 +47,7 @@ struct flow_query {
 	__u8 found; /* flow_insert: somebody else's entry stands; track_look: established */
 	__u8 zero[2];
 };
-_Static_assert(sizeof(struct flow_query) == 88, "no padding");
+_Static_assert(sizeof(struct flow_query) == 80, "no padding");
 
 /* The flags of a meta word, and a meta word made of its parts. */
 static __always_inline __u32 flow_flags(__u64 meta)
@@ -256,8 +257,7 @@ static __always_inline bool flow_same(const struct flow_query *query, const __u8
 	__u64 wide = 0 - (__u64)(query->wide & 1);
 	__u64 differ = (flow_word(page, key + 16) ^ query->word[2]) |
 		       (flow_word(page, key + 24) ^ query->word[3]) |
-		       (flow_word(page, key + 32) ^ query->word[4]) |
-		       (flow_word(page, key + 40) ^ query->word[5]);
+		       (flow_word(page, key + 32) ^ query->word[4]);
 
 	differ &= wide;
 	differ |= flow_word(page, key) ^ query->word[0];

@@ -157,26 +157,21 @@ __attribute__((noinline)) int icmp_quote_skb(struct __sk_buff *ctx, const struct
 	return packet && quoted ? icmp_quote(&frame, packet, quoted) : BH_REASON_ICMP_ERROR_UNKNOWN;
 }
 
-/* Whether the policy lets the quoted packet pass now; what it only reports does pass. */
-int icmp_allowed(const struct packet *quoted, __u64 generation);
-
-__attribute__((noinline)) int icmp_allowed(const struct packet *quoted, __u64 generation)
+/*
+ * What becomes of the error: BH_REASON_ICMP_ERRORS: it passes; what audit only reports does pass.
+ * Quoting a reply of a flow that no packet has met since the flip, it passes if the flow's opener would.
+ */
+static __always_inline enum bh_reason icmp_judge(struct packet *quoted, __u64 generation)
 {
-	struct decision decision = {};
-	struct image_view view;
+	int known = track_known(quoted, generation);
+	bool passes =
+		known == TRACK_LIVE || JUDGED_VERDICT(judge_again(quoted, generation)) != BH_DENY;
 
-	if (!quoted || image_open_at(&view, generation) != BH_REASON_RULE)
-		return 0;
-	judge(quoted, &view, &decision);
-	return decision.verdict != BH_DENY;
-}
-
-/* What becomes of the error: BH_REASON_ICMP_ERRORS: it passes. */
-static __always_inline enum bh_reason icmp_judge(const struct packet *quoted, __u64 generation)
-{
-	if (track_known(quoted, generation) || icmp_allowed(quoted, generation))
-		return BH_REASON_ICMP_ERRORS;
-	return BH_REASON_ICMP_ERROR_UNKNOWN;
+	if (!passes && known == TRACK_STALE) {
+		track_turn(quoted);
+		passes = JUDGED_VERDICT(judge_again(quoted, generation)) != BH_DENY;
+	}
+	return passes ? BH_REASON_ICMP_ERRORS : BH_REASON_ICMP_ERROR_UNKNOWN;
 }
 
 /* Room for the quoted packet, beside the stack, which is short. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * State: the policy judges the opening direction, a flow lets replies through. The entry calls
- * track() for every whole packet or first fragment that judge() has judged, track_later() for
- * later fragments, and track_known() for what an ICMP error quotes. docs/states.md is the table of
- * it, and tests/bpf/test_states.c walks through every cell.
+ * track() for every whole packet or first fragment that judge() has judged, and track_known() for
+ * what an ICMP error quotes. docs/states.md is the table of it, and tests/bpf/test_states.c walks
+ * through every cell.
  */
 #ifndef BPF_TRACK_BPF_H
 #define BPF_TRACK_BPF_H
@@ -30,6 +30,13 @@ enum track_met {
 	TRACK_NOT_MET, /* there is no entry, or no longer */
 	TRACK_MET,
 	TRACK_ASKS, /* the opener has to be judged first */
+};
+
+/* What track_known answers. */
+enum track_known {
+	TRACK_UNKNOWN,
+	TRACK_LIVE,
+	TRACK_STALE, /* live, and not judged since the flip: ask the policy about its opener */
 };
 
 /* What a packet does to the entry that it has met; the flags that it sets stand in the low half. */
@@ -109,7 +116,6 @@ static __always_inline void track_words6(const struct packet *packet, __u64 port
 		words[2 + i] = source ^ (differ & ~in);
 	}
 	words[4] = ports;
-	words[5] = 0;
 }
 
 /* All that a search for the packet's flow needs; query is all zero before. */
@@ -128,23 +134,6 @@ static __always_inline void track_query(const struct packet *packet, __u32 kind,
 		track_words4(packet, ports, query->word);
 		query->hash = flow_hash4(query->word);
 	}
-}
-
-/* ---- what decisions become ---- */
-
-/* A reply passes, and counts where its flow was admitted. */
-static __always_inline void track_by_flow(struct decision *decision, __u16 row, bool audit)
-{
-	bool outcome = row >= BH_FIXED_ROWS;
-
-	decision->row = row;
-	decision->outcome = outcome ? row - BH_FIXED_ROWS : DECISION_NO_OUTCOME;
-	decision->rule = BH_NO_RULE;
-	decision->behind = 0;
-	decision->verdict = audit ? BH_WOULD_DENY : BH_ALLOW;
-	decision->reason = outcome ? BH_REASON_RULE : row / BH_DIRECTION_COUNT;
-	decision->flags = 0;
-	decision->by_flow = 1;
 }
 
 static __always_inline bool track_is_opener(const struct packet *packet, __u32 flags)
@@ -219,7 +208,8 @@ static __always_inline bool track_fast(const struct packet *packet, const struct
 	if (decision->verdict != BH_ALLOW) {
 		if (track_is_opener(packet, flow_flags(found[0])))
 			return false;
-		track_by_flow(decision, found[1] >> 32, false);
+		decision_by_row(decision, found[1] >> 32, false);
+		decision->by_flow = 1;
 	}
 	if (tick != (__u32)found[0])
 		flow_swap(state, found[0], (found[0] >> 32) << 32 | tick);
@@ -306,46 +296,27 @@ static __always_inline void track_turn(struct packet *packet)
 }
 
 /*
- * Judges the packet's answer by the policy: what opened the flow of which the packet is a
- * reply. A global function, called by the entry alone, because the stack is short.
- */
-int track_judge_opener(struct packet *packet, struct decision *opening);
-
-__attribute__((noinline)) int track_judge_opener(struct packet *packet, struct decision *opening)
-{
-	struct image_view view;
-
-	if (!packet || !opening)
-		return 0;
-	track_turn(packet);
-	if (image_open_at(&view, opening->generation) == BH_REASON_RULE)
-		judge(packet, &view, opening);
-	track_turn(packet);
-	return 0;
-}
-
-/*
  * Meta and rest of an entry of another generation as the verdict on its opening tuple makes
  * them. False: its flow is denied.
  */
-static __always_inline bool track_rejudged(const struct decision *opening, __u32 generation,
+static __always_inline bool track_rejudged(__u32 opening, __u32 generation,
 					   struct flow_query *query)
 {
 	__u32 flags = flow_flags(query->meta);
 	__u64 set = 0;
-	__u16 row = opening->row;
+	__u16 row = JUDGED_ROW(opening);
 	__u32 behind = flags & BH_FLOW_ESTABLISHED ? 0 : query->rest >> 48;
 
-	if (opening->verdict != BH_ALLOW && opening->flags & BH_OUTCOME_KEEP &&
+	if (JUDGED_VERDICT(opening) != BH_ALLOW && JUDGED_FLAGS(opening) & BH_OUTCOME_KEEP &&
 	    (flags & (BH_FLOW_ESTABLISHED | BH_FLOW_AUDIT)) == BH_FLOW_ESTABLISHED) {
 		set = BH_FLOW_KEPT;
 		row = query->rest >> 32;
 		behind = (query->rest >> 48) + (generation - (__u32)query->rest);
 		if (behind > 0xffff)
 			behind = 0xffff;
-	} else if (opening->verdict == BH_WOULD_DENY) {
+	} else if (JUDGED_VERDICT(opening) == BH_WOULD_DENY) {
 		set = BH_FLOW_AUDIT;
-	} else if (opening->verdict != BH_ALLOW) {
+	} else if (JUDGED_VERDICT(opening) != BH_ALLOW) {
 		return false;
 	}
 	query->meta &= ~((__u64)(BH_FLOW_AUDIT | BH_FLOW_KEPT) << 32);
@@ -358,8 +329,8 @@ static __always_inline bool track_rejudged(const struct decision *opening, __u32
  * Brings an entry of another generation up to date. False: its flow has ended. A packet that
  * began before the flip judges a newer entry for itself and leaves it alone.
  */
-static __always_inline bool track_renew(const struct decision *opening, __u32 generation,
-					struct flow_query *query, struct bh_flow_state *state)
+static __always_inline bool track_renew(__u32 opening, __u32 generation, struct flow_query *query,
+					struct bh_flow_state *state)
 {
 	bool newer = (__s32)((__u32)query->rest - generation) > 0;
 	__u64 meta = query->meta;
@@ -397,7 +368,8 @@ static __always_inline bool track_passes(const struct packet *packet, struct dec
 		return true;
 	}
 	if (!opener && step & TRACK_PASSES) {
-		track_by_flow(decision, query->rest >> 32, flags & BH_FLOW_AUDIT);
+		decision_by_row(decision, query->rest >> 32, flags & BH_FLOW_AUDIT);
+		decision->by_flow = 1;
 		return true;
 	}
 	return decision->verdict == BH_WOULD_DENY && (opener || step & TRACK_REOPENS);
@@ -460,20 +432,22 @@ static __always_inline void track_act(const struct packet *packet, struct decisi
 }
 
 /*
- * What became of a packet and the entry that it has met. opening is what track_judge_opener says, or
- * has generation 0. query->found: in the established table.
+ * What became of a packet and the entry that it has met. opening is what judge_again says of it, or
+ * 0. query->found: in the established table.
  */
-static __always_inline enum track_met
-track_meet(const struct packet *packet, struct decision *decision, const struct decision *opening,
-	   struct flow_query *query, struct bh_flow_state *state)
+static __always_inline enum track_met track_meet(const struct packet *packet,
+						 struct decision *decision, __u32 opening,
+						 struct flow_query *query,
+						 struct bh_flow_state *state)
 {
 	bool opener = track_is_opener(packet, flow_flags(query->meta));
 	__u32 step;
 
 	if ((__u32)query->rest != (__u32)decision->generation) {
-		if (!opener && !opening->generation)
+		if (!opener && !opening)
 			return TRACK_ASKS;
-		if (!track_renew(opener ? decision : opening, decision->generation, query, state))
+		if (!track_renew(opener ? judged(decision) : opening, decision->generation, query,
+				 state))
 			return TRACK_NOT_MET;
 	}
 	step = track_step(flow_flags(query->meta), packet->tcp_flags, opener,
@@ -488,8 +462,7 @@ track_meet(const struct packet *packet, struct decision *decision, const struct 
  * first: a flow that is just being established is in both tables or in the second, never in none.
  */
 static __always_inline enum track_met track_look(const struct packet *packet,
-						 struct decision *decision,
-						 const struct decision *opening,
+						 struct decision *decision, __u32 opening,
 						 struct flow_query *query)
 {
 	enum track_met met = TRACK_NOT_MET;
@@ -570,13 +543,13 @@ static __always_inline bool track_was_full(__u32 tick)
  * A denied packet without a flow. Within half a minute of one that found no way, if the policy allows
  * its answer, it is likely the reply of such a one, and is noted.
  */
-static __always_inline enum track_met track_miss(const struct decision *opening, __u32 tick)
+static __always_inline enum track_met track_miss(__u32 opening, __u32 tick)
 {
 	if (!track_was_full(tick))
 		return TRACK_NOT_MET;
-	if (!opening->generation)
+	if (!opening)
 		return TRACK_ASKS;
-	if (opening->verdict == BH_ALLOW)
+	if (JUDGED_VERDICT(opening) == BH_ALLOW)
 		note(BH_NOTE_REPLY_UNTRACKED);
 	return TRACK_NOT_MET;
 }
@@ -612,12 +585,12 @@ static __always_inline void track_open(const struct packet *packet, const struct
 }
 
 /*
- * Everything but the hot path. 1: wants to know what track_judge_opener says, and to be called again.
+ * Everything but the hot path. 1: wants to know what judge_again says of the packet turned around, and to be called again.
  */
-int track_slow(struct packet *packet, struct decision *decision, const struct decision *opening);
+int track_slow(struct packet *packet, struct decision *decision, __u32 opening);
 
 __attribute__((noinline)) int track_slow(struct packet *packet, struct decision *decision,
-					 const struct decision *opening)
+					 __u32 opening)
 {
 	struct flow_query query = {};
 	struct image_view view;
@@ -652,7 +625,6 @@ __attribute__((noinline)) int track_slow(struct packet *packet, struct decision 
  * Denied: if it is the reply of a live flow, it passes: verdict allow, or would-deny when audit
  * admitted the flow; by_flow 1, row the admitting one's, outcome, rule and reason accordingly. A
  * flow that existing_flows keeps counts as existing-flow. Otherwise the decision stays as it was.
- * First fragment: when it passes, its later ones may; when no way is left, fragment-full.
  *
  * packet->family is 4 or 6, the ports and tcp_flags are those of the packet, fragment is not
  * PACKET_LATER. Both structs are initialised to the last byte: separately verified functions
@@ -666,41 +638,45 @@ static __always_inline void track(struct packet *packet, const struct image_view
 			     ? !(packet->tcp_flags & (TRACK_SYN | TRACK_FIN | TRACK_RST))
 			     : packet->protocol == IPPROTO_UDP;
 
-	struct decision opening = {};
+	__u32 opening;
 
 	if (stateless ||
 	    (quiet && (packet->family == 4 ? track_fast(packet, view, decision, false)
 					   : track_fast(packet, view, decision, true))))
 		return;
-	if (!track_slow(packet, decision, &opening))
+	if (!track_slow(packet, decision, 0))
 		return;
-	opening.generation = decision->generation;
-	track_judge_opener(packet, &opening);
-	track_slow(packet, decision, &opening);
+	track_turn(packet);
+	opening = judge_again(packet, decision->generation);
+	track_turn(packet);
+	track_slow(packet, decision, opening);
 }
 
 /*
- * A PACKET_LATER: passes as its first one did and counts where that one counts, else is denied by
- * fragment-unknown or fragment-overlap. Fills the whole decision; the policy is not asked.
+ * Whether a live flow has this tuple, in either orientation: enum track_known. For the packet
+ * that an ICMP error quotes, in the direction in which that one went. Changes nothing. A global
+ * function.
  */
-static __always_inline void track_later(const struct packet *packet, const struct image_view *view,
-					struct decision *decision)
-{
-	(void)view;
-	decision_by_reason(decision, packet->direction, BH_REASON_FRAGMENT_UNKNOWN, BH_DENY);
-}
+int track_known(const struct packet *quoted, __u64 generation);
 
-/*
- * Whether a live flow has this tuple, in either orientation; for the packet that an ICMP error
- * quotes, in the direction in which that one went. Changes nothing. An entry of an older
- * generation counts if its opening tuple is allowed now, or it would be kept; one of audit
- * does not. A global function.
- */
-int track_known(struct packet *quoted, __u64 generation);
-
-__attribute__((noinline)) int track_known(struct packet *quoted, __u64 generation)
+__attribute__((noinline)) int track_known(const struct packet *quoted, __u64 generation)
 {
-	return quoted && !generation ? 1 : 0;
+	struct flow_query query = {};
+	struct image_view view;
+	__u32 kind;
+
+	if (!quoted || image_open_at(&view, generation) != BH_REASON_RULE)
+		return TRACK_UNKNOWN;
+	kind = track_kind(quoted);
+	if (kind == TRACK_STATELESS)
+		return TRACK_UNKNOWN;
+	track_query(quoted, kind, generation, &query);
+	if (flow_find(&query, BH_TABLE_HALF_OPEN4 + (query.wide & 1)) < 0 &&
+	    flow_find(&query, BH_TABLE_ESTABLISHED4 + (query.wide & 1)) < 0)
+		return TRACK_UNKNOWN;
+	if (flow_expired(&view, query.meta, query.tick))
+		return TRACK_UNKNOWN;
+	return (__u32)query.rest == (__u32)generation ? TRACK_LIVE : TRACK_STALE;
 }
 
 #endif

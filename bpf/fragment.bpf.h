@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Fragments: a first one that passes lets its later ones pass, within the time-out and as long as a
+ * way is left. Nothing is held back, so a later one that comes before its first is denied.
+ */
+#ifndef BPF_FRAGMENT_BPF_H
+#define BPF_FRAGMENT_BPF_H
+
+#include "bpf/clock.bpf.h"
+#include "bpf/decision.bpf.h"
+#include "bpf/flowtable.bpf.h"
+#include "bpf/image.bpf.h"
+#include "bpf/packet.bpf.h"
+
+/* The words of struct bh_flow_key6 with the direction, family and id of a fragment. */
+static __always_inline void fragment_query(const struct packet *packet, __u64 generation,
+					   struct flow_query *query)
+{
+	query->word[0] = packet->source.half[0];
+	query->word[1] = packet->source.half[1];
+	query->word[2] = packet->destination.half[0];
+	query->word[3] = packet->destination.half[1];
+	query->word[4] = packet->fragment_id | (__u64)packet->fragment_protocol << 32 |
+			 (__u64)(packet->direction + 1) << 40 | (__u64)packet->family << 48;
+	query->hash = flow_hash6(query->word);
+	query->generation = generation;
+	query->tick = clock_tick();
+	query->wide = 1;
+}
+
+/* The live entry of the packet, its meta and rest in query; NULL: there is none. */
+static __always_inline struct bh_flow_state *fragment_find(struct flow_query *query)
+{
+	int position = flow_find(query, BH_TABLE_FRAGMENTS);
+	struct bh_flow_state *state;
+	struct image_view view;
+
+	if (position < 0 || image_open_at(&view, query->generation) != BH_REASON_RULE)
+		return NULL;
+	state = flow_at(position);
+	if (!state || !flow_expired(&view, query->meta, query->tick))
+		return state;
+	flow_release(state, query->meta);
+	return NULL;
+}
+
+/*
+ * Enters a first fragment that passes; counts later ones as the decision counts it. One that finds no
+ * way is denied. header_end never shrinks: of two first ones with one id the host takes either.
+ */
+int fragment_enter(const struct packet *packet, struct decision *decision);
+
+__attribute__((noinline)) int fragment_enter(const struct packet *packet, struct decision *decision)
+{
+	__u32 flags = BH_FLOW_LIVE | BH_FLOW_FRAGMENT << BH_FLOW_KIND_SHIFT;
+	struct flow_query query = {};
+	struct bh_flow_state *state;
+	__u16 header_end;
+	__u64 rest;
+
+	if (!packet || !decision)
+		return 0;
+	fragment_query(packet, decision->generation, &query);
+	if (decision->verdict == BH_WOULD_DENY)
+		flags |= BH_FLOW_AUDIT;
+	if (decision->by_flow)
+		flags |= BH_FLOW_REPLIED;
+	header_end = packet->header_end;
+	state = fragment_find(&query);
+	if (state) {
+		if (query.rest >> 48 > header_end)
+			header_end = query.rest >> 48;
+		rest = flow_rest(decision->generation, decision->row, header_end);
+		__sync_val_compare_and_swap(flow_rest_of(state), query.rest, rest);
+		flow_mark(state, query.meta, flags, BH_FLOW_AUDIT | BH_FLOW_REPLIED, query.tick);
+		return 0;
+	}
+	query.meta = flow_meta(query.hash, flags, query.tick);
+	query.rest = flow_rest(decision->generation, decision->row, header_end);
+	if (flow_insert(&query, BH_TABLE_FRAGMENTS) < 0)
+		decision_by_reason(decision, packet->direction, BH_REASON_FRAGMENT_FULL, BH_DENY);
+	return 0;
+}
+
+/*
+ * A later fragment passes as its first one did and counts where that one counts, else is denied by
+ * fragment-unknown or fragment-overlap. After a flip it counts as existing-flow: what it completes was
+ * admitted before; what audit alone admitted was not. Fills the whole decision; the policy is not asked.
+ */
+int fragment_follow(const struct packet *packet, struct decision *decision);
+
+__attribute__((noinline)) int fragment_follow(const struct packet *packet,
+					      struct decision *decision)
+{
+	struct flow_query query = {};
+	struct bh_flow_state *state;
+	__u32 flags;
+	bool now;
+
+	if (!packet || !decision)
+		return 0;
+	decision_by_reason(decision, packet->direction, BH_REASON_FRAGMENT_UNKNOWN, BH_DENY);
+	fragment_query(packet, decision->generation, &query);
+	state = fragment_find(&query);
+	flags = flow_flags(query.meta);
+	now = (__u32)query.rest == (__u32)decision->generation;
+	if (!state || (flags & BH_FLOW_AUDIT && !now))
+		return 0;
+	if (packet->fragment_offset < query.rest >> 48) {
+		decision_by_reason(decision, packet->direction, BH_REASON_FRAGMENT_OVERLAP,
+				   BH_DENY);
+		return 0;
+	}
+	if (!now) {
+		decision_by_reason(decision, packet->direction, BH_REASON_EXISTING_FLOW, BH_ALLOW);
+		return 0;
+	}
+	decision_by_row(decision, query.rest >> 32, flags & BH_FLOW_AUDIT);
+	decision->by_flow = (flags & BH_FLOW_REPLIED) != 0;
+	return 0;
+}
+
+#endif
