@@ -129,18 +129,30 @@ const char *addr_print(const struct addr *addr, char *buffer)
 	return buffer;
 }
 
+/* How many bits two addresses of one family have in common at their head. */
+static unsigned common_len(const struct addr *a, const struct addr *b)
+{
+	unsigned len = 0;
+
+	while (len < n_bits(a) && a->bytes[len / 8] == b->bytes[len / 8])
+		len += 8;
+	if (len == n_bits(a))
+		return len;
+	return len + (unsigned)__builtin_clz((unsigned)(a->bytes[len / 8] ^ b->bytes[len / 8])) -
+	       24;
+}
+
 /* The prefix length of a range that is a prefix, else -1. */
 static int prefix_len(const struct addr_range *range)
 {
-	for (unsigned len = 0; len <= n_bits(&range->first); len++) {
-		struct addr first = range->first;
-		struct addr last = range->first;
+	unsigned len = common_len(&range->first, &range->last);
+	struct addr first = range->first;
+	struct addr last = range->first;
 
-		set_host_bits(&first, len, false);
-		set_host_bits(&last, len, true);
-		if (!addr_compare(&first, &range->first) && !addr_compare(&last, &range->last))
-			return (int)len;
-	}
+	set_host_bits(&first, len, false);
+	set_host_bits(&last, len, true);
+	if (!addr_compare(&first, &range->first) && !addr_compare(&last, &range->last))
+		return (int)len;
 	return -1;
 }
 
@@ -331,6 +343,8 @@ unsigned addr_range_n_prefixes(const struct addr_range *range)
 	struct addr at = range->first;
 	unsigned n = 0;
 
+	if (prefix_len(range) >= 0) /* nearly all are, and this is cheap */
+		return 1;
 	for (;;) {
 		struct addr_range prefix = first_prefix(&at, &range->last);
 
