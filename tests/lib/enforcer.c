@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The programs under test, with the maps that the loader would fill. */
+#include "tests/lib/enforcer.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "bpf/enforce.skel.h"
+#include "kernel/load_skeleton.h"
+
+enum {
+	START_JIFFIES = 1 << 20,
+	PASS_XDP = 2, /* XDP_PASS */
+	DROP_TC = 2,  /* TC_ACT_SHOT */
+};
+
+struct enforcer {
+	struct arena *arena;
+	struct diag *diag;
+	struct enforce *skeleton;
+	struct ring_buffer *ring;
+	uint64_t generation;
+	uint64_t jiffies;
+	uint32_t n_rows;
+	uint32_t n_state_pages;
+	int n_cpus;
+	struct bh_row *rows; /* of every CPU, as they were at the last call of enforcer_changed */
+	struct bh_row *scratch;
+	struct bh_event *events; /* of the enforcer_events under way */
+	size_t events_max;
+	size_t events_len;
+};
+
+static void __attribute__((format(printf, 2, 3), noreturn))
+fail(const struct enforcer *enforcer, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	(void)fputc('\n', stderr);
+	if (enforcer)
+		diag_print(enforcer->diag, stderr);
+	abort();
+}
+
+static void must(const struct enforcer *enforcer, int err, const char *what)
+{
+	if (err)
+		fail(enforcer, "%s: %s", what, strerror(err < 0 ? -err : err));
+}
+
+static int map_fd(const struct enforcer *enforcer, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(enforcer->skeleton->obj, name);
+}
+
+static struct bpf_program *program_of(const struct enforcer *enforcer,
+				      enum enforcer_program program)
+{
+	switch (program) {
+	case ENFORCER_XDP:
+		return enforcer->skeleton->progs.bh_xdp;
+	case ENFORCER_XDP_FRAGS:
+		return enforcer->skeleton->progs.bh_xdp_frags;
+	case ENFORCER_TC_IN:
+		return enforcer->skeleton->progs.bh_tc_in;
+	case ENFORCER_TC_OUT:
+		return enforcer->skeleton->progs.bh_tc_out;
+	case ENFORCER_PROGRAM_COUNT:
+		break;
+	}
+	abort();
+}
+
+bool enforcer_is_possible(void)
+{
+	scoped(diag_free) struct diag *diag = diag_new();
+	struct probe probe;
+
+	return !probe_kernel(diag, &probe) && probe.has[PROBE_TEST_RUN];
+}
+
+static int take_event(void *context, void *data, size_t size)
+{
+	struct enforcer *enforcer = context;
+
+	if (size < sizeof(struct bh_event))
+		fail(enforcer, "an event of %zu bytes", size);
+	if (enforcer->events_len < enforcer->events_max)
+		memcpy(&enforcer->events[enforcer->events_len], data, sizeof(struct bh_event));
+	enforcer->events_len++;
+	return 0;
+}
+
+static void set_clock(const struct enforcer *enforcer)
+{
+	uint32_t key = 0;
+
+	must(enforcer,
+	     bpf_map_update_elem(map_fd(enforcer, "bh_clock"), &key, &enforcer->jiffies, 0),
+	     "cannot set the clock");
+}
+
+struct enforcer *enforcer_new(void)
+{
+	const struct bh_machine machine = {
+		.seed = {0x243f6a8885a308d3, 0x13198a2e03707344},
+		.hz = 1000,
+		.tick_shift = 7,
+	};
+	struct enforcer *enforcer = mem_calloc(1, sizeof(*enforcer));
+	const char *log = NULL;
+	struct probe probe = {};
+
+	enforcer->arena = arena_new();
+	enforcer->diag = diag_new();
+	enforcer->n_cpus = libbpf_num_possible_cpus();
+	enforcer->jiffies = START_JIFFIES;
+	libbpf_set_print(NULL);
+	must(enforcer, probe_kernel(enforcer->diag, &probe), "cannot ask the kernel");
+	must(enforcer,
+	     load_skeleton_open(enforcer->arena, &probe, enforcer->diag, &log, &enforcer->skeleton),
+	     "cannot open the programs");
+	load_skeleton_configure(enforcer->skeleton, &machine);
+	enforcer->skeleton->rodata->test_clock = true;
+	(void)bpf_program__set_autoload(enforcer->skeleton->progs.bh_xdp, true);
+	must(enforcer, load_skeleton_load(enforcer->skeleton, log, enforcer->diag),
+	     "cannot load the programs");
+	enforcer->ring =
+		ring_buffer__new(map_fd(enforcer, "bh_events"), take_event, enforcer, NULL);
+	if (!enforcer->ring)
+		fail(enforcer, "cannot read the ring buffer");
+	set_clock(enforcer);
+	return enforcer;
+}
+
+void enforcer_free(struct enforcer *enforcer)
+{
+	if (!enforcer)
+		return;
+	ring_buffer__free(enforcer->ring);
+	enforce__destroy(enforcer->skeleton);
+	diag_free(enforcer->diag);
+	arena_free(enforcer->arena);
+	free(enforcer->rows);
+	free(enforcer->scratch);
+	free(enforcer);
+}
+
+bool enforcer_has(const struct enforcer *enforcer, enum enforcer_program program)
+{
+	return bpf_program__fd(program_of(enforcer, program)) >= 0;
+}
+
+uint32_t enforcer_instructions(const struct enforcer *enforcer, enum enforcer_program program)
+{
+	struct bpf_prog_info info = {};
+	uint32_t size = sizeof(info);
+
+	must(enforcer,
+	     bpf_obj_get_info_by_fd(bpf_program__fd(program_of(enforcer, program)), &info, &size),
+	     "cannot ask for a program");
+	return info.verified_insns;
+}
+
+/* ---- what the loader does ---- */
+
+static void put_page(const struct enforcer *enforcer, enum load_map map, uint32_t index,
+		     const void *value)
+{
+	uint32_t key = 0;
+	scoped(close) int fd = -1;
+
+	must(enforcer, load_skeleton_page(enforcer->skeleton, map, enforcer->diag, &fd),
+	     "cannot make a page");
+	if (value)
+		must(enforcer, bpf_map_update_elem(fd, &key, value, 0), "cannot fill a page");
+	must(enforcer,
+	     bpf_map_update_elem(bpf_map__fd(load_skeleton_map(enforcer->skeleton, map)), &index,
+				 &fd, 0),
+	     "cannot put a page");
+}
+
+/* The buckets of fragments are those of IPv6. */
+static uint32_t bucket_size(enum bh_table table)
+{
+	switch (table) {
+	case BH_TABLE_HALF_OPEN4:
+	case BH_TABLE_ESTABLISHED4:
+		return BH_BUCKET4_SIZE;
+	case BH_TABLE_HALF_OPEN6:
+	case BH_TABLE_ESTABLISHED6:
+	case BH_TABLE_FRAGMENTS:
+	case BH_TABLE_COUNT:
+		break;
+	}
+	return BH_BUCKET6_SIZE;
+}
+
+static uint32_t count_state_pages(const struct bh_config *config)
+{
+	uint32_t end = 0;
+
+	for (int table = 0; table < BH_TABLE_COUNT; table++) {
+		const struct bh_table_place *place = &config->tables[table];
+		uint64_t size = ((uint64_t)place->mask + 1) * bucket_size((enum bh_table)table);
+		uint32_t last = place->first_page +
+				(uint32_t)((size + BH_STATE_PAGE_SIZE - 1) / BH_STATE_PAGE_SIZE);
+
+		end = last > end ? last : end;
+	}
+	return end;
+}
+
+/* One page in both slots. */
+static void put_state_page(const struct enforcer *enforcer, uint32_t page)
+{
+	int outer = map_fd(enforcer, "bh_state");
+	uint32_t other = BH_STATE_PAGES + page;
+	scoped(close) int fd = -1;
+
+	must(enforcer, load_skeleton_page(enforcer->skeleton, LOAD_MAP_STATE, enforcer->diag, &fd),
+	     "cannot make a page of state");
+	must(enforcer, bpf_map_update_elem(outer, &page, &fd, 0), "cannot put a page of state");
+	must(enforcer, bpf_map_update_elem(outer, &other, &fd, 0), "cannot put a page of state");
+}
+
+void enforcer_forget(struct enforcer *enforcer)
+{
+	uint64_t none = 0;
+
+	for (uint32_t page = 0; page < enforcer->n_state_pages; page++)
+		put_state_page(enforcer, page);
+	for (uint32_t key = 0; key < BH_REASON_COUNT; key++) {
+		uint32_t reason = BH_NO_RULE + 1 + key;
+
+		must(enforcer,
+		     bpf_map_update_elem(map_fd(enforcer, "bh_limits"), &reason, &none, 0),
+		     "cannot reset a limit");
+	}
+}
+
+static void put_counters(struct enforcer *enforcer, uint32_t slot)
+{
+	uint32_t n_pages = (enforcer->n_rows + BH_PAGE_ROWS - 1) / BH_PAGE_ROWS;
+	size_t n = (size_t)n_pages * BH_PAGE_ROWS * enforcer->n_cpus;
+
+	for (uint32_t link = 0; link < BH_LINKS; link++)
+		for (uint32_t page = 0; page < (link < 2 ? n_pages : 0); page++)
+			put_page(enforcer, LOAD_MAP_COUNTERS,
+				 (slot * BH_LINKS + link) * BH_ROW_PAGES + page, NULL);
+	enforcer->rows = mem_realloc(enforcer->rows, n, sizeof(*enforcer->rows));
+	enforcer->scratch = mem_realloc(enforcer->scratch, n, sizeof(*enforcer->scratch));
+	memset(enforcer->rows, 0, n * sizeof(*enforcer->rows));
+}
+
+void enforcer_apply(struct enforcer *enforcer, const struct image *image)
+{
+	const struct bh_head *head = image_head(image);
+	struct bh_active active = {.generation = enforcer->generation + 1};
+	uint32_t slot = active.generation & 1;
+	uint32_t n_state_pages = count_state_pages(&head->config);
+	uint32_t key = 0;
+
+	for (uint32_t page = 0; page < image->n_pages; page++)
+		put_page(enforcer, LOAD_MAP_IMAGE, slot * BH_IMAGE_PAGES + page,
+			 image->tables + (size_t)page * BH_PAGE_SIZE);
+	enforcer->n_rows = BH_FIXED_ROWS + head->n_outcomes;
+	put_counters(enforcer, slot);
+	for (uint32_t page = enforcer->n_state_pages; page < n_state_pages; page++)
+		put_state_page(enforcer, page);
+	if (n_state_pages > enforcer->n_state_pages)
+		enforcer->n_state_pages = n_state_pages;
+	must(enforcer, bpf_map_update_elem(map_fd(enforcer, "bh_active"), &key, &active, 0),
+	     "cannot flip");
+	enforcer->generation = active.generation;
+}
+
+uint64_t enforcer_generation(const struct enforcer *enforcer)
+{
+	return enforcer->generation;
+}
+
+/* An address as the programs see it. */
+static void halves_of(const struct addr *addr, uint64_t *halves)
+{
+	uint8_t bytes[16] = {[10] = 0xff, [11] = 0xff};
+
+	if (addr->family == ADDR_V4)
+		memcpy(bytes + 12, addr->bytes, 4);
+	else
+		memcpy(bytes, addr->bytes, 16);
+	memcpy(halves, bytes, 16);
+}
+
+/* False: a bucket has no way left under this seed. */
+static bool fill_self(struct bh_self *table, const addr_list *self)
+{
+	for (size_t i = 0; i < self->len; i++) {
+		uint64_t address[2];
+		uint32_t bucket;
+		int way = 0;
+
+		halves_of(&self->at[i], address);
+		bucket = bh_self_hash(address[0], address[1], table->seed) & (BH_SELF_BUCKETS - 1);
+		while (way < BH_SELF_WAYS &&
+		       (table->way[bucket][way][0] | table->way[bucket][way][1]))
+			way++;
+		if (way == BH_SELF_WAYS)
+			return false;
+		memcpy(table->way[bucket][way], address, sizeof(address));
+		table->n++;
+	}
+	return true;
+}
+
+void enforcer_set_self(struct enforcer *enforcer, const addr_list *self)
+{
+	scoped(free) struct bh_self *table = mem_calloc(1, sizeof(*table));
+	uint64_t seed = 0x9e3779b97f4a7c15;
+
+	do {
+		memset(table, 0, sizeof(*table));
+		table->seed = seed;
+		seed += 2;
+	} while (!fill_self(table, self));
+	put_page(enforcer, LOAD_MAP_SELF, 0, table);
+}
+
+void enforcer_set_link(struct enforcer *enforcer, uint32_t ifindex, uint16_t number)
+{
+	struct bh_links links = {.multiplier = 0x9e3779b1};
+	uint32_t key = 0;
+
+	links.slot[(ifindex * links.multiplier) >> 24] =
+		(struct bh_link){.ifindex = ifindex, .number = number};
+	must(enforcer, bpf_map_update_elem(map_fd(enforcer, "bh_links"), &key, &links, 0),
+	     "cannot number a link");
+}
+
+void enforcer_watch(struct enforcer *enforcer, uint64_t until)
+{
+	struct bh_watch watch = {.until = until};
+	uint32_t key = 0;
+
+	must(enforcer, bpf_map_update_elem(map_fd(enforcer, "bh_watch"), &key, &watch, 0),
+	     "cannot watch");
+}
+
+void enforcer_advance(struct enforcer *enforcer, uint64_t jiffies)
+{
+	enforcer->jiffies += jiffies;
+	set_clock(enforcer);
+}
+
+uint64_t enforcer_jiffies(const struct enforcer *enforcer)
+{
+	return enforcer->jiffies;
+}
+
+/* ---- packets ---- */
+
+static int run(const struct enforcer *enforcer, enum enforcer_program program,
+	       struct bpf_test_run_opts *opts)
+{
+	int err = bpf_prog_test_run_opts(bpf_program__fd(program_of(enforcer, program)), opts);
+
+	must(enforcer, err, "cannot run a packet");
+	return opts->retval;
+}
+
+bool enforcer_run(const struct enforcer *enforcer, enum enforcer_program program, const void *data,
+		  size_t size, const struct enforcer_context *context)
+{
+	struct __sk_buff skb = {};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data, .data_size_in = size);
+
+	if (program == ENFORCER_XDP || program == ENFORCER_XDP_FRAGS)
+		return run(enforcer, program, &opts) == PASS_XDP;
+	if (context) {
+		skb.gso_segs = context->gso_segments;
+		skb.gso_size = context->gso_size;
+		skb.wire_len = context->wire_length;
+		opts.ctx_in = &skb;
+		opts.ctx_size_in = sizeof(skb);
+	}
+	return run(enforcer, program, &opts) != DROP_TC;
+}
+
+uint32_t enforcer_time(const struct enforcer *enforcer, enum enforcer_program program,
+		       const void *data, size_t size, uint32_t n)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data, .data_size_in = size,
+		    .repeat = (int)n);
+
+	(void)run(enforcer, program, &opts);
+	return opts.duration;
+}
+
+/* ---- what became of them ---- */
+
+static void add_row(struct bh_row *sum, const struct bh_row *row)
+{
+	sum->packets += row->packets;
+	sum->bytes += row->bytes;
+	sum->reply_packets += row->reply_packets;
+	sum->reply_bytes += row->reply_bytes;
+	sum->flows += row->flows;
+	sum->would_denied += row->would_denied;
+	if (row->last > sum->last)
+		sum->last = row->last;
+}
+
+/* All rows of a page, of every CPU. */
+static void read_page(const struct enforcer *enforcer, uint32_t link, uint32_t page,
+		      struct bh_row *ret_rows)
+{
+	uint32_t slot = enforcer->generation & 1;
+	uint32_t element = (slot * BH_LINKS + link) * BH_ROW_PAGES + page;
+	uint32_t keys[BH_PAGE_ROWS];
+	uint32_t n = BH_PAGE_ROWS;
+	uint32_t id = 0;
+	uint32_t cursor;
+	int err;
+
+	must(enforcer, bpf_map_lookup_elem(map_fd(enforcer, "bh_counters"), &element, &id),
+	     "no page of counters");
+	scoped(close) int fd = bpf_map_get_fd_by_id(id);
+
+	if (fd < 0)
+		fail(enforcer, "cannot open a page of counters");
+	err = bpf_map_lookup_batch(fd, NULL, &cursor, keys, ret_rows, &n, NULL);
+	if ((err && err != -ENOENT) || n != BH_PAGE_ROWS)
+		fail(enforcer, "cannot read counters: %d", err);
+}
+
+struct bh_row enforcer_row(const struct enforcer *enforcer, uint32_t link, uint32_t row)
+{
+	const struct bh_row *rows = enforcer->scratch;
+	struct bh_row sum = {};
+
+	read_page(enforcer, link, row / BH_PAGE_ROWS, enforcer->scratch);
+	for (int cpu = 0; cpu < enforcer->n_cpus; cpu++)
+		add_row(&sum, &rows[(row % BH_PAGE_ROWS) * enforcer->n_cpus + cpu]);
+	return sum;
+}
+
+uint32_t enforcer_reason_row(enum bh_reason reason, enum bh_direction direction)
+{
+	return reason * BH_DIRECTION_COUNT + direction;
+}
+
+uint32_t enforcer_n_rows(const struct enforcer *enforcer)
+{
+	return enforcer->n_rows;
+}
+
+struct bh_row enforcer_total(const struct enforcer *enforcer, uint32_t link)
+{
+	uint32_t n_pages = (enforcer->n_rows + BH_PAGE_ROWS - 1) / BH_PAGE_ROWS;
+	struct bh_row sum = {};
+
+	for (uint32_t page = 0; page < n_pages; page++) {
+		read_page(enforcer, link, page, enforcer->scratch);
+		for (int i = 0; i < BH_PAGE_ROWS * enforcer->n_cpus; i++)
+			add_row(&sum, &enforcer->scratch[i]);
+	}
+	return sum;
+}
+
+static struct bh_row row_less(const struct bh_row *now, const struct bh_row *then)
+{
+	return (struct bh_row){
+		.packets = now->packets - then->packets,
+		.bytes = now->bytes - then->bytes,
+		.reply_packets = now->reply_packets - then->reply_packets,
+		.reply_bytes = now->reply_bytes - then->reply_bytes,
+		.flows = now->flows - then->flows,
+		.would_denied = now->would_denied - then->would_denied,
+		.last = now->last,
+	};
+}
+
+bool enforcer_changed(struct enforcer *enforcer, uint32_t *ret_row, struct bh_row *ret_by)
+{
+	uint32_t n_pages = (enforcer->n_rows + BH_PAGE_ROWS - 1) / BH_PAGE_ROWS;
+	size_t page_len = (size_t)BH_PAGE_ROWS * enforcer->n_cpus;
+	unsigned n_changed = 0;
+
+	for (uint32_t page = 0; page < n_pages; page++) {
+		struct bh_row *then = enforcer->rows + page * page_len;
+
+		read_page(enforcer, 0, page, enforcer->scratch);
+		for (size_t i = 0; i < page_len; i++) {
+			if (!memcmp(&enforcer->scratch[i], &then[i], sizeof(*then)))
+				continue;
+			*ret_row = page * BH_PAGE_ROWS + (uint32_t)(i / enforcer->n_cpus);
+			*ret_by = row_less(&enforcer->scratch[i], &then[i]);
+			n_changed++;
+		}
+		memcpy(then, enforcer->scratch, page_len * sizeof(*then));
+	}
+	return n_changed == 1;
+}
+
+uint64_t enforcer_note(const struct enforcer *enforcer, enum bh_note note)
+{
+	scoped(free) uint64_t *values = mem_calloc(enforcer->n_cpus, sizeof(*values));
+	uint32_t key = note;
+	uint64_t sum = 0;
+
+	must(enforcer, bpf_map_lookup_elem(map_fd(enforcer, "bh_notes"), &key, values),
+	     "cannot read a note");
+	for (int cpu = 0; cpu < enforcer->n_cpus; cpu++)
+		sum += values[cpu];
+	return sum;
+}
+
+size_t enforcer_events(struct enforcer *enforcer, struct bh_event *events, size_t max)
+{
+	int n;
+
+	enforcer->events = events;
+	enforcer->events_max = max;
+	enforcer->events_len = 0;
+	n = ring_buffer__consume(enforcer->ring);
+	if (n < 0)
+		fail(enforcer, "cannot read events: %d", n);
+	return enforcer->events_len;
+}
