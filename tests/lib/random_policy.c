@@ -358,9 +358,10 @@ static void fill_group(struct maker *m, struct ast_file *file, size_t n_rules)
 	for (size_t i = 0; i < n_rules; i++) {
 		/* Distinct by construction: 97 has no common factor with 3989, a prime. */
 		uint64_t priority = 100 + (i * 97 + 13) % 3989;
-		struct ast_rule rule = random_rule(m, file, i, priority);
+		struct ast_file *to = i < n_rules / 2 ? file : part;
 
-		array_push(m->arena, i < n_rules / 2 ? &file->rules : &part->rules, rule);
+		m->source = to->source;
+		array_push(m->arena, &to->rules, random_rule(m, file, i, priority));
 	}
 }
 

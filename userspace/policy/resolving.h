@@ -62,7 +62,9 @@ struct resolving {
 	uint32_t *set_slots; /* hash table of policy.sets, n_set_slots a power of two */
 	size_t n_set_slots;
 	size_t n_ranges;   /* of policy.sets */
-	bool n_ranges_bad; /* said once */
+	bool n_ranges_bad; /* past the limit: said once, and no set is made any more */
+	size_t largest_set;
+	struct mark largest_at;
 	uint32_t tag_sets[TAG_COUNT];
 	struct named_set *path[RESOLVE_SET_DEPTH]; /* sets being resolved, outermost first */
 	size_t path_len;

@@ -65,20 +65,31 @@ static void make_slots(struct resolving *r, size_t n)
 		put_in_slot(r, i);
 }
 
-static void count_ranges(struct resolving *r, const struct policy_set *set)
+/* Adds a set to the sum; past the limit says so once, and no set is made any more. */
+static void count_ranges(struct resolving *r, const struct policy_set *set, struct mark at)
 {
 	r->n_ranges += set->ranges.len;
-	if (r->n_ranges <= RESOLVE_MAX_RANGES || r->n_ranges_bad)
+	if (set->ranges.len > r->largest_set) {
+		r->largest_set = set->ranges.len;
+		r->largest_at = at;
+	}
+	if (r->n_ranges <= RESOLVE_MAX_RANGES)
 		return;
 	r->n_ranges_bad = true;
-	diag_refuse(r->diag, -E2BIG,
-		    "the different address sets of the policy add up to more than %d ranges, at "
-		    "most that many fit; the one that broke the limit has %zu",
-		    RESOLVE_MAX_RANGES, set->ranges.len);
+	diag_refuse(
+		r->diag, -E2BIG,
+		"the different address sets of the policy add up to %zu ranges or more; at most "
+		"%d fit (the largest, at %s:%u, has %zu)",
+		r->n_ranges, RESOLVE_MAX_RANGES,
+		r->largest_at.source ? r->largest_at.source->path : "a tag", r->largest_at.line,
+		r->largest_set);
 }
 
-/* The id of an equal set, or of a copy of this one. The ranges are normalized. */
-static uint32_t intern(struct resolving *r, const struct policy_set *set)
+/*
+ * The id of an equal set, or of a copy of this one; NO_SET past the limit. The ranges are
+ * normalized; at is the place of what the set is made of.
+ */
+static uint32_t intern(struct resolving *r, const struct policy_set *set, struct mark at)
 {
 	size_t slot = hash_set(set) & (r->n_set_slots - 1);
 	struct policy_set copy = *set;
@@ -88,9 +99,9 @@ static uint32_t intern(struct resolving *r, const struct policy_set *set)
 			return r->set_slots[slot];
 		slot = (slot + 1) & (r->n_set_slots - 1);
 	}
+	count_ranges(r, set, at);
 	if (r->n_ranges_bad)
 		return NO_SET;
-	count_ranges(r, set);
 	copy.ranges.at =
 		arena_copy(r->arena, set->ranges.at, set->ranges.len * sizeof(*set->ranges.at));
 	copy.ranges.room = copy.ranges.len;
@@ -110,7 +121,7 @@ void sets_start(struct resolving *r)
 
 uint32_t sets_any(struct resolving *r)
 {
-	return intern(r, &(struct policy_set){.any = true});
+	return intern(r, &(struct policy_set){.any = true}, (struct mark){});
 }
 
 uint32_t sets_of_tag(struct resolving *r, enum tag tag)
@@ -122,7 +133,7 @@ uint32_t sets_of_tag(struct resolving *r, enum tag tag)
 		return r->tag_sets[tag];
 	if (!tag_expand(tag, scratch, r->host, &set.ranges))
 		return NO_SET;
-	return r->tag_sets[tag] = intern(r, &set);
+	return r->tag_sets[tag] = intern(r, &set, (struct mark){});
 }
 
 unsigned sets_families(const struct resolving *r, uint32_t set_id)
@@ -315,9 +326,9 @@ uint32_t sets_of_peers(struct resolving *r, uint32_t scope, const ast_peers *pee
 	struct collected c = {};
 	struct policy_set set = {};
 
-	for (size_t i = 0; i < peers->len; i++)
+	for (size_t i = 0; i < peers->len && !r->n_ranges_bad; i++)
 		collect(r, scratch, scope, &peers->at[i], &c);
-	if (c.bad)
+	if (c.bad || r->n_ranges_bad)
 		return NO_SET;
 	if (c.any)
 		return sets_any(r);
@@ -325,7 +336,7 @@ uint32_t sets_of_peers(struct resolving *r, uint32_t scope, const ast_peers *pee
 		return c.sets.at[0];
 	set.self = c.self;
 	set.ranges = join_all(r, scratch, &c);
-	return intern(r, &set);
+	return intern(r, &set, peers->at[0].mark);
 }
 
 static void resolve_named(struct resolving *r, struct named_set *set)
