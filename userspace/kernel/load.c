@@ -21,6 +21,13 @@
 
 enum { LOG_SIZE = 1 << 16, DIGEST_CHARS = 16 };
 
+/* Whether this machine's loads happen in the order in which they stand. */
+#ifdef __x86_64__
+enum { LOADS_KEEP_ORDER = 1 };
+#else
+enum { LOADS_KEEP_ORDER = 0 };
+#endif
+
 struct load {
 	struct arena *arena;
 	const char *pins;
@@ -157,8 +164,8 @@ int load_skeleton_open(struct arena *arena, const struct probe *probe, struct di
 
 void load_skeleton_configure(struct enforce *skeleton, const struct bh_machine *machine)
 {
-	(void)skeleton;
-	(void)machine;
+	skeleton->rodata->machine = *machine;
+	skeleton->rodata->weak_order = !LOADS_KEEP_ORDER;
 }
 
 /* The verifier's complaint is the last line but its statistics. */
