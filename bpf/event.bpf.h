@@ -8,6 +8,7 @@
 
 #include <linux/types.h>
 
+#include <bpf/bpf_endian.h>
 #include <stdbool.h>
 
 #include "bpf/clock.bpf.h"

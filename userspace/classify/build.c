@@ -52,7 +52,7 @@ struct build_limits build_limits_default(void)
 {
 	return (struct build_limits){
 		.pages = BH_IMAGE_PAGES,
-		.blocks_budget = 32 * MB,
+		.blocks_budget = 32ULL * MB,
 		.force_address4 = -1,
 		.near_size = BH_PAGE_SIZE,
 	};
@@ -391,6 +391,7 @@ static int build_tables(struct arena *arena, struct builder *builder, struct ima
 	return 0;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): seven things make an image, and none is optional */
 int build(struct arena *arena, const struct policy *policy, const struct source *const *sources,
 	  size_t n_sources, const struct build_limits *limits, struct diag *diag,
 	  struct image *ret_image)

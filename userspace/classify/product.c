@@ -7,6 +7,7 @@
  */
 #include "classify/product.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "classify/bits.h"
@@ -290,15 +291,17 @@ static uint16_t triple_outcome(struct row_maker *rows, const uint32_t triple[TIE
 	uint32_t id = intern_put(rows->triples, triple, TIER_COUNT * sizeof(*triple));
 	struct bh_outcome outcome;
 
-	if (id < n)
-		return rows->triple_outcomes[id];
-	if (id == rows->room) {
+	if (id >= n && id == rows->room) {
 		rows->room = rows->room ? rows->room * 2 : 256;
 		rows->triple_outcomes = mem_realloc(rows->triple_outcomes, rows->room,
 						    sizeof(*rows->triple_outcomes));
 	}
-	outcome = outcome_of(maker, triple);
-	rows->triple_outcomes[id] = intern_put(maker->tables->outcomes, &outcome, sizeof(outcome));
+	assert(rows->triple_outcomes);
+	if (id >= n) {
+		outcome = outcome_of(maker, triple);
+		rows->triple_outcomes[id] =
+			intern_put(maker->tables->outcomes, &outcome, sizeof(outcome));
+	}
 	return rows->triple_outcomes[id];
 }
 
@@ -324,7 +327,8 @@ static uint32_t make_row(struct row_maker *rows, const uint64_t *set)
 		rows->outcomes[p] = outcome;
 	}
 	for (uint32_t b = 0; b < maker->product->row_len; b++)
-		rows->row[b] = intern_put(maker->tables->blocks, rows->outcomes + b * PRODUCT_BLOCK,
+		rows->row[b] = intern_put(maker->tables->blocks,
+					  rows->outcomes + (size_t)b * PRODUCT_BLOCK,
 					  PRODUCT_BLOCK * sizeof(*rows->outcomes));
 	return intern_put(rows->rows, rows->row, maker->product->row_len * sizeof(*rows->row));
 }
@@ -377,7 +381,7 @@ static int make_rows(struct maker *maker)
 	for (int tier = 0; tier < TIER_COUNT; tier++)
 		rows.matched[tier] = arena_calloc(maker->arena, maker->protocols->n_classes,
 						  sizeof(*rows.matched[tier]));
-	rows.outcomes = arena_calloc(maker->arena, product->row_len * PRODUCT_BLOCK,
+	rows.outcomes = arena_calloc(maker->arena, (size_t)product->row_len * PRODUCT_BLOCK,
 				     sizeof(*rows.outcomes));
 	rows.row = arena_alloc(maker->arena, size);
 	for (uint32_t i = 0; i < n_sets && !r; i++) {
@@ -393,10 +397,11 @@ static int make_rows(struct maker *maker)
 		product->pair[i] = row_of[maker->pair_rules[i]];
 	product->rows = arena_alloc(maker->arena, product->n_pair * size);
 	for (uint32_t i = 0; i < product->n_pair; i++)
-		memcpy(product->rows + i * product->row_len, intern_get(all, i), size);
+		memcpy(product->rows + (size_t)i * product->row_len, intern_get(all, i), size);
 	return 0;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): a step of build, and hands on what build was given */
 int product_make(struct arena *arena, const struct direction_rules *rules,
 		 const struct addresses *addresses, const struct protocols *protocols,
 		 struct product_tables *tables, struct diag *diag, struct product *ret_product)

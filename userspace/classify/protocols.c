@@ -6,6 +6,7 @@
  */
 #include "classify/protocols.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "classify/bits.h"
@@ -109,7 +110,8 @@ static size_t find_toggles(struct slot_maker *maker, bool destination, struct to
 			array_push(maker->arena, &toggles, (struct toggle){range.first, e});
 			array_push(maker->arena, &toggles, (struct toggle){range.last + 1U, e});
 		}
-	qsort(toggles.at, toggles.len, sizeof(*toggles.at), compare_toggles);
+	if (toggles.len)
+		qsort(toggles.at, toggles.len, sizeof(*toggles.at), compare_toggles);
 	*ret_toggles = toggles.at;
 	return toggles.len;
 }
@@ -119,9 +121,9 @@ static uint32_t put_root(struct slot_maker *maker, const uint16_t *class_of_port
 	uint32_t root[PROTOCOLS_PORTS];
 
 	for (uint32_t high = 0; high < PROTOCOLS_PORTS; high++)
-		root[high] =
-			intern_put(maker->tables->blocks, class_of_port + high * PROTOCOLS_PORTS,
-				   PROTOCOLS_PORTS * sizeof(*class_of_port));
+		root[high] = intern_put(maker->tables->blocks,
+					class_of_port + (size_t)high * PROTOCOLS_PORTS,
+					PROTOCOLS_PORTS * sizeof(*class_of_port));
 	return intern_put(maker->tables->roots, root, sizeof(root)) + 1;
 }
 
@@ -195,6 +197,7 @@ static uint32_t cell(struct slot_maker *maker, const uint64_t *source, const uin
 		for (uint64_t both = source[w] & destination[w]; both; both &= both - 1) {
 			size_t e = w * 64 + __builtin_ctzll(both);
 
+			assert(e < maker->entries.len && maker->entries.at);
 			bits_add(maker->matched, maker->entries.at[e].rule);
 		}
 	return intern_put(maker->classes, maker->matched, size);
