@@ -9,10 +9,8 @@
 
 enum {
 	PROTO_ANY = -1,
-	PROTO_ICMP = 1,
 	PROTO_TCP = 6,
 	PROTO_UDP = 17,
-	PROTO_ICMPV6 = 58,
 	PROTO_SCTP = 132,
 };
 
@@ -149,8 +147,6 @@ static void add_item(struct resolving *r, const struct ast_rule *ast, struct mar
 	}
 	clause.icmp_type = item->icmp_type;
 	clause.icmp_code = item->icmp_code;
-	if (item->protocol != PROTO_ICMP && item->protocol != PROTO_ICMPV6)
-		clause.icmp_type = clause.icmp_code = -1;
 	add_plain(r, ast, mark, &clause, rule);
 }
 
