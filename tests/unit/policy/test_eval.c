@@ -119,7 +119,7 @@ static int judge_wrongly(const struct policy *policy, const struct tuple *tuple,
 	return 0;
 }
 
-Test(eval, a_judge_that_differs_is_found_out, .init = cr_redirect_stdout)
+Test(eval, a_judge_that_differs_is_found_out)
 {
 	static const struct judge judges[] = {
 		{.name = "eval", .judge = judge_by_eval},
@@ -131,13 +131,15 @@ Test(eval, a_judge_that_differs_is_found_out, .init = cr_redirect_stdout)
 	};
 	struct random_run run = {.first_seed = 1, .n_policies = 20, .n_packets = 100};
 
+	cr_redirect_stdout();
 	cr_assert_eq(random_compare(&run, judges, ARRAY_LEN(judges)), 1);
 	cr_assert_eq(random_compare(&run, same, ARRAY_LEN(same)), 0);
 }
 
-Test(eval, a_table_that_cannot_be_found_fails, .init = cr_redirect_stdout)
+Test(eval, a_table_that_cannot_be_found_fails)
 {
 	static const struct judge judges[] = {{.name = "eval", .judge = judge_by_eval}};
 
+	cr_redirect_stdout();
 	cr_assert_eq(tables_run("/nonexistent", judges, 1), 1);
 }
