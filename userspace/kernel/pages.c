@@ -93,18 +93,43 @@ int load_drop_page(const struct load *load, enum load_map map, uint32_t index, s
 	return diag_sys(diag, -err, "cannot empty element %u of map %s", index, load_map_name(map));
 }
 
+/*
+ * What bpf/maps.bpf.h says of inner maps, said again: libbpf forgets it once the programs are
+ * loaded. The kernel compares, and refuses a page of another form.
+ */
+struct page_form {
+	enum bpf_map_type type;
+	uint32_t value_size;
+	uint32_t max_entries;
+	uint32_t flags;
+};
+
+static struct page_form page_form(enum load_map map)
+{
+	if (map == LOAD_MAP_IMAGE)
+		return (struct page_form){BPF_MAP_TYPE_ARRAY, BH_PAGE_SIZE, 1, BPF_F_RDONLY_PROG};
+	if (map == LOAD_MAP_SELF)
+		return (struct page_form){BPF_MAP_TYPE_ARRAY, sizeof(struct bh_self), 1,
+					  BPF_F_RDONLY_PROG};
+	if (map == LOAD_MAP_COUNTERS)
+		return (struct page_form){BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct bh_row),
+					  BH_PAGE_ROWS, 0};
+	return (struct page_form){BPF_MAP_TYPE_ARRAY, BH_STATE_PAGE_SIZE, 1, 0};
+}
+
 int load_skeleton_page(const struct enforce *skeleton, enum load_map map, struct diag *diag,
 		       int *ret_fd)
 {
-	struct bpf_map *form = bpf_map__inner_map(load_skeleton_map(skeleton, map));
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = bpf_map__map_flags(form));
+	struct page_form form = page_form(map);
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = form.flags);
 	/* The name of the outer map and what it holds, in the 15 characters that the kernel keeps. */
-	int fd = bpf_map_create(bpf_map__type(form), load_map_name(map), bpf_map__key_size(form),
-				bpf_map__value_size(form), bpf_map__max_entries(form), &opts);
+	int fd = bpf_map_create(form.type, load_map_name(map), sizeof(uint32_t), form.value_size,
+				form.max_entries, &opts);
 
+	(void)skeleton;
 	if (fd < 0)
 		return diag_sys(diag, -fd, "cannot make a page of map %s (%u KB)",
-				load_map_name(map), bpf_map__value_size(form) / 1024);
+				load_map_name(map), form.value_size / 1024);
 	*ret_fd = fd;
 	return 0;
 }
