@@ -15,11 +15,14 @@
 #include "bpf/abi.h"
 #include "bpf/packet.bpf.h"
 
-/* What is in force. Userspace: one write per flip. Programs: read once per packet. */
+/*
+ * What is in force. Userspace: one store of eight bytes per flip, in memory that it maps (which the
+ * kernel refuses for BPF_F_RDONLY_PROG). Programs: read once per packet.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct bh_active);
 } bh_active SEC(".maps");

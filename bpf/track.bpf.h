@@ -597,7 +597,7 @@ __attribute__((noinline)) int track_slow(struct packet *packet, struct decision 
 	enum track_met met;
 	__u32 kind;
 
-	if (!packet || !decision || !opening)
+	if (!packet || !decision)
 		return 0;
 	kind = track_kind(packet);
 	if (kind == TRACK_STATELESS)
