@@ -82,11 +82,11 @@ int attach_list(const struct load *load, struct arena *arena, const struct host_
 }
 
 static int put_in_mode(const struct load *load, struct arena *arena, const struct hook *hook,
-		       const char **ret_why, bool *ret_first)
+		       const char **ret_why, struct attach_hook *done)
 {
 	if (hook->mode == ATTACH_CLSACT)
-		return hook_put_clsact(load, arena, hook, ret_why, ret_first);
-	return hook_put_link(load, arena, hook, ret_why, ret_first);
+		return hook_put_clsact(load, arena, hook, ret_why, done);
+	return hook_put_link(load, arena, hook, ret_why, done);
 }
 
 /* The modes of AUTO in its order, or the one that is wished. */
@@ -104,26 +104,6 @@ static size_t modes_to_try(enum bh_direction direction, enum attach_mode wish,
 	modes[n++] = ATTACH_TCX;
 	modes[n++] = ATTACH_CLSACT;
 	return n;
-}
-
-/* One of ours in a mode that was taken before: it goes after the new one is there. */
-static int remove_others(struct load *load, struct arena *arena, const struct attach_hook *keep,
-			 const struct host_link *link, struct diag *diag)
-{
-	struct host_facts here = {};
-	attach_hooks hooks = {};
-	int err;
-
-	array_push(arena, &here.links, *link);
-	err = attach_list(load, arena, &here, diag, &hooks);
-	for (size_t i = 0; i < hooks.len && !err; i++) {
-		const struct attach_hook *hook = &hooks.at[i];
-
-		if (hook->ifindex == keep->ifindex && !hook->elsewhere &&
-		    hook->direction == keep->direction && hook->mode != keep->mode)
-			err = attach_remove(load, hook, diag);
-	}
-	return err;
 }
 
 int attach_put(struct load *load, struct arena *arena, const struct attach_wish *wish,
@@ -150,10 +130,10 @@ int attach_put(struct load *load, struct arena *arena, const struct attach_wish 
 		};
 
 		hook.mode = modes[i];
-		if (!put_in_mode(load, arena, &hook, &why, &done.first)) {
+		if (!put_in_mode(load, arena, &hook, &why, &done)) {
 			done.program = hook_program_id(hook_program_fd(load, direction, hook.mode));
 			*ret_hook = done;
-			return remove_others(load, arena, &done, link, diag);
+			return 0;
 		}
 		refusals = arena_printf(arena, "%s%s%s: %s", refusals, refusals[0] ? "; " : "",
 					attach_mode_name(modes[i]), why);

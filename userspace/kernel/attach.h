@@ -30,6 +30,8 @@ struct attach_hook {
 	bool first;	       /* nothing runs before it at this hook */
 	bool pinned;	       /* in this ABI's folder; always true with clsact */
 	bool elsewhere;	       /* its link has moved into another network namespace */
+	bool added;	       /* from attach_put: nothing of ours was there in this mode */
+	bool changed;	       /* from attach_put: added, or in place of an older program */
 	const char *why; /* from attach_put: why not a mode before it in AUTO's order; "" else */
 	const char *pin; /* the name of the pin of its bpf link; "" from clsact */
 };
@@ -48,8 +50,9 @@ struct attach_wish {
 
 /*
  * Puts the load's program on that link and direction, or replaces an older one of ours there in
- * place. 0 also when it was there already; *ret_hook says where it sits. -ENODEV with words when no
- * mode works, with each mode's refusal.
+ * place. 0 also when it was there already; *ret_hook says where it sits. One of ours in another mode
+ * stays beside it: the caller removes it when all is well. -ENODEV with words when no mode works,
+ * with each mode's refusal.
  */
 int attach_put(struct load *load, struct arena *arena, const struct attach_wish *wish,
 	       struct diag *diag, struct attach_hook *ret_hook);

@@ -32,6 +32,9 @@ struct counters {
 int counters_read(const struct load *load, struct arena *arena, uint64_t generation,
 		  uint32_t n_rows, struct diag *diag, struct counters *ret_counters);
 
+/* Adds what from holds to what is there. */
+void counters_add(struct counter *to, const struct counter *from);
+
 /* The sum of a row over all links. */
 struct counter counters_row(const struct counters *counters, uint32_t row);
 
@@ -68,22 +71,36 @@ struct counters_report {
 	bool incomplete; /* the totals of earlier generations could not be read; a warning says why */
 };
 
+/* Where a report comes from: record is settled, image is that of its current generation. */
+struct counters_source {
+	const struct load *load;
+	const struct store *store;
+	const struct store_record *record;
+	const struct image *image;
+};
+
 /*
  * The live generation's rows together with the folded totals, for the rules of the image in force.
  * A packet counts at the rule that it matched in each tier up to the deciding one. Replies count
  * at the rules that admitted their flow.
  */
-int counters_report(const struct load *load, const struct store *store,
-		    const struct store_record *record, const struct image *image,
-		    struct arena *arena, struct diag *diag, struct counters_report *ret_report);
+int counters_report(const struct counters_source *source, struct arena *arena, struct diag *diag,
+		    struct counters_report *ret_report);
 
 /*
- * Adds the rows of a generation that is no longer in force to the totals, in memory. notes is that
- * generation's image, NULL when it is lost: then only reasons are added. No effect when the
- * totals contain it already.
+ * Adds the rows of a generation that is no longer in force to the totals, in memory. image is that
+ * generation's, NULL when it is lost: then reasons and links alone are added. No effect when the totals
+ * contain it already.
  */
 void counters_fold(struct store_totals *totals, struct arena *arena,
 		   const struct counters *counters, const struct image *image,
 		   const struct store_record *record);
+
+/*
+ * Gives every rule of the image that comes into force now its place in the totals: a rule without one
+ * counts since now, and so does one whose match is another than in the image before (NULL: none).
+ */
+void counters_begin(struct store_totals *totals, struct arena *arena, const struct image *image,
+		    const struct image *before, uint64_t now);
 
 #endif

@@ -17,12 +17,12 @@ struct hook {
 
 /*
  * Puts the program there, or in place of an older one of ours. -errno with *ret_why in words when
- * it cannot be: what is in the way, what the driver lacks. *ret_first: nothing runs before it.
+ * it cannot be: what is in the way, what the driver lacks. Sets first, added, changed of *done.
  */
 int hook_put_link(const struct load *load, struct arena *arena, const struct hook *hook,
-		  const char **ret_why, bool *ret_first);
+		  const char **ret_why, struct attach_hook *done);
 int hook_put_clsact(const struct load *load, struct arena *arena, const struct hook *hook,
-		    const char **ret_why, bool *ret_first);
+		    const char **ret_why, struct attach_hook *done);
 
 int hook_remove_link(const struct load *load, const struct attach_hook *hook, struct diag *diag);
 int hook_remove_clsact(const struct load *load, const struct attach_hook *hook, struct diag *diag);

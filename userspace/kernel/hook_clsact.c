@@ -77,7 +77,8 @@ static uint32_t free_handle(const struct host_filters *filters, uint32_t prefere
 	return handle;
 }
 
-static int put_filter(const struct hook *hook, int program, const struct host_filters *filters)
+static int put_filter(const struct hook *hook, int program, const struct host_filters *filters,
+		      struct attach_hook *done)
 {
 	const struct host_filter *ours = find_ours(filters);
 	LIBBPF_OPTS(bpf_tc_hook, tc, .ifindex = (int)hook->link->ifindex,
@@ -89,6 +90,8 @@ static int put_filter(const struct hook *hook, int program, const struct host_fi
 	opts.priority = ours ? ours->preference : best_preference(filters);
 	opts.handle = ours ? ours->handle : free_handle(filters, opts.priority);
 	opts.flags = ours ? BPF_TC_F_REPLACE : 0;
+	done->added = !ours;
+	done->changed = true;
 	return bpf_tc_attach(&tc, &opts);
 }
 
@@ -102,7 +105,7 @@ static const char *why_not(struct arena *arena, const struct host_filters *filte
 }
 
 int hook_put_clsact(const struct load *load, struct arena *arena, const struct hook *hook,
-		    const char **ret_why, bool *ret_first)
+		    const char **ret_why, struct attach_hook *done)
 {
 	scoped(diag_free) struct diag *unheard = diag_new();
 	int program = hook_program_fd(load, hook->direction, ATTACH_CLSACT);
@@ -113,7 +116,7 @@ int hook_put_clsact(const struct load *load, struct arena *arena, const struct h
 	if (!err)
 		err = make_qdisc(load, arena, hook, &filters);
 	if (!err)
-		err = put_filter(hook, program, &filters);
+		err = put_filter(hook, program, &filters, done);
 	if (err) {
 		*ret_why = why_not(arena, &filters, -err);
 		return err;
@@ -123,7 +126,7 @@ int hook_put_clsact(const struct load *load, struct arena *arena, const struct h
 		*ret_why = "the filter is not there after it was put";
 		return err ? err : -EIO;
 	}
-	*ret_first = is_ours(&filters.filters.at[0]);
+	done->first = is_ours(&filters.filters.at[0]);
 	return 0;
 }
 

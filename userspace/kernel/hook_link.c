@@ -180,7 +180,7 @@ static int create(const struct hook *hook, int program)
 }
 
 /* An update to the program that is there already is refused by tcx. */
-static int update(int link, int program)
+static int update(int link, int program, bool *changed)
 {
 	uint32_t ifindex = 0;
 	uint32_t now = 0;
@@ -188,11 +188,12 @@ static int update(int link, int program)
 
 	if (err || now == hook_program_id(program))
 		return err;
+	*changed = true;
 	return bpf_link_update(link, program, NULL);
 }
 
 int hook_put_link(const struct load *load, struct arena *arena, const struct hook *hook,
-		  const char **ret_why, bool *ret_first)
+		  const char **ret_why, struct attach_hook *done)
 {
 	const char *path = link_path(arena, load, hook);
 	int program = hook_program_fd(load, hook->direction, hook->mode);
@@ -204,10 +205,12 @@ int hook_put_link(const struct load *load, struct arena *arena, const struct hoo
 	if (link < 0)
 		link = open_orphan(arena, hook);
 	if (link >= 0) {
-		err = update(link, program);
+		err = update(link, program, &done->changed);
 	} else {
 		link = create(hook, program);
 		err = link < 0 ? link : 0;
+		done->added = true;
+		done->changed = true;
 	}
 	if (err) {
 		*ret_why = why_not(arena, hook, -err);
@@ -219,7 +222,7 @@ int hook_put_link(const struct load *load, struct arena *arena, const struct hoo
 		return err;
 	}
 	read_running(hook->link->ifindex, hook->direction, hook->mode, &running);
-	*ret_first = running.n > 0 && running.ids[0] == hook_program_id(program);
+	done->first = running.n > 0 && running.ids[0] == hook_program_id(program);
 	return 0;
 }
 

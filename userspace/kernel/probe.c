@@ -14,6 +14,8 @@
 #include <linux/bpf.h>
 #include <linux/btf.h>
 
+#include <linux/if_link.h>
+
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -204,13 +206,26 @@ static int try_clsact(void)
 	return 0;
 }
 
-static bool has_clsact(void)
+/* For XDP the kernel says EINVAL both of a link that is not there and of what it does not know. */
+static int try_xdp_link(void)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_SKB_MODE);
+	int program;
+
+	if (unshare(CLONE_NEWNET))
+		return 1;
+	program = load_empty(BPF_PROG_TYPE_XDP, 0);
+	return program < 0 || bpf_link_create(program, 1, BPF_XDP, &opts) < 0;
+}
+
+/* Whether a trial that needs links of its own comes out as 0. */
+static bool succeeds_apart(int (*attempt)(void))
 {
 	int status = 1;
 	pid_t child = fork();
 
 	if (child == 0)
-		_exit(try_clsact());
+		_exit(attempt());
 	if (child < 0)
 		return false;
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
@@ -245,13 +260,13 @@ static bool try_feature(enum probe_feature feature)
 	case PROBE_BOOT_TIME:
 		return has_helper(BPF_FUNC_ktime_get_boot_ns);
 	case PROBE_XDP_LINK:
-		return has_hook(BPF_PROG_TYPE_XDP, BPF_XDP);
+		return succeeds_apart(try_xdp_link);
 	case PROBE_ATOMICS:
 		return has_atomics();
 	case PROBE_GLOBAL_POINTERS:
 		return has_global_pointers();
 	case PROBE_CLSACT:
-		return has_clsact();
+		return succeeds_apart(try_clsact);
 	case PROBE_TCX:
 		return has_hook(BPF_PROG_TYPE_SCHED_CLS, BH_TCX_INGRESS);
 	case PROBE_XDP_FRAGS:

@@ -239,6 +239,8 @@ static json_t *put_lists(json_t *object, const struct store_record *record)
 		set_number(link, "number", record->links.at[i].number);
 		set_number(link, "ifindex", record->links.at[i].ifindex);
 		set_text(link, "name", record->links.at[i].name);
+		set_text(link, "why_in", record->links.at[i].why_in);
+		set_text(link, "why_out", record->links.at[i].why_out);
 		(void)json_array_append_new(links, link);
 	}
 	for (size_t i = 0; i < record->addresses.len; i++)
@@ -302,7 +304,9 @@ static bool get_links(const json_t *object, struct arena *arena, struct store_re
 
 		if (!get_small(link, "number", &entry->number) || entry->number >= BH_LINKS ||
 		    !get_small(link, "ifindex", &entry->ifindex) ||
-		    !get_text(link, "name", arena, &entry->name))
+		    !get_text(link, "name", arena, &entry->name) ||
+		    !get_text(link, "why_in", arena, &entry->why_in) ||
+		    !get_text(link, "why_out", arena, &entry->why_out))
 			return false;
 	}
 	return true;
@@ -465,6 +469,7 @@ int store_write_totals(struct store *store, const struct store_totals *totals, s
 
 	set_number(object, "schema", SCHEMA);
 	set_number(object, "folded", totals->folded);
+	set_number(object, "began", totals->began);
 	for (size_t i = 0; i < totals->counts.len; i++)
 		(void)json_array_append_new(counts, put_count(&totals->counts.at[i]));
 	(void)json_object_set_new(object, "counts", counts);
@@ -475,7 +480,8 @@ static bool get_totals(const json_t *object, struct arena *arena, struct store_t
 {
 	const json_t *counts = json_object_get(object, "counts");
 
-	if (!get_number(object, "folded", &totals->folded) || !json_is_array(counts))
+	if (!get_number(object, "folded", &totals->folded) ||
+	    !get_number(object, "began", &totals->began) || !json_is_array(counts))
 		return false;
 	for (size_t i = 0; i < json_array_size(counts); i++)
 		if (!get_count(json_array_get(counts, i), arena, array_add(arena, &totals->counts)))
@@ -497,6 +503,13 @@ int store_read_totals(const struct store *store, struct arena *arena, struct dia
 				"file '%s/counters.json' lacks something that bulkhead writes",
 				store->top.path);
 	*ret_totals = totals;
+	return 0;
+}
+
+int store_set_totals_aside(struct store *store, struct diag *diag)
+{
+	if (renameat(store->top.fd, "counters.json", store->top.fd, "counters.json.bad"))
+		return diag_sys(diag, errno, "cannot rename '%s/counters.json'", store->top.path);
 	return 0;
 }
 

@@ -36,6 +36,8 @@ struct store_link {
 	uint32_t number; /* 1 to BH_LINKS - 1 */
 	uint32_t ifindex;
 	const char *name;
+	const char *why_in; /* why ingress does not sit in the first place of its order; "" */
+	const char *why_out;
 };
 
 struct store_record {
@@ -68,6 +70,7 @@ struct store_count {
 
 struct store_totals {
 	uint64_t folded; /* counters up to this generation are contained */
+	uint64_t began;	 /* this generation's rules have their places */
 	ARRAY(struct store_count) counts;
 };
 
@@ -119,6 +122,12 @@ int store_put_image(struct store *store, const struct image_digest *digest, cons
 /* -ENOENT with words when it is not kept; -EBADMSG when it is cut or altered. */
 int store_get_image(const struct store *store, const struct image_digest *digest,
 		    struct arena *arena, struct diag *diag, struct image *ret_image);
+
+/*
+ * Renames a file that cannot be believed to NAME.bad, so that a new one can be begun; for counters
+ * alone.
+ */
+int store_set_totals_aside(struct store *store, struct diag *diag);
 
 /* NULL: the record does not name it. */
 const struct store_generation *store_find_generation(const struct store_record *record,

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * apply_image reads as its contract does: what may fail comes before the one write, what must
+ * see packets judged by the new image comes after it.
+ */
+#include "kernel/apply.h"
+
+#include <errno.h>
+
+#include <bpf/bpf.h>
+
+#include "kernel/applying.h"
+#include "kernel/bpffs.h"
+#include "kernel/counters.h"
+#include "kernel/fill.h"
+#include "kernel/flip.h"
+#include "kernel/tables.h"
+
+/* ---- before anything is touched ---- */
+
+static int check_limits(const struct applying *run)
+{
+	const struct apply_request *request = run->request;
+	const struct bh_head *head = image_head(request->image);
+	uint32_t pages = tables_state_pages(&head->config);
+
+	if (request->links->len > BH_LINKS - 1)
+		return diag_refuse(run->diag, -E2BIG, "%zu links are to be covered; %d fit",
+				   request->links->len, BH_LINKS - 1);
+	if (request->image->n_pages > BH_IMAGE_PAGES)
+		return diag_refuse(run->diag, -E2BIG, "the image takes %u MB; %d MB fit",
+				   request->image->n_pages, BH_IMAGE_PAGES);
+	if (head->n_outcomes > BH_OUTCOMES)
+		return diag_refuse(run->diag, -E2BIG, "the image has %u outcomes; %d fit",
+				   head->n_outcomes, BH_OUTCOMES);
+	if (pages > BH_STATE_PAGES)
+		return diag_refuse(run->diag, -E2BIG,
+				   "the flow tables take %u KB; %u KB fit (host.yaml: tables)",
+				   pages * (BH_STATE_PAGE_SIZE / 1024),
+				   BH_STATE_PAGES * (BH_STATE_PAGE_SIZE / 1024));
+	return tables_make_self(request->facts->addresses.at, request->facts->addresses.len,
+				run->diag, run->self);
+}
+
+static int ask_kernel(struct applying *run)
+{
+	int err = 0;
+
+	if (run->request->probe)
+		run->probe = *run->request->probe;
+	else
+		err = probe_kernel(run->diag, &run->probe);
+	return err ? err : probe_check(&run->probe, run->diag);
+}
+
+static int read_record(struct applying *run)
+{
+	const struct host_facts *facts = run->request->facts;
+	int err = store_read_record(run->store, run->arena, run->diag, &run->record);
+
+	if (!err)
+		err = store_check_netns(run->store, &run->record, facts->netns_device,
+					facts->netns_inode, run->diag);
+	return err;
+}
+
+/* What is in force, and what a killed run has left of it in the record. */
+static int find_active(struct applying *run)
+{
+	int err = load_active(run->load, run->diag, &run->active);
+
+	if (err)
+		return err;
+	store_settle(&run->record, run->arena, run->active, run->now);
+	run->record.abi = BH_ABI_VERSION;
+	run->record.boot = store_boot(run->arena);
+	run->record.netns_device = run->request->facts->netns_device;
+	run->record.netns_inode = run->request->facts->netns_inode;
+	run->record.azure_dmi = run->request->facts->platform_azure;
+	run->result.first = run->active == 0;
+	run->result.generation = run->active;
+	return applying_fold(run);
+}
+
+/* ---- links: numbers for counters ---- */
+
+static struct store_link *find_link(const struct store_record *record, uint32_t ifindex)
+{
+	for (size_t i = 0; i < record->links.len; i++)
+		if (record->links.at[i].ifindex == ifindex)
+			return &record->links.at[i];
+	return NULL;
+}
+
+static uint32_t used_numbers(const struct store_record *record)
+{
+	uint32_t used = 1;
+
+	for (size_t i = 0; i < record->links.len; i++)
+		used |= 1U << record->links.at[i].number;
+	return used;
+}
+
+static bool is_wanted(const struct applying *run, uint32_t ifindex)
+{
+	for (size_t i = 0; i < run->request->links->len; i++)
+		if (run->request->links->at[i]->ifindex == ifindex)
+			return true;
+	return false;
+}
+
+/* Numbers of links that are no longer covered come free when a generation begins. */
+static void forget_links(struct applying *run)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < run->record.links.len; i++)
+		if (is_wanted(run, run->record.links.at[i].ifindex))
+			run->record.links.at[n++] = run->record.links.at[i];
+	run->record.links.len = n;
+}
+
+/* Returns the numbers that are new. All wanted links find one: there are fewer than numbers. */
+static uint32_t number_links(struct applying *run)
+{
+	uint32_t before = used_numbers(&run->record);
+
+	if (run->record.links.len + run->request->links->len > BH_LINKS - 1)
+		forget_links(run);
+	for (size_t i = 0; i < run->request->links->len; i++) {
+		const struct host_link *link = run->request->links->at[i];
+		struct store_link *known = find_link(&run->record, link->ifindex);
+		uint32_t used = used_numbers(&run->record);
+
+		if (!known) {
+			known = array_add(run->arena, &run->record.links);
+			known->ifindex = link->ifindex;
+			known->number = (uint32_t)__builtin_ctz(~used);
+			known->why_in = "";
+			known->why_out = "";
+		}
+		known->name = link->name;
+	}
+	return used_numbers(&run->record) & ~before;
+}
+
+static int write_links(const struct applying *run)
+{
+	struct bh_links links;
+	uint32_t key = 0;
+	int err;
+
+	tables_make_links(run->record.links.at, run->record.links.len, &links);
+	err = bpf_map_update_elem(load_map_fd(run->load, LOAD_MAP_LINKS), &key, &links, BPF_ANY);
+	return err ? diag_sys(run->diag, -err, "cannot write map bh_links") : 0;
+}
+
+/* ---- own addresses ---- */
+
+int apply_read_self(const struct load *load, struct arena *arena, struct diag *diag,
+		    addr_ranges *ret_addresses)
+{
+	struct bh_self *self = arena_alloc(arena, sizeof(*self));
+	uint32_t key = 0;
+	scoped(close) int fd = -1;
+	int err = load_page_fd(load, LOAD_MAP_SELF, 0, diag, &fd);
+
+	if (err == -ENOENT) {
+		*ret_addresses = (addr_ranges){};
+		return 0;
+	}
+	if (!err && bpf_map_lookup_elem(fd, &key, self))
+		err = diag_sys(diag, errno, "cannot read a page of map bh_self");
+	if (err)
+		return err;
+	tables_read_self(self, arena, ret_addresses);
+	return 0;
+}
+
+static bool same_addresses(const struct host_facts *facts, const addr_ranges *now)
+{
+	if (facts->addresses.len != now->len)
+		return false;
+	for (size_t i = 0; i < now->len; i++)
+		if (addr_compare(&facts->addresses.at[i], &now->at[i].first) != 0)
+			return false;
+	return true;
+}
+
+static int write_self(struct applying *run)
+{
+	const struct host_facts *facts = run->request->facts;
+	addr_ranges now = {};
+	int err = apply_read_self(run->load, run->arena, run->diag, &now);
+
+	run->result.n_addresses = (uint32_t)facts->addresses.len;
+	if (err || (now.len && same_addresses(facts, &now)))
+		return err;
+	err = fill_self(run->load, run->self, run->diag);
+	if (err)
+		return err;
+	run->result.addresses_changed = !same_addresses(facts, &now);
+	run->record.addresses.len = 0;
+	for (size_t i = 0; i < facts->addresses.len; i++)
+		array_push(run->arena, &run->record.addresses, facts->addresses.at[i]);
+	return 0;
+}
+
+/* ---- a new generation ---- */
+
+static int prepare_slot(struct applying *run, uint64_t next)
+{
+	const struct image *image = run->request->image;
+	uint32_t slot = next & 1;
+	int err = fill_image(run->load, image, slot, run->diag);
+
+	if (!err)
+		err = fill_counters(run->load, slot, used_numbers(&run->record),
+				    counters_n_rows(image), run->diag);
+	if (!err)
+		err = applying_prepare_state(run, slot);
+	if (!err)
+		err = write_self(run);
+	/* The links of the generation in force count on under their numbers meanwhile. */
+	if (!err)
+		err = write_links(run);
+	return err;
+}
+
+/* So that whatever is in force after a kill can be named: both sides of the flip are in the record. */
+static int announce(struct applying *run, uint64_t next)
+{
+	const struct apply_request *request = run->request;
+	int err = store_put_image(run->store, &request->image->digest, request->encoded,
+				  request->encoded_size, run->diag);
+
+	if (err)
+		return err;
+	run->record.last = next;
+	run->record.next = (struct store_generation){
+		.generation = next,
+		.digest = request->image->digest,
+		.applied = run->now,
+		.n_rows = counters_n_rows(request->image),
+	};
+	return store_write_record(run->store, &run->record, run->diag);
+}
+
+static int take_back(struct applying *run, int err)
+{
+	applying_undo_links(run);
+	/* Links that still run the programs of another ABI's folder are not ours to deny. */
+	if (run->active || !run->taken_over)
+		(void)flip_to(run->load, run->active, run->diag);
+	return err;
+}
+
+static int replace(struct applying *run)
+{
+	uint64_t next = flip_next(run->record.last, run->active);
+	int err;
+
+	forget_links(run);
+	(void)number_links(run);
+	err = prepare_slot(run, next);
+	if (!err)
+		err = announce(run, next);
+	if (!err)
+		err = flip_to(run->load, next, run->diag);
+	if (err)
+		return err;
+	err = applying_attach(run);
+	if (err)
+		return take_back(run, err);
+	run->result.changed = true;
+	run->result.generation = next;
+	store_settle(&run->record, run->arena, next, run->now);
+	err = fill_image_same(run->load, next & 1, ~next & 1, run->diag);
+	if (!err)
+		err = applying_settle_state(run, next & 1);
+	if (!err)
+		err = applying_fold(run);
+	return err;
+}
+
+/* ---- the same image ---- */
+
+static bool is_in_force(const struct applying *run)
+{
+	return run->active && run->record.current.generation == run->active &&
+	       memcmp(&run->record.current.digest, &run->request->image->digest,
+		      sizeof(run->record.current.digest)) == 0;
+}
+
+static int refresh(struct applying *run)
+{
+	const struct image *image = run->request->image;
+	uint32_t fresh = number_links(run);
+	int err = store_put_image(run->store, &image->digest, run->request->encoded,
+				  run->request->encoded_size, run->diag);
+
+	if (!err && fresh)
+		err = fill_counters(run->load, run->active & 1, fresh, counters_n_rows(image),
+				    run->diag);
+	if (!err)
+		err = write_self(run);
+	if (!err)
+		err = write_links(run);
+	if (!err)
+		err = applying_attach(run);
+	if (err)
+		applying_undo_links(run);
+	return err;
+}
+
+/* ---- the whole ---- */
+
+static int finish(struct applying *run)
+{
+	int err = applying_remove_links(run);
+
+	if (!err)
+		err = store_write_record(run->store, &run->record, run->diag);
+	if (!err)
+		err = store_prune(run->store, &run->record, run->diag);
+	if (!err)
+		err = load_prune(run->load, &run->probe, run->diag);
+	if (!err)
+		err = applying_remove_versions(run);
+	if (!err)
+		err = load_memory(run->load, run->diag, &run->result.memory);
+	return err;
+}
+
+static int open_all(struct applying *run, struct store **store, struct load **load)
+{
+	const struct apply_request *request = run->request;
+	int err = ask_kernel(run);
+
+	if (!err)
+		err = check_limits(run);
+	if (!err)
+		err = store_open(request->state, request->wait, run->diag, store);
+	run->store = *store;
+	if (!err)
+		err = read_record(run);
+	if (!err)
+		err = bpffs_prepare(request->pins, run->diag);
+	if (!err)
+		err = load_open(request->pins, &run->probe, run->diag, load);
+	run->load = *load;
+	if (!err)
+		err = applying_find_versions(run);
+	return err ? err : find_active(run);
+}
+
+int apply_image(struct arena *arena, const struct apply_request *request, struct diag *diag,
+		struct apply_result *ret_result)
+{
+	scoped(store_close) struct store *store = NULL;
+	scoped(load_close) struct load *load = NULL;
+	struct applying run = {
+		.arena = arena,
+		.request = request,
+		.diag = diag,
+		.self = arena_alloc(arena, sizeof(struct bh_self)),
+		.now = store_now(),
+	};
+	int err = open_all(&run, &store, &load);
+
+	if (!err)
+		err = is_in_force(&run) ? refresh(&run) : replace(&run);
+	if (!err)
+		err = finish(&run);
+	if (!err)
+		*ret_result = run.result;
+	return err;
+}
+
+int apply_count_unused(const struct load *load, struct diag *diag, uint32_t *ret_n_pages)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	const struct load_span both = {LOAD_MAP_IMAGE, 0, 2 * BH_IMAGE_PAGES};
+	uint32_t *ids = NULL;
+	uint64_t active = 0;
+	uint32_t n = 0;
+	int err = load_active(load, diag, &active);
+
+	if (!err)
+		err = load_page_ids(load, arena, both, diag, &ids);
+	if (err || !ids)
+		return err;
+	for (uint32_t i = 0; i < BH_IMAGE_PAGES; i++) {
+		uint32_t live = ids[(active & 1) * BH_IMAGE_PAGES + i];
+		uint32_t other = ids[(~active & 1) * BH_IMAGE_PAGES + i];
+
+		n += other && other != live && other != ids[(active & 1) * BH_IMAGE_PAGES];
+		n += live && !active;
+	}
+	*ret_n_pages = n;
+	return 0;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One run of apply, and its steps that stand in files of their own.
+ */
+#ifndef KERNEL_APPLYING_H
+#define KERNEL_APPLYING_H
+
+#include "kernel/apply.h"
+#include "kernel/bpffs.h"
+
+struct applying {
+	struct arena *arena;
+	const struct apply_request *request;
+	struct diag *diag;
+	struct store *store;
+	struct load *load;
+	struct probe probe;
+	struct store_record record;
+	struct bh_self *self;	 /* the table of own addresses to be */
+	uint64_t active;	 /* in force when the run began */
+	uint64_t now;		 /* seconds since 1970 */
+	attach_hooks put;	 /* by this run */
+	bpffs_versions versions; /* of other ABIs, below the pins */
+	bool taken_over;	 /* links of another ABI's folder got this one's programs */
+	bool state_is_new;	 /* the next generation has state pages of its own */
+	struct apply_result result;
+};
+
+/* The counters of generations that are no longer in force, into the totals. */
+int applying_fold(struct applying *run);
+
+/* The state pages of a slot: those of the generation in force, or new ones with its flows. */
+int applying_prepare_state(struct applying *run, uint32_t slot);
+
+/* After the flip: the other slot lets go of pages of another size. */
+int applying_settle_state(struct applying *run, uint32_t slot);
+
+/* Programs on all links that are wanted. */
+int applying_attach(struct applying *run);
+
+/* Takes off again what this run has put where nothing of ours was. */
+void applying_undo_links(struct applying *run);
+
+/* Takes off what is not wanted any more, and lists what is there. */
+int applying_remove_links(struct applying *run);
+
+/* Folders of other ABI versions; and their end, once nothing on a wanted link is theirs. */
+int applying_find_versions(struct applying *run);
+int applying_remove_versions(struct applying *run);
+
+#endif

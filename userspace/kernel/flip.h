@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The one write, and the numbers that it writes.
+ */
+#ifndef KERNEL_FLIP_H
+#define KERNEL_FLIP_H
+
+#include "kernel/load.h"
+
+/*
+ * The number for the next generation: above every one that was ever handed out, and of the other
+ * slot than the active one, whose pages are being read.
+ */
+uint64_t flip_next(uint64_t last, uint64_t active);
+
+/* Puts a generation into force: one store of eight bytes that every packet sees or does not. */
+int flip_to(const struct load *load, uint64_t generation, struct diag *diag);
+
+#endif
