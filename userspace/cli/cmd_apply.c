@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* bulkhead apply: makes a policy the one in force. */
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "cli/hooks.h"
+#include "cli/inputs.h"
+#include "kernel/apply.h"
+
+static uint64_t milliseconds(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Who may own policy files besides root: the caller, also through sudo. */
+static uint32_t caller(void)
+{
+	uint64_t uid;
+
+	if (!str_number(str_of(getenv("SUDO_UID")), UINT32_MAX, &uid))
+		uid = getuid();
+	return (uint32_t)uid;
+}
+
+static int check_inputs(struct context *context, const struct inputs *inputs)
+{
+	if (!inputs->policy.groups.len)
+		return diag_bad(context->diag, (struct mark){},
+				"no file has a group; a policy without any is not applied");
+	if (context->options.allow_writable)
+		return 0;
+	return source_check_writable(&inputs->files, caller(), context->diag);
+}
+
+static enum attach_mode mode_of(enum hostconf_hook hook)
+{
+	switch (hook) {
+	case HOOK_AUTO:
+		return ATTACH_AUTO;
+	case HOOK_NATIVE:
+		return ATTACH_NATIVE;
+	case HOOK_GENERIC:
+		return ATTACH_GENERIC;
+	case HOOK_TCX:
+		return ATTACH_TCX;
+	case HOOK_CLSACT:
+		return ATTACH_CLSACT;
+	}
+	return ATTACH_AUTO;
+}
+
+/* The links to cover: --interface, else host.yaml's. */
+static int select_links(struct context *context, const struct hostconf *host,
+			const struct host_facts *facts, host_links *ret_links)
+{
+	ARRAY(struct host_pattern) patterns = {};
+	const struct options *options = &context->options;
+
+	for (size_t i = 0; i < options->interfaces.len; i++)
+		array_push(context->arena, &patterns,
+			   (struct host_pattern){.text = str_of(options->interfaces.at[i])});
+	for (size_t i = 0; !options->interfaces.len && i < host->interfaces.len; i++)
+		array_push(context->arena, &patterns,
+			   (struct host_pattern){.text = host->interfaces.at[i].text,
+						 .at = host->interfaces.at[i].mark});
+	return host_select(context->arena, facts, patterns.at, patterns.len, context->diag,
+			   ret_links);
+}
+
+static void show(struct context *context, const struct inputs *inputs,
+		 const struct apply_result *result, uint64_t start)
+{
+	char *digest = arena_alloc(context->arena, IMAGE_DIGEST_TEXT_SIZE);
+	struct view_applied applied = {
+		.changed = result->changed,
+		.first = result->first,
+		.hooks_changed = result->hooks_changed,
+		.addresses_changed = result->addresses_changed,
+		.generation = result->generation,
+		.digest = image_digest_print(&inputs->image.digest, digest),
+		.n_rules = (uint32_t)inputs->policy.rules.len,
+		.n_prefixes = inputs->image.figures.n_prefixes,
+		.n_addresses = result->n_addresses,
+		.n_copied_flows = result->n_copied_flows,
+		.memory = result->memory,
+		.milliseconds = milliseconds() - start,
+	};
+
+	context->view->ops->applied(context->view, &applied);
+	hooks_show(context, &result->hooks);
+}
+
+static int apply(struct context *context, struct inputs *inputs, const struct host_facts *facts,
+		 const host_links *links, struct apply_result *ret_result)
+{
+	uint8_t *encoded;
+	size_t encoded_size;
+	struct apply_request request = {
+		.pins = context->options.pins,
+		.state = context->options.state,
+		.image = &inputs->image,
+		.facts = facts,
+		.links = links,
+		.ingress = mode_of(inputs->host.ingress),
+		.egress = mode_of(inputs->host.egress),
+		.wait = context->options.wait,
+	};
+
+	image_encode(context->arena, &inputs->image, &encoded, &encoded_size);
+	request.encoded = encoded;
+	request.encoded_size = encoded_size;
+	return apply_image(context->arena, &request, context->diag, ret_result);
+}
+
+static int run(struct context *context)
+{
+	uint64_t start = milliseconds();
+	struct apply_result result = {};
+	struct host_facts facts;
+	struct inputs inputs;
+	host_links links = {};
+	int err = inputs_policy(context, context->options.args.at, context->options.args.len, NULL,
+				&inputs);
+
+	if (!err)
+		err = check_inputs(context, &inputs);
+	if (!err)
+		err = inputs_build(context, &inputs);
+	if (!err)
+		err = host_facts_read(context->arena, context->diag, &facts);
+	if (!err && facts.platform_azure && !inputs.host.platform_azure)
+		diag_warn(
+			context->diag, (struct mark){},
+			"this machine says that it is an Azure VM, and host.yaml has no "
+			"'platform: azure': the platform's own addresses are judged by the policy");
+	if (!err)
+		err = select_links(context, &inputs.host, &facts, &links);
+	if (!err)
+		err = apply(context, &inputs, &facts, &links, &result);
+	if (err)
+		return err;
+	show(context, &inputs, &result, start);
+	return STATUS_DONE;
+}
+
+const struct command cmd_apply = {
+	.name = "apply",
+	.args = "[FILE...]",
+	.summary = "make a policy the one in force",
+	.options = OPTION_JSON | OPTION_HOST | OPTION_PLACES | OPTION_INTERFACE | OPTION_WRITABLE |
+		   OPTION_WAIT,
+	.max_args = SIZE_MAX,
+	.run = run,
+};

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* bulkhead check: whether a policy is well formed, and what it costs. */
+#include "cli/inputs.h"
+#include "kernel/apply.h"
+
+static const char *address4_name(const struct image *image)
+{
+	switch ((enum bh_address4)image_head(image)->address4_kind) {
+	case BH_ADDRESS4_BLOCKS:
+		return "blocks";
+	case BH_ADDRESS4_RANGES:
+		return "ranges";
+	}
+	return "";
+}
+
+static struct view_check describe(struct context *context, const struct inputs *inputs)
+{
+	const struct policy *policy = &inputs->policy;
+	const struct image *image = &inputs->image;
+	char *digest = arena_alloc(context->arena, IMAGE_DIGEST_TEXT_SIZE);
+	struct view_check check = {
+		.n_files = (uint32_t)inputs->files.len,
+		.n_groups = (uint32_t)policy->groups.len,
+		.n_disabled = (uint32_t)policy->disabled.len,
+		.n_prefixes = image->figures.n_prefixes,
+		.n_classes = image->figures.n_classes,
+		.n_outcomes = image->figures.n_outcomes,
+		.table_bytes = image->tables_size,
+		.n_pages = image->n_pages,
+		.memory = (uint64_t)image->n_pages * BH_PAGE_SIZE,
+		.address4 = address4_name(image),
+		.digest = image_digest_print(&image->digest, digest),
+		.n_warnings = diag_n_warnings(context->diag),
+	};
+
+	for (int direction = 0; direction < DIRECTION_COUNT; direction++) {
+		for (int tier = 0; tier < TIER_COUNT; tier++)
+			check.n_rules[direction] += policy->n[direction][tier];
+	}
+	return check;
+}
+
+static int run(struct context *context)
+{
+	struct inputs inputs;
+	struct view_check check;
+	uint8_t *encoded;
+	size_t encoded_size;
+	int err = inputs_policy(context, context->options.args.at, context->options.args.len, NULL,
+				&inputs);
+
+	if (!err && !inputs.policy.groups.len)
+		diag_warn(context->diag, (struct mark){},
+			  "no file has a group: 'apply' refuses such a policy");
+	if (!err)
+		err = inputs_build(context, &inputs);
+	if (err)
+		return err;
+	if (context->options.dump) {
+		image_print(&inputs.image, context->view->out);
+		return STATUS_DONE;
+	}
+	image_encode(context->arena, &inputs.image, &encoded, &encoded_size);
+	check = describe(context, &inputs);
+	context->view->ops->check(context->view, &check);
+	return STATUS_DONE;
+}
+
+const struct command cmd_check = {
+	.name = "check",
+	.args = "[FILE...]",
+	.summary = "say whether a policy is well formed, and where it is not",
+	.options = OPTION_JSON | OPTION_HOST | OPTION_DUMP,
+	.max_args = SIZE_MAX,
+	.run = run,
+};

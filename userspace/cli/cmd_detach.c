@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* bulkhead detach: stops enforcing, removes exactly what is ours. */
+#include "cli/command.h"
+#include "kernel/apply.h"
+
+static int run(struct context *context)
+{
+	struct apply_removed removed = {};
+	struct view_detached detached;
+	struct host_facts facts;
+	int err = host_facts_read(context->arena, context->diag, &facts);
+
+	if (!err)
+		err = apply_detach(context->arena, context->options.pins, context->options.state,
+				   &facts, context->options.wait, context->diag, &removed);
+	if (err)
+		return err;
+	detached = (struct view_detached){
+		.was_enforcing = removed.n_hooks || removed.pins,
+		.n_hooks = removed.n_hooks,
+		.generation = removed.generation,
+	};
+	context->view->ops->detached(context->view, &detached);
+	return STATUS_DONE;
+}
+
+const struct command cmd_detach = {
+	.name = "detach",
+	.args = "",
+	.summary = "stop enforcing",
+	.options = OPTION_JSON | OPTION_PLACES | OPTION_WAIT,
+	.run = run,
+};

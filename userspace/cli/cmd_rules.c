@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* bulkhead rules: the rules in order of evaluation, what is never a rule's business, counters. */
+#include <errno.h>
+
+#include "cli/describe.h"
+#include "cli/inputs.h"
+#include "cli/live.h"
+#include "kernel/counters.h"
+
+static struct view_counts counts_of(const struct counter *count)
+{
+	return (struct view_counts){
+		.packets = count->packets,
+		.bytes = count->bytes,
+		.reply_packets = count->reply_packets,
+		.reply_bytes = count->reply_bytes,
+		.flows = count->flows,
+		.would_denied = count->would_denied,
+		.last = count->last,
+	};
+}
+
+/* report NULL: without counters. */
+static void show_rules(struct context *context, const struct policy *policy,
+		       const struct counters_report *report)
+{
+	for (size_t i = 0; i < policy->rules.len; i++) {
+		struct view_rule rule = describe_rule(context->arena, policy, &policy->rules.at[i]);
+
+		if (report) {
+			rule.counted = true;
+			rule.since = report->rules.at[i].since;
+			rule.counts = counts_of(&report->rules.at[i].count);
+		}
+		if (!context->options.unused || !(rule.counts.packets + rule.counts.reply_packets))
+			context->view->ops->rule(context->view, &rule);
+	}
+	for (size_t i = 0; i < policy->disabled.len && !context->options.unused; i++) {
+		struct view_rule rule = describe_disabled(policy, &policy->disabled.at[i]);
+
+		rule.counted = report;
+		context->view->ops->rule(context->view, &rule);
+	}
+}
+
+static void show_reasons(struct context *context, const struct live *live,
+			 const struct counters_report *report)
+{
+	for (int reason = BH_REASON_RULE + 1; reason < BH_REASON_COUNT; reason++) {
+		for (int direction = 0; direction < BH_DIRECTION_COUNT; direction++) {
+			const struct counter *count = &report->reasons[reason].count[direction];
+			struct view_reason shown = {
+				.name = live_reason_name(reason),
+				.kind = live_reason_kind(reason),
+				.direction = policy_direction_name(direction),
+				.off = live_reason_off(&live->image, reason),
+				.counted = true,
+				.counts = counts_of(count),
+			};
+
+			/* For people, refusals that never happened are noise. */
+			if (!context->options.json && !count->packets && !count->reply_packets &&
+			    shown.kind[0] != 'n')
+				continue;
+			context->view->ops->reason(context->view, &shown);
+		}
+	}
+}
+
+static int show_live(struct context *context)
+{
+	scoped(live_close) struct live live = {};
+	struct counters_report report = {};
+	int err = live_need(context, &live);
+
+	if (!err)
+		err = live_report(&live, context->arena, context->diag, &report);
+	if (err)
+		return err;
+	show_rules(context, &live.policy, &report);
+	if (!context->options.unused)
+		show_reasons(context, &live, &report);
+	return STATUS_DONE;
+}
+
+static int run(struct context *context)
+{
+	struct inputs inputs;
+	int err;
+
+	if (!context->options.policies.len)
+		return show_live(context);
+	if (context->options.unused) {
+		diag_refuse(context->diag, -EINVAL,
+			    "--unused needs the counters of a policy in force, not --policy");
+		return STATUS_USAGE;
+	}
+	err = inputs_policy(context, context->options.policies.at, context->options.policies.len,
+			    NULL, &inputs);
+	if (err)
+		return err;
+	show_rules(context, &inputs.policy, NULL);
+	return STATUS_DONE;
+}
+
+const struct command cmd_rules = {
+	.name = "rules",
+	.args = "",
+	.summary = "list the rules in order of evaluation, with counters",
+	.options = OPTION_JSON | OPTION_HOST | OPTION_PLACES | OPTION_POLICY | OPTION_UNUSED,
+	.run = run,
+};

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* bulkhead stats: packets and bytes, and their rates, by verdict, interface, tier and reason. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+
+#include "cli/live.h"
+#include "kernel/counters.h"
+
+/* One line: what it is of, and its sums. */
+struct line {
+	const char *by;
+	const char *name;
+	enum bh_direction direction;
+	uint64_t packets;
+	uint64_t bytes;
+};
+
+typedef ARRAY(struct line) stat_lines;
+
+static void add(struct arena *arena, stat_lines *lines, const char *by, const char *name,
+		enum bh_direction direction, const struct counter *count)
+{
+	array_push(arena, lines,
+		   (struct line){
+			   .by = by,
+			   .name = name,
+			   .direction = direction,
+			   .packets = count->packets + count->reply_packets,
+			   .bytes = count->bytes + count->reply_bytes,
+		   });
+}
+
+static void add_to(struct counter *sum, const struct counter *count)
+{
+	sum->packets += count->packets + count->reply_packets;
+	sum->bytes += count->bytes + count->reply_bytes;
+}
+
+static void by_verdict(struct arena *arena, const struct counters_report *report, stat_lines *lines)
+{
+	static const char *const names[] = {
+		[BH_DENY] = "denied", [BH_ALLOW] = "allowed", [BH_WOULD_DENY] = "would-deny"};
+
+	for (int direction = 0; direction < BH_DIRECTION_COUNT; direction++) {
+		struct counter all = {};
+
+		for (int verdict = 0; verdict < 3; verdict++) {
+			struct counter sum = {};
+
+			for (size_t i = 0; i < report->links.len; i++)
+				add_to(&sum, &report->links.at[i].count[direction][verdict]);
+			add_to(&all, &sum);
+			add(arena, lines, "verdict", names[verdict], direction, &sum);
+		}
+		add(arena, lines, "total", "all", direction, &all);
+	}
+}
+
+static void by_link(struct arena *arena, const struct counters_report *report, stat_lines *lines)
+{
+	for (size_t i = 0; i < report->links.len; i++) {
+		const struct counters_link *link = &report->links.at[i];
+
+		for (int direction = 0; direction < BH_DIRECTION_COUNT; direction++) {
+			struct counter sum = {};
+
+			for (int verdict = 0; verdict < 3; verdict++)
+				add_to(&sum, &link->count[direction][verdict]);
+			if (sum.packets || link->name[0])
+				add(arena, lines, "interface", link->name[0] ? link->name : "other",
+				    direction, &sum);
+		}
+	}
+}
+
+/* What each tier decided. */
+static void by_tier(struct arena *arena, const struct live *live,
+		    const struct counters_report *report, stat_lines *lines)
+{
+	struct counter sums[TIER_COUNT][BH_DIRECTION_COUNT] = {};
+
+	for (size_t i = 0; i < report->rules.len; i++) {
+		const struct policy_rule *rule = &live->policy.rules.at[i];
+
+		add_to(&sums[rule->tier][rule->direction], &report->rules.at[i].decided);
+	}
+	for (int tier = 0; tier < TIER_COUNT; tier++) {
+		for (int direction = 0; direction < BH_DIRECTION_COUNT; direction++) {
+			if (live->policy.has_group[tier])
+				add(arena, lines, "tier", policy_tier_name(tier), direction,
+				    &sums[tier][direction]);
+		}
+	}
+}
+
+static void by_reason(struct arena *arena, const struct counters_report *report, stat_lines *lines)
+{
+	for (int reason = 0; reason < BH_REASON_COUNT; reason++) {
+		for (int direction = 0; direction < BH_DIRECTION_COUNT; direction++) {
+			const struct counter *count = &report->reasons[reason].count[direction];
+
+			if (count->packets || count->reply_packets)
+				add(arena, lines, "reason", live_reason_name(reason), direction,
+				    count);
+		}
+	}
+}
+
+static const struct line *find(const stat_lines *before, const struct line *line)
+{
+	for (size_t i = 0; before && i < before->len; i++) {
+		const struct line *old = &before->at[i];
+
+		if (old->direction == line->direction && !strcmp(old->by, line->by) &&
+		    !strcmp(old->name, line->name))
+			return old;
+	}
+	return NULL;
+}
+
+static double rate(uint64_t now, uint64_t before, double seconds)
+{
+	return now > before ? (double)(now - before) / seconds : 0;
+}
+
+static void show(struct context *context, const stat_lines *now, const stat_lines *before,
+		 double seconds)
+{
+	static const struct line none = {};
+
+	for (size_t i = 0; i < now->len; i++) {
+		const struct line *line = &now->at[i];
+		const struct line *old = find(before, line);
+		struct view_stat stat = {
+			.by = line->by,
+			.name = line->name,
+			.direction = policy_direction_name((enum policy_direction)line->direction),
+			.packets = line->packets,
+			.bytes = line->bytes,
+			.packet_rate = -1,
+		};
+
+		if (before) {
+			old = old ? old : &none;
+			stat.packet_rate = rate(line->packets, old->packets, seconds);
+			stat.byte_rate = rate(line->bytes, old->bytes, seconds);
+		}
+		context->view->ops->stat(context->view, &stat);
+	}
+}
+
+static double monotonic(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static int collect(struct context *context, struct arena *arena, stat_lines *lines,
+		   double *ret_time)
+{
+	struct context own = *context;
+	scoped(live_close) struct live live = {};
+	struct counters_report report = {};
+	int err;
+
+	/* Each round has memory of its own, so that watching does not grow. */
+	own.arena = arena;
+	err = live_need(&own, &live);
+	if (!err)
+		err = live_report(&live, arena, context->diag, &report);
+	if (err)
+		return err;
+	*ret_time = monotonic();
+	by_verdict(arena, &report, lines);
+	by_link(arena, &report, lines);
+	by_tier(arena, &live, &report, lines);
+	by_reason(arena, &report, lines);
+	for (int note = 0; note < BH_NOTE_COUNT; note++) {
+		static const char *const names[] = {
+#define X(constant, name) [BH_NOTE_##constant] = name,
+			BH_NOTES(X)
+#undef X
+		};
+		struct counter count = {.packets = report.notes[note]};
+
+		if (report.notes[note])
+			add(arena, lines, "note", names[note], BH_IN, &count);
+	}
+	return 0;
+}
+
+/* True when a signal asked to end before the time was over. */
+static bool wait_seconds(int signals, unsigned seconds)
+{
+	struct pollfd poll_for = {.fd = signals, .events = POLLIN};
+
+	return poll(&poll_for, 1, (int)seconds * 1000) > 0;
+}
+
+static int watch(struct context *context, struct arena *first, const stat_lines *start,
+		 double began)
+{
+	unsigned seconds = context->options.interval ? context->options.interval : 1;
+	struct arena *before_arena = first;
+	stat_lines before = *start;
+	sigset_t set;
+	int err = 0;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	scoped(close) int signals = signalfd(-1, &set, SFD_CLOEXEC);
+
+	for (uint64_t round = 0;
+	     !err && (!context->options.count || round < context->options.count); round++) {
+		struct arena *arena;
+		stat_lines now = {};
+		double time;
+
+		if (wait_seconds(signals, seconds))
+			break;
+		arena = arena_new();
+		err = collect(context, arena, &now, &time);
+		if (!err) {
+			show(context, &now, &before, time - began);
+			context->view->ops->flush(context->view);
+		}
+		if (before_arena != first)
+			arena_free(before_arena);
+		before_arena = arena;
+		before = now;
+		began = time;
+	}
+	if (before_arena != first)
+		arena_free(before_arena);
+	return err;
+}
+
+static int run(struct context *context)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	stat_lines now = {};
+	double time;
+	int err = collect(context, arena, &now, &time);
+
+	if (err)
+		return err;
+	if (context->options.watch || context->options.count)
+		return watch(context, arena, &now, time);
+	show(context, &now, NULL, 0);
+	return STATUS_DONE;
+}
+
+const struct command cmd_stats = {
+	.name = "stats",
+	.args = "",
+	.summary = "packets, bytes and rates by verdict, interface, tier and reason",
+	.options = OPTION_JSON | OPTION_PLACES | OPTION_INTERVAL | OPTION_COUNT,
+	.run = run,
+};

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * bulkhead status: what is enforced, since when, from which files, and what is not covered.
+ * 0 when all that was asked for is enforced, else 9.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "cli/hooks.h"
+#include "cli/live.h"
+#include "kernel/apply.h"
+#include "policy/source.h"
+
+struct asking {
+	struct context *context;
+	const struct live *live;
+	struct host_facts facts;
+	bool problem;
+};
+
+static __attribute__((format(printf, 2, 3))) void problem(struct asking *asking, const char *format,
+							  ...)
+{
+	char words[256];
+	va_list args;
+	struct view_remark remark = {.problem = true};
+
+	va_start(args, format);
+	(void)vsnprintf(words, sizeof(words), format, args);
+	va_end(args);
+	remark.words = arena_printf(asking->context->arena, "%s", words);
+	asking->problem = true;
+	asking->context->view->ops->remark(asking->context->view, &remark);
+}
+
+static void show_head(struct asking *asking)
+{
+	const struct live *live = asking->live;
+	struct context *context = asking->context;
+	scoped(diag_free) struct diag *quiet = diag_new();
+	char *digest = arena_alloc(context->arena, IMAGE_DIGEST_TEXT_SIZE);
+	struct view_status status = {
+		.enforcing = true,
+		.generation = live->generation,
+		.since = live->record.since,
+		.applied = live->record.current.applied,
+		.digest = image_digest_print(&live->image.digest, digest),
+		.mode = image_head(&live->image)->config.audit ? "audit" : "enforce",
+		.n_rules = (uint32_t)live->policy.rules.len,
+		.pins = context->options.pins,
+		.state = context->options.state,
+	};
+
+	(void)load_memory(live->load, quiet, &status.memory);
+	(void)apply_count_unused(live->load, quiet, &status.n_unused_pages);
+	context->view->ops->status(context->view, &status);
+}
+
+/* Whether a source is still what it was when it was applied. */
+static const char *file_now(struct context *context, const struct image_source *source)
+{
+	scoped(diag_free) struct diag *quiet = diag_new();
+	scoped(arena_free) struct arena *arena = arena_new();
+	source_files files = {};
+	struct image_digest digest;
+
+	if (source_open(arena, source->path, quiet, &files) || files.len != 1)
+		return "gone";
+	digest = image_digest_of(files.at[0]->source.text.at, files.at[0]->source.text.len);
+	(void)context;
+	return memcmp(&digest, &source->digest, sizeof(digest)) ? "changed" : "unchanged";
+}
+
+static void show_files(struct asking *asking)
+{
+	const struct image_notes *notes = &asking->live->image.notes;
+	struct context *context = asking->context;
+
+	for (size_t i = 0; i < notes->sources.len; i++) {
+		char *digest = arena_alloc(context->arena, IMAGE_DIGEST_TEXT_SIZE);
+		struct view_file file = {
+			.path = notes->sources.at[i].path,
+			.digest = image_digest_print(&notes->sources.at[i].digest, digest),
+			.now = file_now(context, &notes->sources.at[i]),
+		};
+
+		context->view->ops->file(context->view, &file);
+	}
+}
+
+static bool has_hook(const attach_hooks *hooks, uint32_t ifindex, enum bh_direction direction)
+{
+	for (size_t i = 0; i < hooks->len; i++) {
+		if (hooks->at[i].ifindex == ifindex && hooks->at[i].direction == direction)
+			return true;
+	}
+	return false;
+}
+
+/* Every link of the record has both of its programs, and they run first. */
+static void check_hooks(struct asking *asking, const attach_hooks *hooks)
+{
+	const struct store_record *record = &asking->live->record;
+
+	for (size_t i = 0; i < record->links.len; i++) {
+		const struct store_link *link = &record->links.at[i];
+
+		if (!host_link_by_index(&asking->facts, link->ifindex)) {
+			problem(asking, "link %s (ifindex %u) is gone", link->name, link->ifindex);
+			continue;
+		}
+		if (!has_hook(hooks, link->ifindex, BH_IN))
+			problem(asking, "link %s has no program of ours at ingress", link->name);
+		if (!has_hook(hooks, link->ifindex, BH_OUT))
+			problem(asking, "link %s has no program of ours at egress", link->name);
+	}
+	for (size_t i = 0; i < hooks->len; i++) {
+		if (!hooks->at[i].first)
+			problem(asking, "another program runs before ours at %s of %s",
+				hooks->at[i].direction == BH_IN ? "ingress" : "egress",
+				hooks->at[i].name);
+	}
+}
+
+static void check_self(struct asking *asking)
+{
+	scoped(diag_free) struct diag *quiet = diag_new();
+	addr_ranges known = {}, now = {};
+
+	if (apply_read_self(asking->live->load, asking->context->arena, quiet, &known)) {
+		problem(asking, "the own addresses that the programs use cannot be read");
+		return;
+	}
+	for (size_t i = 0; i < asking->facts.addresses.len; i++)
+		array_push(asking->context->arena, &now,
+			   (struct addr_range){asking->facts.addresses.at[i],
+					       asking->facts.addresses.at[i]});
+	addr_ranges_normalize(&known);
+	addr_ranges_normalize(&now);
+	if (known.len != now.len ||
+	    (now.len && memcmp(known.at, now.at, now.len * sizeof(*now.at)) != 0))
+		problem(asking,
+			"self is stale: the host's own addresses have changed since the last "
+			"apply; 'apply' brings them up to date");
+}
+
+static void uncovered(struct asking *asking, const char *words)
+{
+	struct view_remark remark = {.words = words};
+
+	asking->context->view->ops->remark(asking->context->view, &remark);
+}
+
+static void show_uncovered(struct asking *asking, const attach_hooks *hooks)
+{
+	struct arena *arena = asking->context->arena;
+
+	for (size_t i = 0; i < asking->facts.links.len; i++) {
+		const struct host_link *link = &asking->facts.links.at[i];
+
+		if (!link->loopback && !has_hook(hooks, link->ifindex, BH_IN))
+			uncovered(asking, arena_printf(arena, "link %s%s%s", link->name,
+						       link->kind[0] ? ", kind " : "", link->kind));
+	}
+	uncovered(asking, "loopback and local-to-local traffic");
+	uncovered(asking,
+		  "frames sent by PACKET_QDISC_BYPASS or AF_XDP, or redirected past egress");
+	for (size_t i = 0; i < hooks->len; i++) {
+		if (hooks->at[i].mode == ATTACH_NATIVE || hooks->at[i].mode == ATTACH_GENERIC) {
+			uncovered(asking, "what IPsec decrypts behind XDP: seen as esp");
+			break;
+		}
+	}
+}
+
+static int not_enforcing(struct context *context)
+{
+	struct view_status status = {
+		.pins = context->options.pins,
+		.state = context->options.state,
+	};
+
+	context->view->ops->status(context->view, &status);
+	return STATUS_NO;
+}
+
+static int run(struct context *context)
+{
+	scoped(live_close) struct live live = {};
+	struct asking asking = {.context = context, .live = &live};
+	attach_hooks hooks = {};
+	int err = live_open(context, &live);
+
+	if (err == -ENOENT)
+		return not_enforcing(context);
+	if (!err)
+		err = host_facts_read(context->arena, context->diag, &asking.facts);
+	if (!err)
+		err = attach_list(live.load, context->arena, &asking.facts, context->diag, &hooks);
+	if (err)
+		return err;
+	show_head(&asking);
+	show_files(&asking);
+	hooks_show(context, &hooks);
+	check_hooks(&asking, &hooks);
+	check_self(&asking);
+	show_uncovered(&asking, &hooks);
+	return asking.problem ? STATUS_NO : STATUS_DONE;
+}
+
+const struct command cmd_status = {
+	.name = "status",
+	.args = "",
+	.summary = "say what is enforced, since when, and what is not covered",
+	.options = OPTION_JSON | OPTION_PLACES,
+	.run = run,
+};

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Files → policy → image, for the commands; see cli/inputs.h. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "cli/inputs.h"
+#include "policy/parse.h"
+
+static int read_host(struct context *context, struct inputs *inputs)
+{
+	const char *path = context->options.host;
+	int err;
+
+	hostconf_init(&inputs->host);
+	if (!path && access(INPUTS_DEFAULT_HOST, F_OK))
+		return 0;
+	err = source_open(context->arena, path ? path : INPUTS_DEFAULT_HOST, context->diag,
+			  &inputs->files);
+	if (err)
+		return err;
+	return hostconf_parse(context->arena, &array_last(&inputs->files)[0]->source, context->diag,
+			      &inputs->host);
+}
+
+static int read_trees(struct context *context, struct inputs *inputs, struct ast_file **trees,
+		      size_t *ret_len)
+{
+	size_t len = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < inputs->n_policy_files; i++) {
+		struct ast_file *tree = arena_alloc(context->arena, sizeof(*tree));
+		int bad = parse(context->arena, &inputs->files.at[i]->source, context->diag, tree);
+
+		if (bad)
+			err = bad;
+		else
+			trees[len++] = tree;
+	}
+	*ret_len = len;
+	return err;
+}
+
+int inputs_policy(struct context *context, const char *const *paths, size_t n_paths,
+		  const struct table *table, struct inputs *ret_inputs)
+{
+	static const char *const default_paths[] = {INPUTS_DEFAULT_POLICY};
+	struct inputs inputs = {};
+	struct ast_file **trees;
+	size_t n_trees;
+	int err = 0, bad;
+
+	if (!n_paths) {
+		paths = default_paths;
+		n_paths = 1;
+	}
+	for (size_t i = 0; i < n_paths; i++) {
+		bad = source_open(context->arena, paths[i], context->diag, &inputs.files);
+		err = bad ? bad : err;
+	}
+	inputs.n_policy_files = inputs.files.len;
+	bad = read_host(context, &inputs);
+	err = bad ? bad : err;
+	if (table)
+		table_set_network(table, &inputs.host);
+	trees = arena_calloc(context->arena, inputs.n_policy_files + 1, sizeof(struct ast_file *));
+	bad = read_trees(context, &inputs, trees, &n_trees);
+	err = bad ? bad : err;
+	/* What resolve would say of half the files is noise. */
+	if (err)
+		return err;
+	err = resolve(context->arena, trees, n_trees, &inputs.host, context->diag, &inputs.policy);
+	if (!err)
+		*ret_inputs = inputs;
+	return err;
+}
+
+const struct source **inputs_sources(struct context *context, const struct inputs *inputs)
+{
+	const struct source **sources =
+		arena_calloc(context->arena, inputs->files.len + 1, sizeof(*sources));
+
+	for (size_t i = 0; i < inputs->files.len; i++)
+		sources[i] = &inputs->files.at[i]->source;
+	return sources;
+}
+
+int inputs_build(struct context *context, struct inputs *inputs)
+{
+	struct build_limits limits = build_limits_default();
+
+	return build(context->arena, &inputs->policy, inputs_sources(context, inputs),
+		     inputs->files.len, &limits, context->diag, &inputs->image);
+}
+
+static int compare_addresses(const void *a, const void *b)
+{
+	return addr_compare(a, b);
+}
+
+int inputs_self(struct context *context, addr_list *ret_self)
+{
+	struct str rest = str_of(context->options.self);
+	addr_list self = {};
+	bool more = true;
+
+	while (more) {
+		struct str word = rest;
+		struct addr addr;
+
+		more = str_cut(rest, ',', &word, &rest);
+		if (addr_parse(word, &addr))
+			return diag_refuse(context->diag, -EINVAL,
+					   "--self: '" STR_FMT "' is no address", STR_ARG(word));
+		array_push(context->arena, &self, addr);
+	}
+	qsort(self.at, self.len, sizeof(*self.at), compare_addresses);
+	*ret_self = self;
+	return 0;
+}
+
+struct addr inputs_local_end(const struct tuple *tuple)
+{
+	return tuple->direction == DIRECTION_IN ? tuple->destination : tuple->source;
+}
+
+int inputs_packet(struct context *context, struct tuple *ret_tuple)
+{
+	struct source *source = arena_alloc(context->arena, sizeof(*source));
+	const char *text = "";
+	int err;
+
+	for (size_t i = 0; i < context->options.args.len; i++)
+		text = arena_printf(context->arena, "%s%s%s", text, i ? " " : "",
+				    context->options.args.at[i]);
+	*source = (struct source){.path = "PACKET", .text = str_of(text)};
+	err = tuple_parse(source->text, (struct mark){.source = source, .line = 1, .column = 1},
+			  context->diag, ret_tuple);
+	return err ? -EINVAL : 0;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The first steps that many commands share: files → trees → policy → image.
+ */
+#ifndef CLI_INPUTS_H
+#define CLI_INPUTS_H
+
+#include "classify/build.h"
+#include "cli/command.h"
+#include "policy/eval.h"
+#include "policy/resolve.h"
+#include "policy/source.h"
+#include "policy/table.h"
+
+#define INPUTS_DEFAULT_POLICY "/etc/bulkhead/policy.d"
+#define INPUTS_DEFAULT_HOST   "/etc/bulkhead/host.yaml"
+
+struct inputs {
+	source_files files; /* host.yaml last, where there is one */
+	size_t n_policy_files;
+	struct hostconf host;
+	struct policy policy;
+	struct image image; /* after inputs_build */
+};
+
+/*
+ * Reads host.yaml (--host, or the default place where there is a file) and the policy files of
+ * the paths (none: the default folder) and resolves them. table, when not NULL, may put its
+ * network in place of host.yaml's. Every mistake of every file is in the diag.
+ */
+int inputs_policy(struct context *context, const char *const *paths, size_t n_paths,
+		  const struct table *table, struct inputs *ret_inputs);
+
+int inputs_build(struct context *context, struct inputs *inputs);
+
+/* The sources of the image: the policy files, then host.yaml. */
+const struct source **inputs_sources(struct context *context, const struct inputs *inputs);
+
+/* --self as addresses, sorted. -EBADMSG when one is no address. */
+int inputs_self(struct context *context, addr_list *ret_self);
+
+/* The local end of a packet, which counts as self where nothing says what is. */
+struct addr inputs_local_end(const struct tuple *tuple);
+
+/*
+ * The packet of the command line, whose words may stand apart or in one argument. -EINVAL with one
+ * line for a packet that is not well formed.
+ */
+int inputs_packet(struct context *context, struct tuple *ret_tuple);
+
+#endif

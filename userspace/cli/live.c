@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The policy in force; see cli/live.h. */
+#include <errno.h>
+
+#include "cli/live.h"
+
+void live_close(struct live *live)
+{
+	load_close(live->load);
+	store_close(live->store);
+	*live = (struct live){};
+}
+
+static int open_record(struct context *context, struct live *live)
+{
+	int err = load_active(live->load, context->diag, &live->generation);
+
+	if (!err && !live->generation)
+		return -ENOENT;
+	if (!err)
+		err = store_open_read(context->options.state, context->diag, &live->store);
+	if (err == -ENOENT)
+		return diag_refuse(context->diag, -EIO,
+				   "generation %llu is in force, and the state directory '%s' that "
+				   "belongs to it is gone; see --state",
+				   (unsigned long long)live->generation, context->options.state);
+	if (!err)
+		err = store_read_record(live->store, context->arena, context->diag, &live->record);
+	if (err)
+		return err;
+	store_settle(&live->record, context->arena, live->generation, store_now());
+	return 0;
+}
+
+int live_open(struct context *context, struct live *ret_live)
+{
+	scoped(live_close) struct live live = {};
+	int err = load_open_read(context->options.pins, context->diag, &live.load);
+
+	if (!err)
+		err = open_record(context, &live);
+	if (!err)
+		err = store_get_generation(live.store, &live.record, live.generation,
+					   context->arena, context->diag, &live.image);
+	if (err == -ENOENT && live.store)
+		return -EIO;
+	if (err)
+		return err;
+	image_policy(context->arena, &live.image, &live.policy);
+	*ret_live = live;
+	live = (struct live){};
+	return 0;
+}
+
+int live_need(struct context *context, struct live *ret_live)
+{
+	int err = live_open(context, ret_live);
+
+	if (err != -ENOENT)
+		return err;
+	return diag_refuse(context->diag, -ENOENT,
+			   "bulkhead does not enforce here (no policy in force under '%s')",
+			   context->options.pins);
+}
+
+int live_report(const struct live *live, struct arena *arena, struct diag *diag,
+		struct counters_report *ret_report)
+{
+	const struct counters_source source = {
+		.load = live->load,
+		.store = live->store,
+		.record = &live->record,
+		.image = &live->image,
+	};
+
+	return counters_report(&source, arena, diag, ret_report);
+}
+
+const struct image *live_image(struct context *context, const struct live *live,
+			       uint64_t generation)
+{
+	scoped(diag_free) struct diag *quiet = diag_new();
+	struct image *image;
+
+	if (generation == live->generation)
+		return &live->image;
+	image = arena_alloc(context->arena, sizeof(*image));
+	if (store_get_generation(live->store, &live->record, generation, context->arena, quiet,
+				 image))
+		return NULL;
+	return image;
+}
+
+const char *live_rule_path(struct arena *arena, const struct image *image, uint32_t rule)
+{
+	const struct image_rule *found;
+
+	if (!image || rule >= image->notes.rules.len)
+		return "a rule of a policy that is no longer kept";
+	found = &image->notes.rules.at[rule];
+	return arena_printf(arena, "%s/%s", image->notes.groups.at[found->group].name, found->name);
+}
+
+struct view_place live_rule_place(const struct image *image, uint32_t rule)
+{
+	const struct image_rule *found;
+
+	if (!image || rule >= image->notes.rules.len)
+		return (struct view_place){};
+	found = &image->notes.rules.at[rule];
+	return (struct view_place){
+		.file = image->notes.sources.at[found->source].path,
+		.line = found->line,
+	};
+}
+
+const char *live_link_name(struct arena *arena, const struct host_facts *facts, uint32_t ifindex)
+{
+	const struct host_link *link = host_link_by_index(facts, ifindex);
+
+	return link ? link->name : arena_printf(arena, "ifindex %u", ifindex);
+}
+
+enum reason_kind {
+	REASON_ALLOW,
+	REASON_NEVER,
+	REASON_DENY,
+};
+
+static const struct {
+	enum reason_kind kind;
+	const char *name;
+} reasons[BH_REASON_COUNT] = {
+#define X(group, constant, words) [BH_REASON_##constant] = {REASON_##group, words},
+	BH_REASONS(X)
+#undef X
+};
+
+const char *live_reason_name(enum bh_reason reason)
+{
+	return reason < BH_REASON_COUNT ? reasons[reason].name : "?";
+}
+
+const char *live_reason_kind(enum bh_reason reason)
+{
+	switch (reasons[reason].kind) {
+	case REASON_ALLOW:
+		return "allow";
+	case REASON_NEVER:
+		return "never-denied";
+	case REASON_DENY:
+		return "deny";
+	}
+	return "";
+}
+
+bool live_reason_off(const struct image *image, enum bh_reason reason)
+{
+	return image_head(image)->config.never_off >> reason & 1;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The policy in force, opened to be looked at: its maps, its record, its image, and the policy
+ * that the image was built from. Changes nothing.
+ */
+#ifndef CLI_LIVE_H
+#define CLI_LIVE_H
+
+#include "classify/build.h"
+#include "cli/command.h"
+#include "host/facts.h"
+#include "kernel/counters.h"
+#include "kernel/load.h"
+#include "kernel/store.h"
+
+struct live {
+	struct load *load;
+	struct store *store;
+	struct store_record record; /* settled by what the kernel says */
+	uint64_t generation;
+	struct image image;
+	struct policy policy;
+};
+
+void live_close(struct live *live);
+static inline void scoped_live_close(struct live *live)
+{
+	live_close(live);
+}
+
+/* -ENOENT without words when nothing is enforced here; *ret_live is to be closed on success. */
+int live_open(struct context *context, struct live *ret_live);
+
+/* The same with words for -ENOENT, for commands that have nothing to show then. */
+int live_need(struct context *context, struct live *ret_live);
+
+/* Counters of the policy in force. */
+int live_report(const struct live *live, struct arena *arena, struct diag *diag,
+		struct counters_report *ret_report);
+
+/*
+ * The image of that generation, in force or before; kept, so that asking again is cheap. NULL when it
+ * is lost.
+ */
+const struct image *live_image(struct context *context, const struct live *live,
+			       uint64_t generation);
+
+/* "group/rule" of a rule of an image, and its place. */
+const char *live_rule_path(struct arena *arena, const struct image *image, uint32_t rule);
+struct view_place live_rule_place(const struct image *image, uint32_t rule);
+
+/* The name of a link now, else "ifindex N". */
+const char *live_link_name(struct arena *arena, const struct host_facts *facts, uint32_t ifindex);
+
+const char *live_reason_name(enum bh_reason reason);
+
+/* never-denied, deny or allow. */
+const char *live_reason_kind(enum bh_reason reason);
+
+/* Whether host.yaml of that image switches the never-denied reason off. */
+bool live_reason_off(const struct image *image, enum bh_reason reason);
+
+#endif

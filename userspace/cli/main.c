@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The table of commands, and nothing else. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/command.h"
+
+const struct command *const commands[] = {
+	&cmd_apply, &cmd_check, &cmd_detach, &cmd_doctor, &cmd_explain, &cmd_help,
+	&cmd_rules, &cmd_stats, &cmd_status, &cmd_test,	  &cmd_version, &cmd_watch,
+};
+const size_t n_commands = ARRAY_LEN(commands);
+
+const char *exit_status_words(int status)
+{
+	switch (status) {
+#define X(constant, number, words) \
+	case number:               \
+		return words;
+		EXIT_STATUSES(X)
+#undef X
+	}
+	return NULL;
+}
+
+enum exit_status exit_status_of(int err)
+{
+	switch (-err) {
+	case 0:
+		return STATUS_DONE;
+	case EBADMSG:
+		return STATUS_INVALID;
+	case ENODEV:
+		return STATUS_CANNOT_ATTACH;
+	case E2BIG:
+		return STATUS_OVER_LIMIT;
+	case EOPNOTSUPP:
+		return STATUS_KERNEL;
+	default:
+		return STATUS_FAILED;
+	}
+}
+
+static const struct command *find(const char *name)
+{
+	if (!strcmp(name, "--version"))
+		return &cmd_version;
+	if (!strcmp(name, "--help") || !strcmp(name, "-h"))
+		return &cmd_help;
+	for (size_t i = 0; i < n_commands; i++) {
+		if (!strcmp(commands[i]->name, name))
+			return commands[i];
+	}
+	return NULL;
+}
+
+static int run(const struct command *command, int argc, char **argv, struct context *context)
+{
+	scoped(view_free) struct view *view = NULL;
+	int status = options_parse(command, context->arena, argc, argv, context->diag,
+				   &context->options);
+
+	if (status)
+		return STATUS_USAGE;
+	view = view_new(context->options.json, stdout);
+	context->view = view;
+	status = command->run(context);
+	if (!view_end(view))
+		status = diag_sys(context->diag, EIO, "cannot write the output");
+	return status < 0 ? (int)exit_status_of(status) : status;
+}
+
+int main(int argc, char **argv)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(diag_free) struct diag *diag = diag_new();
+	struct context context = {.arena = arena, .diag = diag};
+	const struct command *command = argc > 1 ? find(argv[1]) : NULL;
+	int status;
+
+	/* A reader that goes away ends the writing, not the cleaning up. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (!command) {
+		fprintf(stderr, "bulkhead: %s%s%s; see 'bulkhead help'\n",
+			argc > 1 ? "unknown command '" : "no command", argc > 1 ? argv[1] : "",
+			argc > 1 ? "'" : "");
+		return STATUS_USAGE;
+	}
+	status = run(command, argc - 1, argv + 1, &context);
+	diag_print(diag, stderr);
+	return status;
+}

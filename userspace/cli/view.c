@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What both views share; see cli/view.h. */
+#include "cli/view.h"
+#include "base/arena.h"
+#include "cli/columns.h"
+
+struct view *view_new(bool json, FILE *out)
+{
+	struct view *view = mem_calloc(1, sizeof(*view));
+
+	view->ops = json ? &view_json : &view_text;
+	view->out = out;
+	view->arena = arena_new();
+	view->columns = columns_new(view->arena);
+	return view;
+}
+
+void view_free(struct view *view)
+{
+	if (view)
+		arena_free(view->arena);
+	free(view);
+}
+
+void view_forget(struct view *view)
+{
+	arena_free(view->arena);
+	view->arena = arena_new();
+	view->columns = columns_new(view->arena);
+}
+
+bool view_end(struct view *view)
+{
+	if (!view)
+		return true;
+	view->ops->flush(view);
+	return fflush(view->out) == 0 && !ferror(view->out);
+}

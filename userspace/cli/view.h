@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Results, shown: one typed function per thing, for people (view_text.c) and for programs
+ * (view_json.c). A command says what there is and never how it looks. Texts are borrowed until
+ * view_end; NULL and "" both mean that there is none.
+ */
+#ifndef CLI_VIEW_H
+#define CLI_VIEW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/scoped.h"
+
+/* The place of a rule in its file. */
+struct view_place {
+	const char *file;
+	uint32_t line;
+};
+
+/* What check found; bytes are of tables. */
+struct view_check {
+	uint32_t n_files;
+	uint32_t n_groups;
+	uint32_t n_rules[2]; /* inbound, outbound; default rules included */
+	uint32_t n_disabled;
+	uint32_t n_prefixes;
+	uint32_t n_classes;
+	uint32_t n_outcomes;
+	uint64_t table_bytes;
+	uint32_t n_pages;
+	uint64_t memory;      /* of the kernel, when applied */
+	const char *address4; /* the structure that was chosen */
+	const char *digest;
+	size_t n_warnings;
+};
+
+struct view_counts {
+	uint64_t packets;
+	uint64_t bytes;
+	uint64_t reply_packets;
+	uint64_t reply_bytes;
+	uint64_t flows;
+	uint64_t would_denied;
+	uint64_t last; /* seconds since 1970; 0: never */
+};
+
+struct view_rule {
+	uint32_t id;
+	const char *group;
+	const char *name;
+	const char *tier;
+	const char *direction;
+	const char *access;
+	uint32_t priority;
+	struct view_place place;
+	const char *description;
+	const char *protocols;
+	const char *source;
+	const char *destination;
+	bool is_default;
+	bool enabled;
+	bool log;
+	bool audit;
+	bool counted; /* counts and since are known */
+	uint64_t since;
+	struct view_counts counts;
+};
+
+struct view_reason {
+	const char *name;
+	const char *kind; /* never-denied, deny, allow */
+	const char *direction;
+	bool off; /* switched off in host.yaml */
+	bool counted;
+	struct view_counts counts;
+};
+
+/* One rule that explain tried. */
+struct view_step {
+	uint32_t priority;
+	const char *rule;
+	const char *access;
+	bool protocol, source, source_port, destination, destination_port;
+	bool matched;
+	struct view_place place;
+};
+
+struct view_tier {
+	const char *name;
+	const char *group; /* NULL: the tier has none */
+	bool reached;
+	size_t n_steps;
+	const struct view_step *steps;
+};
+
+struct view_explain {
+	const char *packet;
+	const char *opener; /* the packet that would have opened the flow whose tiers are shown */
+	const char *before; /* decided before any rule, by that reason */
+	size_t n_tiers;
+	const struct view_tier *tiers;
+	bool allow;
+	bool would_deny;
+	bool by_flow;
+	const char *decider; /* group/rule, or a reason */
+	struct view_place place;
+	const char *kernel; /* the loaded program's own answer; NULL: not asked */
+	bool kernel_agrees;
+};
+
+/* A row of a verdict table that differs; explain is shown under it. */
+struct view_difference {
+	struct view_place place;
+	const char *packet;
+	const char *expected;
+	const char *seen;
+};
+
+struct view_tested {
+	size_t n_rows;
+	size_t n_differ;
+};
+
+struct view_hook {
+	const char *interface;
+	const char *direction; /* ingress, egress */
+	const char *hook;      /* native, generic, tcx, clsact; "none" */
+	const char *why;       /* why not a better one */
+	uint32_t program;
+	bool first; /* nothing runs before it */
+};
+
+struct view_applied {
+	bool changed;
+	bool first;
+	bool hooks_changed;
+	bool addresses_changed;
+	uint64_t generation;
+	const char *digest;
+	uint32_t n_rules;
+	uint32_t n_prefixes;
+	uint32_t n_addresses;
+	uint32_t n_copied_flows;
+	uint64_t memory;
+	uint64_t milliseconds;
+};
+
+struct view_detached {
+	bool was_enforcing;
+	uint32_t n_hooks;
+	uint64_t generation;
+};
+
+struct view_status {
+	bool enforcing;
+	uint64_t generation;
+	uint64_t since;	  /* enforcing without a break, seconds since 1970 */
+	uint64_t applied; /* this policy */
+	const char *digest;
+	const char *mode; /* enforce, audit */
+	uint32_t n_rules;
+	uint64_t memory;
+	uint32_t n_unused_pages;
+	const char *pins;
+	const char *state;
+};
+
+/* A file that the policy in force came from. */
+struct view_file {
+	const char *path;
+	const char *digest;
+	const char *now; /* unchanged, changed, gone */
+};
+
+struct view_table {
+	const char *name;
+	uint32_t used;
+	uint32_t size;
+};
+
+/* What is wrong (problem true) or not covered. */
+struct view_remark {
+	bool problem;
+	const char *words;
+};
+
+struct view_flow {
+	const char *protocol;
+	const char *local;
+	const char *remote;
+	const char *direction; /* of the opening */
+	const char *state;
+	uint64_t idle; /* seconds since the last packet */
+	uint64_t ends; /* seconds until it ends when nothing more comes */
+	const char *rule;
+	bool audit;
+	bool kept;
+	bool picked_up;
+};
+
+/* A line of stats: a dimension and its value. */
+struct view_stat {
+	const char *by; /* verdict, interface, reason, tier */
+	const char *name;
+	const char *direction;
+	uint64_t packets;
+	uint64_t bytes;
+	double packet_rate; /* a second; below 0: not known */
+	double byte_rate;
+};
+
+struct view_event {
+	uint64_t time; /* ns since 1970 */
+	const char *verdict;
+	const char *direction;
+	const char *interface;
+	const char *packet; /* PACKET */
+	const char *decider;
+	struct view_place place;
+	uint32_t length;
+	uint32_t packets;
+	uint64_t generation;
+	bool by_flow;
+};
+
+struct view_watched {
+	uint64_t n_events;
+	uint64_t n_lost;
+	uint64_t n_limited;
+};
+
+/* A line of doctor. */
+struct view_finding {
+	const char *level; /* ok, note, warning, error, unknown */
+	const char *subject;
+	const char *words;
+};
+
+struct view_version {
+	const char *version;
+	uint32_t abi;
+};
+
+struct view;
+
+struct view_ops {
+	void (*check)(struct view *view, const struct view_check *check);
+	void (*rule)(struct view *view, const struct view_rule *rule);
+	void (*reason)(struct view *view, const struct view_reason *reason);
+	void (*explain)(struct view *view, const struct view_explain *explain);
+	void (*difference)(struct view *view, const struct view_difference *difference);
+	void (*tested)(struct view *view, const struct view_tested *tested);
+	void (*hook)(struct view *view, const struct view_hook *hook);
+	void (*applied)(struct view *view, const struct view_applied *applied);
+	void (*detached)(struct view *view, const struct view_detached *detached);
+	void (*status)(struct view *view, const struct view_status *status);
+	void (*file)(struct view *view, const struct view_file *file);
+	void (*table)(struct view *view, const struct view_table *table);
+	void (*remark)(struct view *view, const struct view_remark *remark);
+	void (*flow)(struct view *view, const struct view_flow *flow);
+	void (*stat)(struct view *view, const struct view_stat *stat);
+	void (*event)(struct view *view, const struct view_event *event);
+	void (*watched)(struct view *view, const struct view_watched *watched);
+	void (*finding)(struct view *view, const struct view_finding *finding);
+	void (*version)(struct view *view, const struct view_version *version);
+	/* Writes out what is still held back: the end of one result. */
+	void (*flush)(struct view *view);
+};
+
+extern const struct view_ops view_text, view_json;
+
+struct view {
+	const struct view_ops *ops;
+	FILE *out;
+	void *root;		 /* view_json: the object being filled */
+	struct columns *columns; /* view_text: the table being filled */
+	struct arena *arena;
+};
+
+struct view *view_new(bool json, FILE *out);
+void view_free(struct view *view);
+SCOPED(struct view *, view_free);
+
+/* Gives back the memory of what has been shown; nothing may be held back. For the views' own use. */
+void view_forget(struct view *view);
+
+/* Everything is written; false when writing failed. NULL is allowed. */
+bool view_end(struct view *view);
+
+#endif

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Results for programs: one JSON object a result, {"schema": 1, ...}; things of which there may
+ * be several stand in lists. Events are an object a line. The forms are in bulkhead(8).
+ */
+#include <jansson.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "cli/view.h"
+
+enum { SCHEMA = 1 };
+
+static json_t *root(struct view *view)
+{
+	if (!view->root)
+		view->root = json_pack("{s:i}", "schema", SCHEMA);
+	return view->root;
+}
+
+static json_t *text(const char *text)
+{
+	json_t *value = json_string(text ? text : "");
+
+	/* A path need not be UTF-8. */
+	return value ? value : json_string("?");
+}
+
+static json_t *number(uint64_t number)
+{
+	return json_integer((json_int_t)number);
+}
+
+/* Appends an object to the list of that name. */
+static json_t *append(struct view *view, const char *list)
+{
+	json_t *array = json_object_get(root(view), list);
+	json_t *object = json_object();
+
+	if (!array) {
+		array = json_array();
+		(void)json_object_set_new(root(view), list, array);
+	}
+	(void)json_array_append_new(array, object);
+	return object;
+}
+
+static void put(json_t *object, const char *key, json_t *value)
+{
+	(void)json_object_set_new(object, key, value);
+}
+
+static void put_place(json_t *object, const struct view_place *place)
+{
+	put(object, "file", text(place->file));
+	put(object, "line", number(place->line));
+}
+
+static void put_counts(json_t *object, const struct view_counts *counts)
+{
+	put(object, "packets", number(counts->packets));
+	put(object, "bytes", number(counts->bytes));
+	put(object, "reply_packets", number(counts->reply_packets));
+	put(object, "reply_bytes", number(counts->reply_bytes));
+	put(object, "flows", number(counts->flows));
+	put(object, "would_denied", number(counts->would_denied));
+	put(object, "last", number(counts->last));
+}
+
+static void add_check(struct view *view, const struct view_check *check)
+{
+	json_t *object = root(view);
+
+	put(object, "files", number(check->n_files));
+	put(object, "groups", number(check->n_groups));
+	put(object, "rules_inbound", number(check->n_rules[0]));
+	put(object, "rules_outbound", number(check->n_rules[1]));
+	put(object, "rules_disabled", number(check->n_disabled));
+	put(object, "prefixes", number(check->n_prefixes));
+	put(object, "classes", number(check->n_classes));
+	put(object, "outcomes", number(check->n_outcomes));
+	put(object, "table_bytes", number(check->table_bytes));
+	put(object, "pages", number(check->n_pages));
+	put(object, "memory", number(check->memory));
+	put(object, "address4", text(check->address4));
+	put(object, "image", text(check->digest));
+	put(object, "warnings", number(check->n_warnings));
+}
+
+static void add_rule(struct view *view, const struct view_rule *rule)
+{
+	json_t *object = append(view, "rules");
+
+	put(object, "id", number(rule->id));
+	put(object, "group", text(rule->group));
+	put(object, "name", text(rule->name));
+	put(object, "tier", text(rule->tier));
+	put(object, "direction", text(rule->direction));
+	put(object, "access", text(rule->access));
+	put(object, "priority", number(rule->priority));
+	put_place(object, &rule->place);
+	put(object, "description", text(rule->description));
+	put(object, "protocols", text(rule->protocols));
+	put(object, "source", text(rule->source));
+	put(object, "destination", text(rule->destination));
+	put(object, "default", json_boolean(rule->is_default));
+	put(object, "enabled", json_boolean(rule->enabled));
+	put(object, "log", json_boolean(rule->log));
+	put(object, "audit", json_boolean(rule->audit));
+	if (!rule->counted)
+		return;
+	put(object, "since", number(rule->since));
+	put_counts(object, &rule->counts);
+}
+
+static void add_reason(struct view *view, const struct view_reason *reason)
+{
+	json_t *object = append(view, "reasons");
+
+	put(object, "name", text(reason->name));
+	put(object, "kind", text(reason->kind));
+	put(object, "direction", text(reason->direction));
+	put(object, "off", json_boolean(reason->off));
+	if (reason->counted)
+		put_counts(object, &reason->counts);
+}
+
+static json_t *step_object(const struct view_step *step)
+{
+	json_t *object = json_object();
+
+	put(object, "rule", text(step->rule));
+	put(object, "priority", number(step->priority));
+	put(object, "access", text(step->access));
+	put(object, "protocol", json_boolean(step->protocol));
+	put(object, "source", json_boolean(step->source));
+	put(object, "source_port", json_boolean(step->source_port));
+	put(object, "destination", json_boolean(step->destination));
+	put(object, "destination_port", json_boolean(step->destination_port));
+	put(object, "matched", json_boolean(step->matched));
+	put_place(object, &step->place);
+	return object;
+}
+
+static json_t *tier_object(const struct view_tier *tier)
+{
+	json_t *object = json_object();
+	json_t *steps = json_array();
+
+	put(object, "tier", text(tier->name));
+	put(object, "group", text(tier->group));
+	put(object, "asked", json_boolean(tier->reached));
+	for (size_t i = 0; i < tier->n_steps; i++)
+		(void)json_array_append_new(steps, step_object(&tier->steps[i]));
+	put(object, "rules", steps);
+	return object;
+}
+
+static void add_explain(struct view *view, const struct view_explain *explain)
+{
+	json_t *object = append(view, "explained");
+	json_t *tiers = json_array();
+
+	put(object, "packet", text(explain->packet));
+	put(object, "opener", text(explain->opener));
+	put(object, "before_rules", text(explain->before));
+	for (size_t i = 0; i < explain->n_tiers; i++)
+		(void)json_array_append_new(tiers, tier_object(&explain->tiers[i]));
+	put(object, "tiers", tiers);
+	put(object, "verdict", text(explain->allow ? "allow" : "deny"));
+	put(object, "would_deny", json_boolean(explain->would_deny));
+	put(object, "by_flow", json_boolean(explain->by_flow));
+	put(object, "decider", text(explain->decider));
+	put_place(object, &explain->place);
+	if (!explain->kernel)
+		return;
+	put(object, "kernel", text(explain->kernel));
+	put(object, "kernel_agrees", json_boolean(explain->kernel_agrees));
+}
+
+static void add_difference(struct view *view, const struct view_difference *difference)
+{
+	json_t *object = append(view, "differences");
+
+	put_place(object, &difference->place);
+	put(object, "packet", text(difference->packet));
+	put(object, "expected", text(difference->expected));
+	put(object, "seen", text(difference->seen));
+}
+
+static void add_tested(struct view *view, const struct view_tested *tested)
+{
+	put(root(view), "rows", number(tested->n_rows));
+	put(root(view), "differ", number(tested->n_differ));
+}
+
+/* The object of a link, made at its first hook. */
+static json_t *link_object(struct view *view, const char *name)
+{
+	json_t *links = json_object_get(root(view), "links");
+	json_t *object;
+	size_t i;
+
+	json_array_foreach(links, i, object)
+	{
+		const char *known = json_string_value(json_object_get(object, "name"));
+
+		if (known && !strcmp(known, name))
+			return object;
+	}
+	object = append(view, "links");
+	put(object, "name", text(name));
+	return object;
+}
+
+static void add_hook(struct view *view, const struct view_hook *hook)
+{
+	json_t *object = json_object();
+
+	put(object, "hook", text(hook->hook));
+	put(object, "why", text(hook->why));
+	put(object, "program", number(hook->program));
+	put(object, "first", json_boolean(hook->first));
+	put(link_object(view, hook->interface), hook->direction, object);
+}
+
+static void add_applied(struct view *view, const struct view_applied *applied)
+{
+	json_t *object = root(view);
+
+	put(object, "changed", json_boolean(applied->changed));
+	put(object, "first", json_boolean(applied->first));
+	put(object, "hooks_changed", json_boolean(applied->hooks_changed));
+	put(object, "addresses_changed", json_boolean(applied->addresses_changed));
+	put(object, "generation", number(applied->generation));
+	put(object, "image", text(applied->digest));
+	put(object, "n_rules", number(applied->n_rules));
+	put(object, "n_prefixes", number(applied->n_prefixes));
+	put(object, "n_addresses", number(applied->n_addresses));
+	put(object, "copied_flows", number(applied->n_copied_flows));
+	put(object, "memory", number(applied->memory));
+	put(object, "milliseconds", number(applied->milliseconds));
+}
+
+static void add_detached(struct view *view, const struct view_detached *detached)
+{
+	put(root(view), "was_enforcing", json_boolean(detached->was_enforcing));
+	put(root(view), "hooks", number(detached->n_hooks));
+	put(root(view), "generation", number(detached->generation));
+}
+
+static void add_status(struct view *view, const struct view_status *status)
+{
+	json_t *object = root(view);
+
+	put(object, "enforcing", json_boolean(status->enforcing));
+	put(object, "generation", number(status->generation));
+	put(object, "since", number(status->since));
+	put(object, "applied", number(status->applied));
+	put(object, "image", text(status->digest));
+	put(object, "mode", text(status->mode));
+	put(object, "n_rules", number(status->n_rules));
+	put(object, "memory", number(status->memory));
+	put(object, "unused_pages", number(status->n_unused_pages));
+	put(object, "pins", text(status->pins));
+	put(object, "state", text(status->state));
+}
+
+static void add_file(struct view *view, const struct view_file *file)
+{
+	json_t *object = append(view, "files");
+
+	put(object, "path", text(file->path));
+	put(object, "sha256", text(file->digest));
+	put(object, "now", text(file->now));
+}
+
+static void add_table(struct view *view, const struct view_table *table)
+{
+	json_t *object = append(view, "tables");
+
+	put(object, "name", text(table->name));
+	put(object, "used", number(table->used));
+	put(object, "size", number(table->size));
+}
+
+static void add_remark(struct view *view, const struct view_remark *remark)
+{
+	put(append(view, remark->problem ? "problems" : "not_covered"), "words",
+	    text(remark->words));
+}
+
+static void add_flow(struct view *view, const struct view_flow *flow)
+{
+	json_t *object = append(view, "flows");
+
+	put(object, "protocol", text(flow->protocol));
+	put(object, "local", text(flow->local));
+	put(object, "remote", text(flow->remote));
+	put(object, "direction", text(flow->direction));
+	put(object, "state", text(flow->state));
+	put(object, "idle", number(flow->idle));
+	put(object, "ends", number(flow->ends));
+	put(object, "rule", text(flow->rule));
+	put(object, "audit", json_boolean(flow->audit));
+	put(object, "kept", json_boolean(flow->kept));
+	put(object, "picked_up", json_boolean(flow->picked_up));
+}
+
+static void add_stat(struct view *view, const struct view_stat *stat)
+{
+	json_t *object = append(view, "stats");
+
+	put(object, "by", text(stat->by));
+	put(object, "name", text(stat->name));
+	put(object, "direction", text(stat->direction));
+	put(object, "packets", number(stat->packets));
+	put(object, "bytes", number(stat->bytes));
+	if (stat->packet_rate < 0)
+		return;
+	put(object, "packets_per_second", json_real(stat->packet_rate));
+	put(object, "bytes_per_second", json_real(stat->byte_rate));
+}
+
+/* One result ends: an object a line, so that a stream of them can be read as it comes. */
+static void write_root(struct view *view)
+{
+	json_t *object = view->root;
+
+	view->root = NULL;
+	if (!object)
+		return;
+	/* view_end sees the error of the stream. */
+	(void)json_dumpf(object, view->out, JSON_PRESERVE_ORDER);
+	(void)fputc('\n', view->out);
+	(void)fflush(view->out);
+	json_decref(object);
+}
+
+static void add_event(struct view *view, const struct view_event *event)
+{
+	json_t *object = json_object();
+
+	put(object, "time", number(event->time));
+	put(object, "verdict", text(event->verdict));
+	put(object, "direction", text(event->direction));
+	put(object, "interface", text(event->interface));
+	put(object, "packet", text(event->packet));
+	put(object, "decider", text(event->decider));
+	put_place(object, &event->place);
+	put(object, "length", number(event->length));
+	put(object, "packets", number(event->packets));
+	put(object, "generation", number(event->generation));
+	put(object, "by_flow", json_boolean(event->by_flow));
+	put(root(view), "event", object);
+	write_root(view);
+}
+
+static void add_watched(struct view *view, const struct view_watched *watched)
+{
+	put(root(view), "events", number(watched->n_events));
+	put(root(view), "lost", number(watched->n_lost));
+	put(root(view), "limited", number(watched->n_limited));
+}
+
+static void add_finding(struct view *view, const struct view_finding *finding)
+{
+	json_t *object = append(view, "findings");
+
+	put(object, "level", text(finding->level));
+	put(object, "subject", text(finding->subject));
+	put(object, "words", text(finding->words));
+}
+
+static void add_version(struct view *view, const struct view_version *version)
+{
+	put(root(view), "version", text(version->version));
+	put(root(view), "abi", number(version->abi));
+}
+
+const struct view_ops view_json = {
+	.check = add_check,
+	.rule = add_rule,
+	.reason = add_reason,
+	.explain = add_explain,
+	.difference = add_difference,
+	.tested = add_tested,
+	.hook = add_hook,
+	.applied = add_applied,
+	.detached = add_detached,
+	.status = add_status,
+	.file = add_file,
+	.table = add_table,
+	.remark = add_remark,
+	.flow = add_flow,
+	.stat = add_stat,
+	.event = add_event,
+	.watched = add_watched,
+	.finding = add_finding,
+	.version = add_version,
+	.flush = write_root,
+};

@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Results for people: aligned columns, one thing a line, nothing that is not asked for. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/array.h"
+#include "cli/columns.h"
+#include "cli/view.h"
+
+#define TEXT(view, ...) arena_printf((view)->arena, __VA_ARGS__)
+
+static bool has(const char *text)
+{
+	return text && text[0];
+}
+
+static const char *or_empty(const char *text)
+{
+	return text ? text : "";
+}
+
+static const char *number(struct view *view, uint64_t number)
+{
+	return TEXT(view, "%" PRIu64, number);
+}
+
+/* 0 is nothing to look at. */
+static const char *number_or_dash(struct view *view, uint64_t value)
+{
+	return value ? number(view, value) : "-";
+}
+
+static const char *bytes(struct view *view, uint64_t size)
+{
+	static const char units[] = "KMGTPE";
+	double value = (double)size;
+	int unit = -1;
+
+	while (value >= 1024 && unit < 5) {
+		value /= 1024;
+		unit++;
+	}
+	if (unit < 0)
+		return TEXT(view, "%" PRIu64 " B", size);
+	return TEXT(view, value < 10 ? "%.1f %cB" : "%.0f %cB", value, units[unit]);
+}
+
+static const char *span(struct view *view, uint64_t seconds)
+{
+	if (seconds < 60)
+		return TEXT(view, "%" PRIu64 "s", seconds);
+	if (seconds < 3600)
+		return TEXT(view, "%" PRIu64 "m%02" PRIu64 "s", seconds / 60, seconds % 60);
+	if (seconds < 86400)
+		return TEXT(view, "%" PRIu64 "h%02" PRIu64 "m", seconds / 3600, seconds / 60 % 60);
+	return TEXT(view, "%" PRIu64 "d%02" PRIu64 "h", seconds / 86400, seconds / 3600 % 24);
+}
+
+static const char *instant(struct view *view, uint64_t seconds)
+{
+	time_t time = (time_t)seconds;
+	struct tm utc;
+	char text[32];
+
+	if (!seconds || !gmtime_r(&time, &utc) ||
+	    !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc))
+		return "never";
+	return TEXT(view, "%s", text);
+}
+
+static const char *place(struct view *view, const struct view_place *place)
+{
+	if (!has(place->file))
+		return "";
+	return TEXT(view, "%s:%u", place->file, place->line);
+}
+
+static __attribute__((format(printf, 3, 4))) void pair(struct view *view, const char *name,
+						       const char *format, ...)
+{
+	va_list args;
+
+	fprintf(view->out, "%-12s", name);
+	va_start(args, format);
+	vfprintf(view->out, format, args);
+	va_end(args);
+	fputc('\n', view->out);
+}
+
+static const char *short_digest(struct view *view, const char *digest)
+{
+	return TEXT(view, "%.12s", or_empty(digest));
+}
+
+static void show_check(struct view *view, const struct view_check *check)
+{
+	fprintf(view->out, "%u file%s well formed\n", check->n_files,
+		check->n_files == 1 ? "" : "s");
+	pair(view, "groups", "%u", check->n_groups);
+	pair(view, "rules", "%u inbound, %u outbound%s", check->n_rules[0], check->n_rules[1],
+	     check->n_disabled ? TEXT(view, ", %u disabled", check->n_disabled) : "");
+	pair(view, "prefixes", "%u", check->n_prefixes);
+	pair(view, "classes", "%u", check->n_classes);
+	pair(view, "outcomes", "%u", check->n_outcomes);
+	pair(view, "tables", "%" PRIu64 " bytes (IPv4 as %s), %s in the kernel", check->table_bytes,
+	     check->address4, bytes(view, check->memory));
+	pair(view, "image", "%s", short_digest(view, check->digest));
+	if (check->n_warnings)
+		pair(view, "warnings", "%zu", check->n_warnings);
+}
+
+/* Those that are not empty, a blank between them. */
+static const char *marks(struct view *view, const char *const *words, size_t n)
+{
+	const char *text = "";
+
+	for (size_t i = 0; i < n; i++) {
+		if (words[i][0])
+			text = TEXT(view, "%s%s%s", text, text[0] ? " " : "", words[i]);
+	}
+	return text;
+}
+
+static const char *rule_marks(struct view *view, const struct view_rule *rule)
+{
+	return marks(view,
+		     (const char *[]){rule->is_default ? "default" : "",
+				      rule->enabled ? "" : "disabled", rule->audit ? "audit" : "",
+				      rule->log ? "log" : ""},
+		     4);
+}
+
+static void show_rule(struct view *view, const struct view_rule *rule)
+{
+	static const char *const counted[] = {
+		"<DIRECTION", "<TIER",	">PRIO",  "<RULE", "<ACCESS", ">PACKETS", ">BYTES",
+		">REPLIES",   ">FLOWS", ">WOULD", "<LAST", "<PLACE",  "<MARKS"};
+	static const char *const plain[] = {"<DIRECTION", "<TIER",     ">PRIO",	  "<RULE",
+					    "<ACCESS",	  "<PROTOCOL", "<SOURCE", "<DESTINATION",
+					    "<PLACE",	  "<MARKS"};
+	const char *name = TEXT(view, "%s/%s", rule->group, rule->name);
+	const char *direction = rule->direction[0] == 'i' ? "in" : "out";
+
+	if (rule->counted) {
+		columns_begin(view->columns, view->out, counted, ARRAY_LEN(counted));
+		columns_row(
+			view->columns,
+			(const char *[]){direction, rule->tier, number(view, rule->priority), name,
+					 rule->access, number_or_dash(view, rule->counts.packets),
+					 rule->counts.bytes ? bytes(view, rule->counts.bytes) : "-",
+					 number_or_dash(view, rule->counts.reply_packets),
+					 number_or_dash(view, rule->counts.flows),
+					 number_or_dash(view, rule->counts.would_denied),
+					 rule->counts.last ? instant(view, rule->counts.last) : "-",
+					 place(view, &rule->place), rule_marks(view, rule)});
+		return;
+	}
+	columns_begin(view->columns, view->out, plain, ARRAY_LEN(plain));
+	columns_row(view->columns,
+		    (const char *[]){direction, rule->tier, number(view, rule->priority), name,
+				     rule->access, rule->protocols, rule->source, rule->destination,
+				     place(view, &rule->place), rule_marks(view, rule)});
+}
+
+static void show_reason(struct view *view, const struct view_reason *reason)
+{
+	static const char *const heads[] = {"<REASON", "<KIND",	 "<DIRECTION", ">PACKETS",
+					    ">BYTES",  ">WOULD", "<"};
+
+	columns_begin(view->columns, view->out, heads, ARRAY_LEN(heads));
+	columns_row(
+		view->columns,
+		(const char *[]){
+			reason->name, reason->kind, reason->direction[0] == 'i' ? "in" : "out",
+			reason->counted ? number_or_dash(view, reason->counts.packets) : "",
+			reason->counted && reason->counts.bytes ? bytes(view, reason->counts.bytes)
+								: (reason->counted ? "-" : ""),
+			reason->counted ? number_or_dash(view, reason->counts.would_denied) : "",
+			reason->off ? "off in host.yaml" : ""});
+}
+
+static const char *yes(bool value)
+{
+	return value ? "yes" : "no";
+}
+
+static void show_steps(struct view *view, const struct view_tier *tier)
+{
+	static const char *const heads[] = {"<   ",	 ">PRIO",   "<RULE", "<ACCESS",
+					    "<PROTOCOL", "<SOURCE", "<PORT", "<DESTINATION",
+					    "<PORT",	 "<PLACE"};
+
+	for (size_t i = 0; i < tier->n_steps; i++) {
+		const struct view_step *step = &tier->steps[i];
+
+		columns_begin(view->columns, view->out, heads, ARRAY_LEN(heads));
+		columns_row(view->columns,
+			    (const char *[]){step->matched ? " =>" : "",
+					     number(view, step->priority), step->rule, step->access,
+					     yes(step->protocol), yes(step->source),
+					     yes(step->source_port), yes(step->destination),
+					     yes(step->destination_port),
+					     place(view, &step->place)});
+	}
+	columns_flush(view->columns, view->out);
+}
+
+static void show_tier(struct view *view, const struct view_tier *tier)
+{
+	if (!has(tier->group))
+		pair(view, tier->name, "no group");
+	else if (!tier->reached)
+		pair(view, tier->name, "%s, not asked", tier->group);
+	else if (!tier->n_steps)
+		pair(view, tier->name, "%s, no rule for this direction", tier->group);
+	else
+		pair(view, tier->name, "%s", tier->group);
+	if (tier->reached)
+		show_steps(view, tier);
+}
+
+static void show_explain(struct view *view, const struct view_explain *explain)
+{
+	pair(view, "packet", "%s", explain->packet);
+	if (has(explain->opener))
+		pair(view, "opened by", "%s", explain->opener);
+	if (has(explain->before))
+		pair(view, "rules", "not asked: decided before them by %s", explain->before);
+	for (size_t i = 0; i < explain->n_tiers; i++)
+		show_tier(view, &explain->tiers[i]);
+	pair(view, "verdict", "%s by %s%s%s%s", explain->allow ? "allow" : "deny", explain->decider,
+	     has(explain->place.file) ? TEXT(view, " (%s)", place(view, &explain->place)) : "",
+	     explain->by_flow ? ", as the reply of an established flow" : "",
+	     explain->would_deny ? ", which would deny it but is in audit" : "");
+	if (has(explain->kernel))
+		pair(view, "kernel", "%s%s", explain->kernel,
+		     explain->kernel_agrees ? "" : "   DISAGREES: please report this");
+}
+
+static void show_difference(struct view *view, const struct view_difference *difference)
+{
+	fprintf(view->out, "%s: %s\n  expected %s, seen %s\n", place(view, &difference->place),
+		difference->packet, difference->expected, difference->seen);
+}
+
+static void show_tested(struct view *view, const struct view_tested *tested)
+{
+	fprintf(view->out, "%zu row%s, %zu differ\n", tested->n_rows,
+		tested->n_rows == 1 ? "" : "s", tested->n_differ);
+}
+
+static void show_hook(struct view *view, const struct view_hook *hook)
+{
+	static const char *const heads[] = {"<LINK", "<HOOK", "<BY", "<WHY"};
+
+	columns_begin(view->columns, view->out, heads, ARRAY_LEN(heads));
+	columns_row(view->columns, (const char *[]){hook->interface, hook->direction, hook->hook,
+						    or_empty(hook->why)});
+}
+
+static void show_applied(struct view *view, const struct view_applied *applied)
+{
+	if (applied->changed)
+		fprintf(view->out, "generation %" PRIu64 " is in force%s\n", applied->generation,
+			applied->first ? "; enforcing from now on" : "");
+	else
+		fprintf(view->out, "nothing to change: generation %" PRIu64 " has this policy%s\n",
+			applied->generation,
+			applied->hooks_changed	     ? "; hooks were brought up to date"
+			: applied->addresses_changed ? "; own addresses were brought up to date"
+						     : "");
+	pair(view, "image", "%s", short_digest(view, applied->digest));
+	pair(view, "rules", "%u, over %u prefixes", applied->n_rules, applied->n_prefixes);
+	pair(view, "self", "%u own addresses", applied->n_addresses);
+	pair(view, "memory", "%s in the kernel", bytes(view, applied->memory));
+	if (applied->n_copied_flows)
+		pair(view, "flows", "%u copied into tables of another size",
+		     applied->n_copied_flows);
+	pair(view, "took", "%" PRIu64 " ms", applied->milliseconds);
+}
+
+static void show_detached(struct view *view, const struct view_detached *detached)
+{
+	if (detached->was_enforcing)
+		fprintf(view->out,
+			"no longer enforcing: %u program%s taken off, generation %" PRIu64
+			" is gone\n",
+			detached->n_hooks, detached->n_hooks == 1 ? "" : "s", detached->generation);
+	else
+		fputs("nothing to detach: bulkhead does not enforce here\n", view->out);
+}
+
+static void show_status(struct view *view, const struct view_status *status)
+{
+	if (!status->enforcing) {
+		fputs("not enforcing\n", view->out);
+		return;
+	}
+	pair(view, "enforcing", "since %s%s", instant(view, status->since),
+	     has(status->mode) && status->mode[0] == 'a' ? ", in AUDIT: nothing is denied" : "");
+	pair(view, "generation", "%" PRIu64 ", applied %s", status->generation,
+	     instant(view, status->applied));
+	pair(view, "image", "%s, %u rules", short_digest(view, status->digest), status->n_rules);
+	pair(view, "memory", "%s%s", bytes(view, status->memory),
+	     status->n_unused_pages
+		     ? TEXT(view, ", %u pages unused until the next apply", status->n_unused_pages)
+		     : "");
+}
+
+static void show_file(struct view *view, const struct view_file *file)
+{
+	static const char *const heads[] = {"<FILE", "<SHA-256", "<NOW"};
+
+	columns_begin(view->columns, view->out, heads, ARRAY_LEN(heads));
+	columns_row(view->columns,
+		    (const char *[]){file->path, short_digest(view, file->digest), file->now});
+}
+
+static void show_table(struct view *view, const struct view_table *table)
+{
+	static const char *const heads[] = {"<TABLE", ">USED", ">OF"};
+
+	columns_begin(view->columns, view->out, heads, ARRAY_LEN(heads));
+	columns_row(view->columns, (const char *[]){table->name, number(view, table->used),
+						    number(view, table->size)});
+}
+
+static void show_remark(struct view *view, const struct view_remark *remark)
+{
+	static const char *const problems[] = {"<PROBLEM"};
+	static const char *const limits[] = {"<NOT COVERED"};
+
+	columns_begin(view->columns, view->out, remark->problem ? problems : limits, 1);
+	columns_row(view->columns, (const char *[]){remark->words});
+}
+
+static void show_flow(struct view *view, const struct view_flow *flow)
+{
+	static const char *const heads[] = {"<PROTO", "<DIRECTION", "<LOCAL", "<REMOTE", "<STATE",
+					    ">IDLE",  ">ENDS",	    "<RULE",  "<MARKS"};
+
+	columns_begin(view->columns, view->out, heads, ARRAY_LEN(heads));
+	columns_row(view->columns,
+		    (const char *[]){flow->protocol, flow->direction[0] == 'i' ? "in" : "out",
+				     flow->local, flow->remote, flow->state, span(view, flow->idle),
+				     span(view, flow->ends), flow->rule,
+				     marks(view,
+					   (const char *[]){flow->audit ? "audit" : "",
+							    flow->kept ? "kept" : "",
+							    flow->picked_up ? "picked-up" : ""},
+					   3)});
+}
+
+static const char *rate(struct view *view, double value)
+{
+	return value < 0 ? "" : TEXT(view, "%.1f", value);
+}
+
+static void show_stat(struct view *view, const struct view_stat *stat)
+{
+	static const char *const heads[] = {"<BY",    "<NAME",	    "<DIRECTION", ">PACKETS",
+					    ">BYTES", ">PACKETS/S", ">BYTES/S"};
+
+	columns_begin(view->columns, view->out, heads, ARRAY_LEN(heads));
+	columns_row(view->columns,
+		    (const char *[]){stat->by, stat->name, stat->direction[0] == 'i' ? "in" : "out",
+				     number(view, stat->packets), bytes(view, stat->bytes),
+				     rate(view, stat->packet_rate), rate(view, stat->byte_rate)});
+}
+
+static void show_event(struct view *view, const struct view_event *event)
+{
+	const char *time = instant(view, event->time / 1000000000);
+
+	fprintf(view->out, "%.19s.%03uZ %-10s %s  %s  by %s%s%s  %u bytes\n", time,
+		(unsigned)(event->time / 1000000 % 1000), event->verdict, event->interface,
+		event->packet, event->decider, has(event->place.file) ? " " : "",
+		has(event->place.file) ? TEXT(view, "(%s)", place(view, &event->place)) : "",
+		event->length);
+	(void)fflush(view->out);
+	view_forget(view);
+}
+
+static void show_watched(struct view *view, const struct view_watched *watched)
+{
+	fprintf(view->out, "%" PRIu64 " events, %" PRIu64 " lost, %" PRIu64 " limited\n",
+		watched->n_events, watched->n_lost, watched->n_limited);
+}
+
+static void show_finding(struct view *view, const struct view_finding *finding)
+{
+	static const char *const heads[] = {"<LEVEL", "<SUBJECT", "<FINDING"};
+
+	columns_begin(view->columns, view->out, heads, ARRAY_LEN(heads));
+	columns_row(view->columns,
+		    (const char *[]){finding->level, finding->subject, finding->words});
+}
+
+static void show_version(struct view *view, const struct view_version *version)
+{
+	fprintf(view->out, "bulkhead %s (abi %u)\n", version->version, version->abi);
+}
+
+static void show_rest(struct view *view)
+{
+	columns_print(view->columns, view->out);
+	(void)fflush(view->out);
+	view_forget(view);
+}
+
+const struct view_ops view_text = {
+	.check = show_check,
+	.rule = show_rule,
+	.reason = show_reason,
+	.explain = show_explain,
+	.difference = show_difference,
+	.tested = show_tested,
+	.hook = show_hook,
+	.applied = show_applied,
+	.detached = show_detached,
+	.status = show_status,
+	.file = show_file,
+	.table = show_table,
+	.remark = show_remark,
+	.flow = show_flow,
+	.stat = show_stat,
+	.event = show_event,
+	.watched = show_watched,
+	.finding = show_finding,
+	.version = show_version,
+	.flush = show_rest,
+};
