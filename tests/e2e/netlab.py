@@ -43,7 +43,7 @@ def run(*args, check=True, **options):
 
 def bulkhead_program():
     """The program under test: BULKHEAD, or the one that was built."""
-    return os.environ.get("BULKHEAD", os.path.join(TOP, "build", "userspace", "bulkhead"))
+    return os.environ.get("BULKHEAD", os.path.join(TOP, "build", "userspace", "cli", "bulkhead"))
 
 
 def wait_until(condition, seconds=5.0, what="condition"):
