@@ -128,17 +128,26 @@ const struct diag_message *diag_messages(const struct diag *diag, size_t *ret_le
 	return diag->messages.at;
 }
 
-static struct str line_of(const struct source *source, uint32_t line)
-{
-	struct str rest = source->text;
-	struct str head = rest;
+/* Where a search for lines stands: rest begins with that line. Messages mostly go forward. */
+struct cursor {
+	const struct source *source;
+	uint32_t line;
+	struct str rest;
+};
 
-	for (uint32_t i = 0; i < line; i++) {
-		if (!str_cut(rest, '\n', &head, &rest)) {
-			head = i + 1 == line ? rest : STR("");
-			break;
-		}
+static struct str line_of(struct cursor *cursor, const struct mark *at)
+{
+	struct str head, rest;
+
+	if (cursor->source != at->source || cursor->line > at->line)
+		*cursor = (struct cursor){at->source, 1, at->source->text};
+	while (cursor->line < at->line) {
+		if (!str_cut(cursor->rest, '\n', &head, &cursor->rest))
+			cursor->rest = STR("");
+		cursor->line++;
 	}
+	if (!str_cut(cursor->rest, '\n', &head, &rest))
+		head = cursor->rest;
 	if (head.len && head.at[head.len - 1] == '\r')
 		head.len--;
 	return head;
@@ -192,9 +201,9 @@ static void print_line(struct str line, uint32_t first, uint32_t end, FILE *out)
 	}
 }
 
-static void print_place(const struct mark *at, FILE *out)
+static void print_place(struct cursor *cursor, const struct mark *at, FILE *out)
 {
-	struct str line = line_of(at->source, at->line);
+	struct str line = line_of(cursor, at);
 	uint32_t first = at->column > LINE_BEFORE ? at->column - LINE_BEFORE : 1;
 	uint32_t end = first + LINE_MAX_LEN;
 	uint32_t len = at->len ? at->len : 1;
@@ -212,7 +221,7 @@ static void print_place(const struct mark *at, FILE *out)
 	fputc('\n', out);
 }
 
-static void print_message(const struct diag_message *message, FILE *out)
+static void print_message(struct cursor *cursor, const struct diag_message *message, FILE *out)
 {
 	static const char *const levels[] = {
 		[DIAG_ERROR] = "",
@@ -227,11 +236,13 @@ static void print_message(const struct diag_message *message, FILE *out)
 		fprintf(out, "%s: ", at->source->path);
 	fprintf(out, "%s%s\n", levels[message->level], message->text);
 	if (at->source && at->line && at->source->text.at)
-		print_place(at, out);
+		print_place(cursor, at, out);
 }
 
 void diag_print(const struct diag *diag, FILE *out)
 {
+	struct cursor cursor = {};
+
 	for (size_t i = 0; i < diag->messages.len; i++)
-		print_message(&diag->messages.at[i], out);
+		print_message(&cursor, &diag->messages.at[i], out);
 }

@@ -180,8 +180,10 @@ static void refuse_unknown(struct resolving *r, uint32_t scope, const struct ast
 			 STR_ARG(item->name), STR_ARG(owner->group.name));
 		return;
 	}
-	nearest_try_all(&nearest, &r->groups.at[scope].scope.services);
-	nearest_try_all(&nearest, &r->shared.services);
+	if (diag_n_errors(r->diag) < NEAREST_MAX_ERRORS) {
+		nearest_try_all(&nearest, &r->groups.at[scope].scope.services);
+		nearest_try_all(&nearest, &r->shared.services);
+	}
 	diag_bad(r->diag, item->mark, "no service '" STR_FMT "'%s", STR_ARG(item->name),
 		 nearest_hint(r->arena, &nearest));
 }

@@ -40,6 +40,12 @@ struct nearest {
 	unsigned distance;
 };
 
+/*
+ * Nearest names are looked for while there are fewer errors than this: a file of a hundred thousand
+ * unknown names over as many known ones is refused in good time, too.
+ */
+enum { NEAREST_MAX_ERRORS = 20 };
+
 void nearest_try(struct nearest *nearest, struct str candidate);
 void nearest_try_all(struct nearest *nearest, const name_list *names);
 

@@ -14,7 +14,8 @@
  * arithmetic, when a limit is the only one (65,534 rules; 2,000,000 address ranges in all
  * different sets together). *ret_policy is then untouched. n_files may be 0 and no file may have
  * a group: the policy is then empty (apply refuses that, check warns). The order of the files
- * changes nothing in the policy. Everything in it lives in the arena or in the trees.
+ * changes nothing in the policy but which file the mark of a group names. Everything in it lives
+ * in the arena or in the trees.
  */
 int resolve(struct arena *arena, struct ast_file *const *files, size_t n_files,
 	    const struct hostconf *host, struct diag *diag, struct policy *ret_policy);

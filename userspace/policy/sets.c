@@ -227,9 +227,11 @@ static void refuse_unknown(struct resolving *r, uint32_t scope, const struct ast
 			 STR_ARG(peer->name), STR_ARG(owner->group.name));
 		return;
 	}
-	if (scope != NO_SCOPE)
-		nearest_try_all(&nearest, &r->groups.at[scope].scope.sets);
-	nearest_try_all(&nearest, &r->shared.sets);
+	if (diag_n_errors(r->diag) < NEAREST_MAX_ERRORS) {
+		if (scope != NO_SCOPE)
+			nearest_try_all(&nearest, &r->groups.at[scope].scope.sets);
+		nearest_try_all(&nearest, &r->shared.sets);
+	}
 	for (int tag = 0; tag < TAG_COUNT; tag++)
 		nearest_try(&nearest, str_of(tag_name(tag)));
 	nearest_try(&nearest, STR("any"));

@@ -229,7 +229,8 @@ static int refuse_unknown(const struct binding *binding, const struct table_row 
 					STR_ARG(written));
 	(void)str_cut(written, '/', &group, &name);
 	nearest.wanted = name;
-	nearest_try_all(&nearest, &binding->rules);
+	if (diag_n_errors(binding->diag) < NEAREST_MAX_ERRORS)
+		nearest_try_all(&nearest, &binding->rules);
 	for (enum eval_reason reason = EVAL_RULE + 1; reason < EVAL_REASON_COUNT; reason++)
 		nearest_try(&nearest, str_of(eval_reason_name(reason)));
 	return diag_bad(binding->diag, row->decider.mark, "no rule or reason '" STR_FMT "'%s",
