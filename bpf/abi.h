@@ -444,6 +444,22 @@ struct bh_flow_key4 {
 };
 _Static_assert(sizeof(struct bh_flow_key4) == 16, "abi");
 
+/*
+ * The hash of a key over its words (two of struct bh_flow_key4, the first five of struct
+ * bh_flow_key6), from bh_machine.seed[0] on with the multiplier seed[1] | 1.
+ */
+static inline __u64 bh_flow_mix(__u64 hash, __u64 word, __u64 multiplier)
+{
+	hash = (hash ^ word) * multiplier;
+	return hash ^ hash >> 32;
+}
+
+static inline __u64 bh_flow_finish(__u64 hash)
+{
+	hash *= 0x9e3779b97f4a7c15;
+	return hash ^ hash >> 29;
+}
+
 /* A fragment's key: local and remote are source and destination, the ports its identification. */
 struct bh_flow_key6 {
 	__u64 local[2];

@@ -75,19 +75,12 @@ static __always_inline __u64 flow_rest(__u32 generation, __u16 row, __u16 behind
  */
 static __always_inline __u64 flow_mix(__u64 hash, __u64 word)
 {
-	hash = (hash ^ word) * (machine.seed[1] | 1);
-	return hash ^ hash >> 32;
-}
-
-static __always_inline __u64 flow_finish(__u64 hash)
-{
-	hash *= 0x9e3779b97f4a7c15;
-	return hash ^ hash >> 29;
+	return bh_flow_mix(hash, word, machine.seed[1] | 1);
 }
 
 static __always_inline __u64 flow_hash4(const __u64 *word)
 {
-	return flow_finish(flow_mix(flow_mix(machine.seed[0], word[0]), word[1]));
+	return bh_flow_finish(flow_mix(flow_mix(machine.seed[0], word[0]), word[1]));
 }
 
 static __always_inline __u64 flow_hash6(const __u64 *word)
@@ -97,7 +90,7 @@ static __always_inline __u64 flow_hash6(const __u64 *word)
 #pragma unroll
 	for (unsigned int i = 0; i < FLOW_WORDS6; i++)
 		hash = flow_mix(hash, word[i]);
-	return flow_finish(hash);
+	return bh_flow_finish(hash);
 }
 
 /* The byte offsets of the two buckets in their page; sizes are 1 << shift. */

@@ -10,6 +10,7 @@
 
 #include "kernel/counters.h"
 #include "kernel/fill.h"
+#include "kernel/flowtable.h"
 #include "kernel/tables.h"
 
 static const struct mark nowhere;
@@ -115,6 +116,7 @@ int applying_prepare_state(struct applying *run, uint32_t slot)
 	const struct bh_config *config = &image_head(run->request->image)->config;
 	uint32_t n_pages = tables_state_pages(config);
 	struct bh_head live = {};
+	bool has_flows;
 	int err = run->active ? read_live_head(run, &live) : -ENOENT;
 
 	if (err && err != -ENOENT)
@@ -122,7 +124,12 @@ int applying_prepare_state(struct applying *run, uint32_t slot)
 	if (!err && memcmp(live.config.tables, config->tables, sizeof(config->tables)) == 0)
 		return fill_state_same(run->load, run->active & 1, slot, n_pages, run->diag);
 	run->state_is_new = true;
-	return fill_state(run->load, slot, n_pages, run->diag);
+	has_flows = !err;
+	err = fill_state(run->load, slot, n_pages, run->diag);
+	if (err || !has_flows)
+		return err;
+	return flowtable_copy(run->load, run->active, &live.config, slot, config, run->diag,
+			      &run->result.n_copied_flows);
 }
 
 int applying_settle_state(struct applying *run, uint32_t slot)

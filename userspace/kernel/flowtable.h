@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The flow tables, read: walked for those who want to see flows, and carried over into tables of
+ * another size. Entries change while they are read; one that is being written is passed over.
+ */
+#ifndef KERNEL_FLOWTABLE_H
+#define KERNEL_FLOWTABLE_H
+
+#include "kernel/load.h"
+
+struct flowtable_entry {
+	enum bh_table table;
+	struct bh_flow_state state;
+	/* In tables of IPv4 the first 16 bytes, see struct bh_flow_key4. */
+	union {
+		struct bh_flow_key4 four;
+		struct bh_flow_key6 six;
+	} key;
+};
+
+/* Called for each live way, also one past its time-out. */
+typedef void (*flowtable_take)(void *data, const struct flowtable_entry *entry);
+
+/* Walks all tables of a generation; config is that of its image. */
+int flowtable_walk(const struct load *load, uint64_t generation, const struct bh_config *config,
+		   flowtable_take take_entry, void *data, struct diag *diag);
+
+/* Ways of a table; buckets of BH_WAYS each. */
+uint32_t flowtable_size(const struct bh_config *config, enum bh_table table);
+
+/* Seconds of silence that an entry is allowed, by its state. */
+uint32_t flowtable_timeout(const struct bh_config *config, const struct flowtable_entry *entry);
+
+/*
+ * Enters the live flows and fragments of one generation into the empty tables of the next, whose
+ * pages no packet reads yet. What finds no way is left out: *ret_n says how many came over.
+ */
+int flowtable_copy(const struct load *load, uint64_t from, const struct bh_config *from_config,
+		   uint64_t to, const struct bh_config *to_config, struct diag *diag,
+		   uint32_t *ret_n);
+
+#endif
