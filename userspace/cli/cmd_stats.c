@@ -40,6 +40,17 @@ static void add_to(struct counter *sum, const struct counter *count)
 	sum->bytes += count->bytes + count->reply_bytes;
 }
 
+/* What crossed a link in one direction: a reply counts at a rule of the other one. */
+static void add_crossed(struct counter *sum, const struct counters_link *link, int direction,
+			int verdict)
+{
+	const struct counter *own = &link->count[direction][verdict];
+	const struct counter *other = &link->count[!direction][verdict];
+
+	sum->packets += own->packets + other->reply_packets;
+	sum->bytes += own->bytes + other->reply_bytes;
+}
+
 static void by_verdict(struct arena *arena, const struct counters_report *report, stat_lines *lines)
 {
 	static const char *const names[] = {
@@ -52,7 +63,7 @@ static void by_verdict(struct arena *arena, const struct counters_report *report
 			struct counter sum = {};
 
 			for (size_t i = 0; i < report->links.len; i++)
-				add_to(&sum, &report->links.at[i].count[direction][verdict]);
+				add_crossed(&sum, &report->links.at[i], direction, verdict);
 			add_to(&all, &sum);
 			add(arena, lines, "verdict", names[verdict], direction, &sum);
 		}
@@ -69,7 +80,7 @@ static void by_link(struct arena *arena, const struct counters_report *report, s
 			struct counter sum = {};
 
 			for (int verdict = 0; verdict < 3; verdict++)
-				add_to(&sum, &link->count[direction][verdict]);
+				add_crossed(&sum, link, direction, verdict);
 			if (sum.packets || link->name[0])
 				add(arena, lines, "interface", link->name[0] ? link->name : "other",
 				    direction, &sum);

@@ -10,6 +10,7 @@
 #include "cli/hooks.h"
 #include "cli/live.h"
 #include "kernel/apply.h"
+#include "kernel/flowtable.h"
 #include "policy/source.h"
 
 struct asking {
@@ -89,6 +90,21 @@ static void show_files(struct asking *asking)
 	}
 }
 
+/* Why a hook is not a better one: what apply met, since the hooks themselves do not tell. */
+static void recall_why(const struct store_record *record, attach_hooks *hooks)
+{
+	for (size_t i = 0; i < hooks->len; i++) {
+		struct attach_hook *hook = &hooks->at[i];
+
+		for (size_t j = 0; j < record->links.len; j++) {
+			const struct store_link *link = &record->links.at[j];
+
+			if (link->ifindex == hook->ifindex && !hook->why[0])
+				hook->why = hook->direction == BH_IN ? link->why_in : link->why_out;
+		}
+	}
+}
+
 static bool has_hook(const attach_hooks *hooks, uint32_t ifindex, enum bh_direction direction)
 {
 	for (size_t i = 0; i < hooks->len; i++) {
@@ -143,6 +159,43 @@ static void check_self(struct asking *asking)
 		problem(asking,
 			"self is stale: the host's own addresses have changed since the last "
 			"apply; 'apply' brings them up to date");
+}
+
+static void count_entry(void *data, const struct flowtable_entry *entry)
+{
+	uint32_t *used = data;
+
+	used[entry->table]++;
+}
+
+/* How full the flow tables are; entries past their time-out count until their way is needed. */
+static void show_tables(struct asking *asking)
+{
+	static const char *const names[BH_TABLE_COUNT] = {
+		[BH_TABLE_HALF_OPEN4] = "half-open IPv4",
+		[BH_TABLE_HALF_OPEN6] = "half-open IPv6",
+		[BH_TABLE_ESTABLISHED4] = "established IPv4",
+		[BH_TABLE_ESTABLISHED6] = "established IPv6",
+		[BH_TABLE_FRAGMENTS] = "fragments",
+	};
+	const struct bh_config *config = &image_head(&asking->live->image)->config;
+	scoped(diag_free) struct diag *quiet = diag_new();
+	uint32_t used[BH_TABLE_COUNT] = {};
+
+	if (flowtable_walk(asking->live->load, asking->live->generation, config, count_entry, used,
+			   quiet)) {
+		problem(asking, "the flow tables cannot be read");
+		return;
+	}
+	for (int table = 0; table < BH_TABLE_COUNT; table++) {
+		struct view_table shown = {
+			.name = names[table],
+			.used = used[table],
+			.size = flowtable_size(config, (enum bh_table)table),
+		};
+
+		asking->context->view->ops->table(asking->context->view, &shown);
+	}
 }
 
 static void uncovered(struct asking *asking, const char *words)
@@ -202,7 +255,9 @@ static int run(struct context *context)
 		return err;
 	show_head(&asking);
 	show_files(&asking);
+	recall_why(&live.record, &hooks);
 	hooks_show(context, &hooks);
+	show_tables(&asking);
 	check_hooks(&asking, &hooks);
 	check_self(&asking);
 	show_uncovered(&asking, &hooks);

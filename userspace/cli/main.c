@@ -8,7 +8,7 @@
 #include "cli/command.h"
 
 const struct command *const commands[] = {
-	&cmd_apply, &cmd_check, &cmd_detach, &cmd_doctor, &cmd_explain, &cmd_help,
+	&cmd_apply, &cmd_check, &cmd_detach, &cmd_doctor, &cmd_explain, &cmd_flows, &cmd_help,
 	&cmd_rules, &cmd_stats, &cmd_status, &cmd_test,	  &cmd_version, &cmd_watch,
 };
 const size_t n_commands = ARRAY_LEN(commands);
