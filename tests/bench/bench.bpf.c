@@ -101,11 +101,16 @@ static __always_inline enum bh_reason bench_parse(struct xdp_md *ctx, struct pac
 	return reason;
 }
 
-#define BENCH_PACKET(ctx)                                                                          \
-	{                                                                                          \
-		.direction = BH_IN, .hook = BH_HOOK_XDP, .ifindex = ctx->ingress_ifindex,          \
-		.length = bpf_xdp_get_buff_len(ctx), .packets = 1,                                 \
-	}
+static __always_inline struct packet bench_packet(struct xdp_md *ctx)
+{
+	return (struct packet){
+		.direction = BH_IN,
+		.hook = BH_HOOK_XDP,
+		.ifindex = ctx->ingress_ifindex,
+		.length = bpf_xdp_get_buff_len(ctx),
+		.packets = 1,
+	};
+}
 
 SEC("xdp.frags")
 int empty(struct xdp_md *ctx)
@@ -118,7 +123,7 @@ int empty(struct xdp_md *ctx)
 SEC("xdp.frags")
 int base(struct xdp_md *ctx)
 {
-	struct packet packet = BENCH_PACKET(ctx);
+	struct packet packet = bench_packet(ctx);
 	struct decision decision = {.generation = decide_generation()};
 
 	if (bench_parse(ctx, &packet) != BH_REASON_RULE || !decision.generation)
@@ -129,7 +134,7 @@ int base(struct xdp_md *ctx)
 /* And the policy's word. */
 static __always_inline int bench_classify(struct xdp_md *ctx, bool count)
 {
-	struct packet packet = BENCH_PACKET(ctx);
+	struct packet packet = bench_packet(ctx);
 	struct decision decision = {.generation = decide_generation()};
 	struct image_view view;
 
@@ -159,7 +164,7 @@ int classify_count(struct xdp_md *ctx)
 SEC("xdp.frags")
 int full(struct xdp_md *ctx)
 {
-	struct packet packet = BENCH_PACKET(ctx);
+	struct packet packet = bench_packet(ctx);
 	struct decision decision = {.generation = decide_generation()};
 	enum bh_reason reason = bench_parse(ctx, &packet);
 
@@ -172,7 +177,7 @@ int full(struct xdp_md *ctx)
 SEC("xdp.frags")
 int prefix(struct xdp_md *ctx)
 {
-	struct packet packet = BENCH_PACKET(ctx);
+	struct packet packet = bench_packet(ctx);
 	struct image_view view;
 	__u32 class = 0;
 
@@ -186,7 +191,7 @@ int prefix(struct xdp_md *ctx)
 SEC("xdp.frags")
 int lpm_trie(struct xdp_md *ctx)
 {
-	struct packet packet = BENCH_PACKET(ctx);
+	struct packet packet = bench_packet(ctx);
 	struct image_view view;
 	struct lpm_key key = {.len = 32};
 	const __u32 *class;
@@ -203,7 +208,7 @@ int lpm_trie(struct xdp_md *ctx)
 SEC("xdp.frags")
 int flow_table(struct xdp_md *ctx)
 {
-	struct packet packet = BENCH_PACKET(ctx);
+	struct packet packet = bench_packet(ctx);
 	struct decision decision = {.generation = decide_generation(), .verdict = BH_ALLOW};
 	struct image_view view;
 	bool hit;
@@ -219,7 +224,7 @@ int flow_table(struct xdp_md *ctx)
 SEC("xdp.frags")
 int lru_hash(struct xdp_md *ctx)
 {
-	struct packet packet = BENCH_PACKET(ctx);
+	struct packet packet = bench_packet(ctx);
 	struct bh_flow_key4 key = {};
 	struct bh_flow_state *state;
 	struct image_view view;

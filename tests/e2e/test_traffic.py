@@ -4,7 +4,7 @@
 
 import socket
 
-from netlab import Tap, drain, receive, wait_until
+from netlab import LabError, Tap, drain, receive, wait_until
 from traffic import ARRIVES, DENIED, ask, greeted, reasons, rules, serve, still_talks, talk
 
 tap = Tap()
@@ -164,14 +164,10 @@ def every_frame_of_the_link_is_counted_once(lab):
         serve(host, HOST[version], 53)
     host.apply(BASE)
 
-    def counted(direction):
-        whole = host.bulkhead_json("rules")
-        lines = [line for line in whole["rules"] if line.get("decides", True)]
-        return whole, lines, direction
-
     def totals():
-        stats = host.bulkhead_json("stats")
-        return stats["totals"]["inbound"]["packets"], stats["totals"]["outbound"]["packets"]
+        lines = {line["direction"]: line["packets"]
+                 for line in host.bulkhead_json("stats")["stats"] if line["by"] == "total"}
+        return lines["inbound"], lines["outbound"]
 
     start = totals()
     frames_in, frames_out = frames(host, "in"), frames(host, "out")
@@ -186,7 +182,11 @@ def every_frame_of_the_link_is_counted_once(lab):
         return (now[0] - start[0] == frames(host, "in") - frames_in
                 and now[1] - start[1] >= frames(host, "out") - frames_out)
 
-    wait_until(settled, what="counters equal to the link's")
+    try:
+        wait_until(settled, what="counters equal to the link's")
+    except LabError as error:
+        raise AssertionError(f"counted {start} to {totals()}, link {frames_in} {frames_out} to "
+                             f"{frames(host, 'in')} {frames(host, 'out')}") from error
 
 
 @tap
