@@ -71,6 +71,7 @@ static int find_active(struct applying *run)
 
 	if (err)
 		return err;
+	run->is_fresh = run->active && run->record.next.generation == run->active;
 	store_settle(&run->record, run->arena, run->active, run->now);
 	run->record.abi = BH_ABI_VERSION;
 	run->record.boot = store_boot(run->arena);
@@ -212,8 +213,10 @@ static int prepare_slot(struct applying *run, uint64_t next)
 {
 	const struct image *image = run->request->image;
 	uint32_t slot = next & 1;
-	int err = fill_image(run->load, image, slot, run->diag);
+	int err = run->is_fresh ? flip_wait(run->load, run->active, run->diag) : 0;
 
+	if (!err)
+		err = fill_image(run->load, image, slot, run->diag);
 	if (!err)
 		err = fill_counters(run->load, slot, used_numbers(&run->record),
 				    counters_n_rows(image), run->diag);
@@ -275,7 +278,9 @@ static int replace(struct applying *run)
 	run->result.changed = true;
 	run->result.generation = next;
 	store_settle(&run->record, run->arena, next, run->now);
-	err = fill_image_same(run->load, next & 1, ~next & 1, run->diag);
+	err = flip_wait(run->load, next, run->diag);
+	if (!err)
+		err = fill_image_same(run->load, next & 1, ~next & 1, run->diag);
 	if (!err)
 		err = applying_settle_state(run, next & 1);
 	if (!err)

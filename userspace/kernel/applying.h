@@ -21,6 +21,7 @@ struct applying {
 	uint64_t now;		 /* seconds since 1970 */
 	attach_hooks put;	 /* by this run */
 	bpffs_versions versions; /* of other ABIs, below the pins */
+	bool is_fresh;		 /* the run that put it into force ended there */
 	bool taken_over;	 /* links of another ABI's folder got this one's programs */
 	bool state_is_new;	 /* the next generation has state pages of its own */
 	struct apply_result result;

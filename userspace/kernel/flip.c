@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "bpf/abi.h"
+
 uint64_t flip_next(uint64_t last, uint64_t active)
 {
 	uint64_t next = (last > active ? last : active) + 1;
@@ -29,4 +31,19 @@ int flip_to(const struct load *load, uint64_t generation, struct diag *diag)
 	__atomic_store_n(&active->generation, generation, __ATOMIC_SEQ_CST);
 	(void)munmap(memory, size);
 	return 0;
+}
+
+/*
+ * Putting a page where it already is changes nothing, but the kernel waits for the programs that
+ * run before it returns (maybe_wait_bpf_programs() in kernel/bpf/syscall.c, for maps of maps).
+ */
+int flip_wait(const struct load *load, uint64_t generation, struct diag *diag)
+{
+	uint32_t index = (uint32_t)(generation & 1) * BH_IMAGE_PAGES;
+	scoped(close) int fd = -1;
+	int err = load_page_fd(load, LOAD_MAP_IMAGE, index, diag, &fd);
+
+	if (err == -ENOENT)
+		return diag_refuse(diag, -EIO, "the image in force has lost its first page");
+	return err ? err : load_put_pages(load, LOAD_MAP_IMAGE, &index, &fd, 1, diag);
 }

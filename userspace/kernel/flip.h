@@ -16,4 +16,11 @@ uint64_t flip_next(uint64_t last, uint64_t active);
 /* Puts a generation into force: one store of eight bytes that every packet sees or does not. */
 int flip_to(const struct load *load, uint64_t generation, struct diag *diag);
 
+/*
+ * Returns when every packet that began before this generation came into force is through: one grace
+ * period. Only then may the slot of the one before be touched, or such a packet would be judged by
+ * pages of two images. generation is in force.
+ */
+int flip_wait(const struct load *load, uint64_t generation, struct diag *diag);
+
 #endif
