@@ -280,7 +280,7 @@ static int replace(struct applying *run)
 	store_settle(&run->record, run->arena, next, run->now);
 	err = flip_wait(run->load, next, run->diag);
 	if (!err)
-		err = fill_image_same(run->load, next & 1, ~next & 1, run->diag);
+		err = fill_image_same(run->load, next & 1, run->request->image->n_pages, run->diag);
 	if (!err)
 		err = applying_settle_state(run, next & 1);
 	if (!err)
@@ -385,7 +385,7 @@ int apply_image(struct arena *arena, const struct apply_request *request, struct
 int apply_count_unused(const struct load *load, struct diag *diag, uint32_t *ret_n_pages)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
-	const struct load_span both = {LOAD_MAP_IMAGE, 0, 2 * BH_IMAGE_PAGES};
+	const struct load_span both = {LOAD_MAP_IMAGE, 0, 2 * BH_IMAGE_PAGES, BH_IMAGE_PAGES};
 	uint32_t *ids = NULL;
 	uint64_t active = 0;
 	uint32_t n = 0;

@@ -122,7 +122,7 @@ int applying_prepare_state(struct applying *run, uint32_t slot)
 	if (err && err != -ENOENT)
 		return err;
 	if (!err && memcmp(live.config.tables, config->tables, sizeof(config->tables)) == 0)
-		return fill_state_same(run->load, run->active & 1, slot, n_pages, run->diag);
+		return fill_state_same(run->load, run->active & 1, n_pages, run->diag);
 	run->state_is_new = true;
 	has_flows = !err;
 	err = fill_state(run->load, slot, n_pages, run->diag);
@@ -136,7 +136,7 @@ int applying_settle_state(struct applying *run, uint32_t slot)
 {
 	uint32_t n_pages = tables_state_pages(&image_head(run->request->image)->config);
 
-	return fill_state_same(run->load, slot, !slot, n_pages, run->diag);
+	return fill_state_same(run->load, slot, n_pages, run->diag);
 }
 
 /* ---- links ---- */

@@ -126,62 +126,48 @@ int fill_state(const struct load *load, uint32_t slot, uint32_t n_pages, struct 
 	return batch_end(&batch, err, diag);
 }
 
-/* The elements from first_to on become the pages from first_from on, where they are others. */
-static int copy_pages(struct batch *batch, uint32_t first_from, uint32_t first_to, uint32_t n,
-		      struct diag *diag)
+/*
+ * The elements of one slot become those of the other, where they are others. Those beyond n, left from
+ * larger tables, become its first page, in both slots: an element cannot be emptied without a
+ * grace period for each.
+ */
+static int copy_slot(struct batch *batch, uint32_t per_slot, uint32_t from, uint32_t n,
+		     struct diag *diag)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
-	uint32_t *from = NULL;
-	uint32_t *to = NULL;
-	int err = load_page_ids(batch->load, arena, (struct load_span){batch->map, first_from, n},
-				diag, &from);
+	const struct load_span both = {batch->map, 0, 2 * per_slot, per_slot};
+	uint32_t *ids = NULL;
+	int err = load_page_ids(batch->load, arena, both, diag, &ids);
 
-	if (!err)
-		err = load_page_ids(batch->load, arena, (struct load_span){batch->map, first_to, n},
-				    diag, &to);
-	if (err || !from || !to)
-		return err;
-	for (uint32_t i = 0; i < n && !err; i++) {
+	for (uint32_t i = 0; i < both.n && !err && ids; i++) {
+		uint32_t source = from * per_slot + (i % per_slot < n ? i % per_slot : 0);
 		int fd = -1;
 
-		if (!from[i] || from[i] == to[i])
+		if (ids[i] == ids[source] || (!ids[i] && i % per_slot >= n))
 			continue;
-		err = load_page_fd(batch->load, batch->map, first_from + i, diag, &fd);
+		err = load_page_fd(batch->load, batch->map, source, diag, &fd);
+		if (err == -ENOENT)
+			return diag_refuse(diag, -EIO, "page %u of map %s is missing", source,
+					   load_map_name(batch->map));
 		if (!err)
-			err = batch_add(batch, first_to + i, fd, diag);
+			err = batch_add(batch, i, fd, diag);
 	}
 	return err;
 }
 
-int fill_state_same(const struct load *load, uint32_t from, uint32_t to, uint32_t n_pages,
-		    struct diag *diag)
+int fill_state_same(const struct load *load, uint32_t from, uint32_t n_pages, struct diag *diag)
 {
 	struct batch batch = {.load = load, .map = LOAD_MAP_STATE};
-	int err = copy_pages(&batch, from * BH_STATE_PAGES, to * BH_STATE_PAGES, n_pages, diag);
+	int err = copy_slot(&batch, BH_STATE_PAGES, from, n_pages, diag);
 
 	return batch_end(&batch, err, diag);
 }
 
-/* Pages of the old image beyond the new one's end are replaced by the new one's first. */
-int fill_image_same(const struct load *load, uint32_t from, uint32_t to, struct diag *diag)
+int fill_image_same(const struct load *load, uint32_t from, uint32_t n_pages, struct diag *diag)
 {
-	scoped(arena_free) struct arena *arena = arena_new();
-	const struct load_span old = {LOAD_MAP_IMAGE, to * BH_IMAGE_PAGES, BH_IMAGE_PAGES};
 	struct batch batch = {.load = load, .map = LOAD_MAP_IMAGE};
-	uint32_t *ids = NULL;
-	int err = load_page_ids(load, arena, old, diag, &ids);
+	int err = copy_slot(&batch, BH_IMAGE_PAGES, from, n_pages, diag);
 
-	for (uint32_t i = 0; i < old.n && !err && ids; i++) {
-		int fd = -1;
-
-		if (!ids[i])
-			continue;
-		err = load_page_fd(load, LOAD_MAP_IMAGE, from * BH_IMAGE_PAGES + i, diag, &fd);
-		if (err == -ENOENT)
-			err = load_page_fd(load, LOAD_MAP_IMAGE, from * BH_IMAGE_PAGES, diag, &fd);
-		if (!err)
-			err = batch_add(&batch, old.first + i, fd, diag);
-	}
 	return batch_end(&batch, err, diag);
 }
 

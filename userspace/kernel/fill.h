@@ -19,15 +19,17 @@ int fill_counters(const struct load *load, uint32_t slot, uint32_t numbers, uint
 /* n_pages new, empty pages of state. */
 int fill_state(const struct load *load, uint32_t slot, uint32_t n_pages, struct diag *diag);
 
-/* The state pages of one slot into the other, too, where they differ. */
-int fill_state_same(const struct load *load, uint32_t from, uint32_t to, uint32_t n_pages,
-		    struct diag *diag);
+/*
+ * The n_pages state pages of one slot into the other, too, where they differ; pages beyond, of larger
+ * tables, are let go of in both.
+ */
+int fill_state_same(const struct load *load, uint32_t from, uint32_t n_pages, struct diag *diag);
 
 /*
- * Lets go of the image in a slot that is out of force, by putting the pages of the other there;
+ * Lets go of the image in the slot that is out of force, by putting the n_pages of the other there;
  * it returns when no packet sees the old ones any more.
  */
-int fill_image_same(const struct load *load, uint32_t from, uint32_t to, struct diag *diag);
+int fill_image_same(const struct load *load, uint32_t from, uint32_t n_pages, struct diag *diag);
 
 /* The own addresses. */
 int fill_self(const struct load *load, const struct bh_self *self, struct diag *diag);

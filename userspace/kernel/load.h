@@ -78,14 +78,21 @@ int load_active(const struct load *load, struct diag *diag, uint64_t *ret_genera
 int load_page_fd(const struct load *load, enum load_map map, uint32_t index, struct diag *diag,
 		 int *ret_fd);
 
-/* Elements of an array of maps. */
+/*
+ * Elements of an array of maps, n in parts of part each. Within a part pages stand without a gap from its
+ * first element on: they are put in that order and never taken out.
+ */
 struct load_span {
 	enum load_map map;
 	uint32_t first;
 	uint32_t n;
+	uint32_t part;
 };
 
-/* Ids of the pages in a span, n of them, in the arena; 0: empty. Equal ids are the same page. */
+/*
+ * Ids of the pages in a span, n of them, in the arena; 0: empty. Equal ids are the same page. What
+ * stands behind the first empty element of a part is not asked for: there are thousands of them.
+ */
 int load_page_ids(const struct load *load, struct arena *arena, struct load_span span,
 		  struct diag *diag, uint32_t **ret_ids);
 

@@ -44,7 +44,9 @@ int load_page_ids(const struct load *load, struct arena *arena, struct load_span
 		uint32_t index = span.first + i;
 		int err = bpf_map_lookup_elem(load_map_fd(load, span.map), &index, &ids[i]);
 
-		if (err && err != -ENOENT)
+		if (err == -ENOENT)
+			i += span.part - 1 - i % span.part; /* on to the next part */
+		else if (err)
 			return diag_sys(diag, -err, "cannot read element %u of map %s", index,
 					load_map_name(span.map));
 	}
@@ -157,10 +159,14 @@ static uint64_t map_memory(int fd)
 	return bytes;
 }
 
-/* Pages of state stand in both slots; each is counted once. */
-static bool seen_before(const uint32_t *ids, uint32_t i, uint32_t period)
+/* Pages stand in both slots, and a first one in elements beyond the last; each is counted once. */
+static bool seen_before(const uint32_t *ids, uint32_t i, const struct load_span *span)
 {
-	return i >= period && ids[i] && ids[i] == ids[i - period];
+	uint32_t period = span->n / 2;
+	uint32_t at = i % span->part;
+
+	return (i >= period && period && ids[i] == ids[i - period]) ||
+	       (at && ids[i] == ids[i - at]);
 }
 
 static int pages_memory(const struct load *load, struct arena *arena, struct load_span span,
@@ -172,7 +178,7 @@ static int pages_memory(const struct load *load, struct arena *arena, struct loa
 	if (err || !ids)
 		return err;
 	for (uint32_t i = 0; i < span.n; i++) {
-		if (!ids[i] || seen_before(ids, i, span.n / 2))
+		if (!ids[i] || seen_before(ids, i, &span))
 			continue;
 		scoped(close) int fd = bpf_map_get_fd_by_id(ids[i]);
 
@@ -185,10 +191,10 @@ static int pages_memory(const struct load *load, struct arena *arena, struct loa
 int load_memory(const struct load *load, struct diag *diag, uint64_t *ret_bytes)
 {
 	static const struct load_span spans[] = {
-		{LOAD_MAP_IMAGE, 0, 2 * BH_IMAGE_PAGES},
-		{LOAD_MAP_STATE, 0, 2 * BH_STATE_PAGES},
-		{LOAD_MAP_COUNTERS, 0, 2 * BH_LINKS * BH_ROW_PAGES},
-		{LOAD_MAP_SELF, 0, 1},
+		{LOAD_MAP_IMAGE, 0, 2 * BH_IMAGE_PAGES, BH_IMAGE_PAGES},
+		{LOAD_MAP_STATE, 0, 2 * BH_STATE_PAGES, BH_STATE_PAGES},
+		{LOAD_MAP_COUNTERS, 0, 2 * BH_LINKS * BH_ROW_PAGES, BH_ROW_PAGES},
+		{LOAD_MAP_SELF, 0, 1, 1},
 	};
 	scoped(arena_free) struct arena *arena = arena_new();
 	uint64_t bytes = 0;
