@@ -2,29 +2,22 @@
 /*
  * State: the policy judges the opening direction, a flow lets replies through. The entry calls
  * track() for every whole packet or first fragment that judge() has judged, and track_known() for
- * what an ICMP error quotes. docs/states.md is the table of it, and tests/bpf/test_states.c walks
- * through every cell.
+ * what an ICMP error quotes. What a packet does to an entry is bpf/states.bpf.h's, how a
+ * packet finds its entry bpf/flowkey.bpf.h's.
  */
 #ifndef BPF_TRACK_BPF_H
 #define BPF_TRACK_BPF_H
 
 #include <linux/in.h>
-#include <linux/in6.h>
 
 #include "bpf/clock.bpf.h"
 #include "bpf/decision.bpf.h"
+#include "bpf/flowkey.bpf.h"
 #include "bpf/flowtable.bpf.h"
 #include "bpf/image.bpf.h"
 #include "bpf/judge.bpf.h"
 #include "bpf/packet.bpf.h"
-
-#define TRACK_FIN 0x01
-#define TRACK_SYN 0x02
-#define TRACK_RST 0x04
-#define TRACK_ACK 0x10
-
-/* A packet of this kind opens nothing and is the reply of nothing: ICMP that is not an echo. */
-#define TRACK_STATELESS BH_FLOW_KIND_COUNT
+#include "bpf/states.bpf.h"
 
 enum track_met {
 	TRACK_NOT_MET, /* there is no entry, or no longer */
@@ -38,108 +31,6 @@ enum track_known {
 	TRACK_LIVE,
 	TRACK_STALE, /* live, and not judged since the flip: ask the policy about its opener */
 };
-
-/* What a packet does to the entry that it has met; the flags that it sets stand in the low half. */
-#define TRACK_PASSES	  0x10000 /* a reply: it may pass by the flow alone */
-#define TRACK_DATES	  0x20000 /* it keeps the flow from growing old */
-#define TRACK_ESTABLISHES 0x40000 /* the flow moves to the established table */
-#define TRACK_REOPENS	  0x80000 /* a SYN on a closing flow: half-open again, its sender the opener */
-#define TRACK_LIFTS	  0x100000 /* no longer closing */
-
-static __always_inline bool track_is_request(const struct packet *packet)
-{
-	return packet->class_destination_port >> 8 == (packet->family == 4 ? 8 : 128);
-}
-
-/* enum bh_flow_kind, or TRACK_STATELESS. */
-static __always_inline __u32 track_kind(const struct packet *packet)
-{
-	__u32 type = packet->class_destination_port >> 8;
-
-	if (packet->protocol == IPPROTO_TCP)
-		return BH_FLOW_TCP;
-	if (packet->protocol == IPPROTO_UDP || packet->protocol == IPPROTO_SCTP)
-		return BH_FLOW_UDP;
-	if (packet->protocol != IPPROTO_ICMP && packet->protocol != IPPROTO_ICMPV6)
-		return BH_FLOW_OTHER;
-	if (packet->family == 4)
-		return packet->protocol == IPPROTO_ICMP && (type == 8 || type == 0)
-			       ? BH_FLOW_ECHO
-			       : TRACK_STATELESS;
-	return packet->protocol == IPPROTO_ICMPV6 && (type == 128 || type == 129) ? BH_FLOW_ECHO
-										  : TRACK_STATELESS;
-}
-
-/* ---- the key ---- */
-
-/*
- * The words of struct bh_flow_key4 and bh_flow_key6, by shifts, as they lie in memory on the only byte
- * order there is: stores of halves that are read as a whole would stall.
- */
-static __always_inline __u64 track_ports(const struct packet *packet)
-{
-	__u64 source = packet->source_port;
-	__u64 destination = packet->destination_port;
-	__u64 ports = packet->direction == BH_IN ? destination | source << 16
-						 : source | destination << 16;
-
-	return ports | (__u64)packet->protocol << 32;
-}
-
-/* The ends of an echo: the identifier, and the direction in which the request went. */
-static __always_inline __u64 track_echo(const struct packet *packet)
-{
-	__u64 opened = (packet->direction == BH_IN) == track_is_request(packet) ? 1 : 2;
-
-	return packet->echo_id | opened << 16 | (__u64)packet->protocol << 32;
-}
-
-static __always_inline void track_words4(const struct packet *packet, __u64 ports, __u64 *words)
-{
-	__u64 source = packet->source.word[3];
-	__u64 destination = packet->destination.word[3];
-
-	words[0] = packet->direction == BH_IN ? destination | source << 32
-					      : source | destination << 32;
-	words[1] = ports;
-}
-
-static __always_inline void track_words6(const struct packet *packet, __u64 ports, __u64 *words)
-{
-	__u64 in = 0 - (__u64)(packet->direction == BH_IN);
-
-	for (int i = 0; i < 2; i++) {
-		__u64 source = packet->source.half[i];
-		__u64 differ = source ^ packet->destination.half[i];
-
-		words[i] = source ^ (differ & in);
-		words[2 + i] = source ^ (differ & ~in);
-	}
-	words[4] = ports;
-}
-
-/* All that a search for the packet's flow needs; query is all zero before. */
-static __always_inline void track_query(const struct packet *packet, __u32 kind, __u64 generation,
-					struct flow_query *query)
-{
-	__u64 ports = kind == BH_FLOW_ECHO ? track_echo(packet) : track_ports(packet);
-
-	query->generation = generation;
-	query->tick = clock_tick();
-	query->wide = packet->family == 6;
-	if (query->wide) {
-		track_words6(packet, ports, query->word);
-		query->hash = flow_hash6(query->word);
-	} else {
-		track_words4(packet, ports, query->word);
-		query->hash = flow_hash4(query->word);
-	}
-}
-
-static __always_inline bool track_is_opener(const struct packet *packet, __u32 flags)
-{
-	return !(flags & BH_FLOW_OUT) == (packet->direction == BH_IN);
-}
 
 /* ---- the hot path: an established flow on which nothing happens ---- */
 
@@ -191,10 +82,10 @@ static __always_inline bool track_fast(const struct packet *packet, const struct
 	__u32 tick;
 
 	if (wide) {
-		track_words6(packet, track_ports(packet), words);
+		flowkey_words6(packet, flowkey_ports(packet), words);
 		state = track_seek(view, words, flow_hash6(words), true, found);
 	} else {
-		track_words4(packet, track_ports(packet), words);
+		flowkey_words4(packet, flowkey_ports(packet), words);
 		state = track_seek(view, words, flow_hash4(words), false, found);
 	}
 	if (!state || (__u32)found[1] != (__u32)view->generation ||
@@ -206,7 +97,7 @@ static __always_inline bool track_fast(const struct packet *packet, const struct
 	if (tick != (__u32)found[0] && flow_expired(view, found[0], tick))
 		return false;
 	if (decision->verdict != BH_ALLOW) {
-		if (track_is_opener(packet, flow_flags(found[0])))
+		if (flowkey_is_opener(packet, flow_flags(found[0])))
 			return false;
 		decision_by_row(decision, found[1] >> 32, false);
 		decision->by_flow = 1;
@@ -214,63 +105,6 @@ static __always_inline bool track_fast(const struct packet *packet, const struct
 	if (tick != (__u32)found[0])
 		flow_swap(state, found[0], (found[0] >> 32) << 32 | tick);
 	return true;
-}
-
-/* ---- the state machine ---- */
-
-static __always_inline __u32 track_step_tcp(__u32 flags, __u32 tcp, bool opener)
-{
-	const __u32 ends = BH_FLOW_FIN_OPENER | BH_FLOW_FIN_REPLIER;
-	__u32 side = opener ? BH_FLOW_FIN_OPENER : BH_FLOW_FIN_REPLIER;
-	bool established = flags & BH_FLOW_ESTABLISHED;
-	__u32 step = TRACK_DATES;
-
-	if ((tcp & (TRACK_SYN | TRACK_ACK)) == TRACK_SYN) {
-		if (flags & BH_FLOW_CLOSING)
-			return TRACK_REOPENS;
-		return opener && !established ? TRACK_DATES : 0;
-	}
-	if (flags & (BH_FLOW_ESTABLISHED | BH_FLOW_PICKED_UP) || tcp & (TRACK_SYN | TRACK_RST) ||
-	    (flags & BH_FLOW_SYN_ACK && tcp & TRACK_ACK))
-		step |= TRACK_PASSES;
-	if (!opener && !established && tcp & TRACK_SYN)
-		step |= BH_FLOW_SYN_ACK;
-	if (tcp & (TRACK_FIN | TRACK_RST))
-		step |= side | (established ? BH_FLOW_CLOSING : 0);
-	else if (!(flags & side))
-		step |= TRACK_LIFTS;
-	if (opener || established || (tcp & (TRACK_SYN | TRACK_RST | TRACK_ACK)) != TRACK_ACK)
-		return step;
-	/* Either side's end may have been seen while the flow was half-open. */
-	if ((flags | step) & ends)
-		step |= BH_FLOW_CLOSING;
-	return step | TRACK_ESTABLISHES | BH_FLOW_ESTABLISHED;
-}
-
-/* since: ticks since the first reply. */
-static __always_inline __u32 track_step_other(__u32 flags, __u16 since, bool opener)
-{
-	if (flags & BH_FLOW_ESTABLISHED)
-		return TRACK_DATES | TRACK_PASSES;
-	if (!opener)
-		return TRACK_DATES | TRACK_PASSES | BH_FLOW_REPLIED;
-	if (flags & BH_FLOW_REPLIED && since > clock_ticks(2))
-		return TRACK_DATES | TRACK_ESTABLISHES | BH_FLOW_ESTABLISHED;
-	return TRACK_DATES;
-}
-
-/*
- * The whole state table: what a packet with these TCP flags, from the opener or not, does to an
- * entry with these flags. A global function, because its many ways would multiply what comes
- * behind it.
- */
-int track_step(__u32 flags, __u32 tcp, __u32 opener, __u32 since);
-
-__attribute__((noinline)) int track_step(__u32 flags, __u32 tcp, __u32 opener, __u32 since)
-{
-	if (flags >> BH_FLOW_KIND_SHIFT == BH_FLOW_TCP)
-		return track_step_tcp(flags, tcp, opener);
-	return track_step_other(flags, since, opener);
 }
 
 /* ---- after a flip ---- */
@@ -287,7 +121,7 @@ static __always_inline void track_turn(struct packet *packet)
 	packet->source_port = packet->destination_port;
 	packet->destination_port = port_be;
 	packet->direction = !packet->direction;
-	if (track_kind(packet) == BH_FLOW_ECHO) {
+	if (flowkey_kind(packet) == BH_FLOW_ECHO) {
 		packet->class_destination_port ^= packet->family == 4 ? 8 << 8 : 1 << 8;
 		return;
 	}
@@ -361,18 +195,18 @@ static __always_inline bool track_passes(const struct packet *packet, struct dec
 					 const struct flow_query *query, __u32 step)
 {
 	__u32 flags = flow_flags(query->meta);
-	bool opener = track_is_opener(packet, flags);
+	bool opener = flowkey_is_opener(packet, flags);
 
-	if (flags & BH_FLOW_KEPT && step & (opener ? TRACK_DATES : TRACK_PASSES)) {
+	if (flags & BH_FLOW_KEPT && step & (opener ? STATES_DATES : STATES_PASSES)) {
 		decision_by_reason(decision, packet->direction, BH_REASON_EXISTING_FLOW, BH_ALLOW);
 		return true;
 	}
-	if (!opener && step & TRACK_PASSES) {
+	if (!opener && step & STATES_PASSES) {
 		decision_by_row(decision, query->rest >> 32, flags & BH_FLOW_AUDIT);
 		decision->by_flow = 1;
 		return true;
 	}
-	return decision->verdict == BH_WOULD_DENY && (opener || step & TRACK_REOPENS);
+	return decision->verdict == BH_WOULD_DENY && (opener || step & STATES_REOPENS);
 }
 
 /* A SYN on a closing flow begins a new one in its place. */
@@ -411,11 +245,11 @@ static __always_inline void track_act(const struct packet *packet, struct decisi
 	__u64 meta = query->meta;
 	__u32 tick = query->tick;
 
-	if (step & TRACK_REOPENS) {
+	if (step & STATES_REOPENS) {
 		track_reopen(packet, decision, query, state);
 		return;
 	}
-	if (step & TRACK_ESTABLISHES && !query->found) {
+	if (step & STATES_ESTABLISHES && !query->found) {
 		if (track_establish(query, step)) {
 			flow_release(state, meta);
 			return;
@@ -426,8 +260,8 @@ static __always_inline void track_act(const struct packet *packet, struct decisi
 		__sync_val_compare_and_swap(flow_rest_of(state), query->rest,
 					    flow_rest(query->rest, query->rest >> 32, tick));
 	}
-	if (step & TRACK_DATES)
-		flow_mark(state, meta, step & 0xffff, step & TRACK_LIFTS ? BH_FLOW_CLOSING : 0,
+	if (step & STATES_DATES)
+		flow_mark(state, meta, step & 0xffff, step & STATES_LIFTS ? BH_FLOW_CLOSING : 0,
 			  tick);
 }
 
@@ -440,7 +274,7 @@ static __always_inline enum track_met track_meet(const struct packet *packet,
 						 struct flow_query *query,
 						 struct bh_flow_state *state)
 {
-	bool opener = track_is_opener(packet, flow_flags(query->meta));
+	bool opener = flowkey_is_opener(packet, flow_flags(query->meta));
 	__u32 step;
 
 	if ((__u32)query->rest != (__u32)decision->generation) {
@@ -450,8 +284,8 @@ static __always_inline enum track_met track_meet(const struct packet *packet,
 				 state))
 			return TRACK_NOT_MET;
 	}
-	step = track_step(flow_flags(query->meta), packet->tcp_flags, opener,
-			  (__u16)(query->tick - (query->rest >> 48)));
+	step = states_step(flow_flags(query->meta), packet->tcp_flags, opener,
+			   (__u16)(query->tick - (query->rest >> 48)));
 	if (decision->verdict == BH_ALLOW || track_passes(packet, decision, query, step))
 		track_act(packet, decision, query, state, step);
 	return TRACK_MET;
@@ -499,12 +333,12 @@ static __always_inline __u32 track_opens(const struct packet *packet, const stru
 	if (packet->direction == BH_OUT)
 		flags |= BH_FLOW_OUT;
 	if (kind == BH_FLOW_ECHO)
-		return track_is_request(packet) ? flags : 0;
+		return flowkey_is_request(packet) ? flags : 0;
 	if (kind != BH_FLOW_TCP)
 		return flags;
-	if ((packet->tcp_flags & (TRACK_SYN | TRACK_ACK)) == TRACK_SYN)
+	if ((packet->tcp_flags & (STATES_SYN | STATES_ACK)) == STATES_SYN)
 		return flags;
-	if (packet->tcp_flags & (TRACK_SYN | TRACK_FIN | TRACK_RST) ||
+	if (packet->tcp_flags & (STATES_SYN | STATES_FIN | STATES_RST) ||
 	    !image_head(view)->config.tcp_pickup)
 		return 0;
 	return flags | BH_FLOW_PICKED_UP;
@@ -517,7 +351,7 @@ static __always_inline void track_full(const struct packet *packet, const struct
 	__u32 key = 0;
 	__u64 *untracked;
 
-	if (packet->protocol == IPPROTO_TCP && packet->tcp_flags & TRACK_SYN) {
+	if (packet->protocol == IPPROTO_TCP && packet->tcp_flags & STATES_SYN) {
 		if (decision->verdict == BH_ALLOW)
 			decision_by_reason(decision, packet->direction, BH_REASON_FLOW_TABLE_FULL,
 					   image_head(view)->config.audit ? BH_WOULD_DENY
@@ -599,10 +433,10 @@ __attribute__((noinline)) int track_slow(struct packet *packet, struct decision 
 
 	if (!packet || !decision)
 		return 0;
-	kind = track_kind(packet);
-	if (kind == TRACK_STATELESS)
+	kind = flowkey_kind(packet);
+	if (kind == FLOWKEY_STATELESS)
 		return 0;
-	track_query(packet, kind, decision->generation, &query);
+	flowkey_query(packet, kind, decision->generation, &query);
 	met = track_look(packet, decision, opening, &query);
 	if (met == TRACK_NOT_MET && decision->verdict == BH_DENY)
 		met = track_miss(opening, query.tick);
@@ -635,7 +469,7 @@ static __always_inline void track(struct packet *packet, const struct image_view
 {
 	bool stateless = decision->verdict == BH_ALLOW && decision->flags & BH_OUTCOME_NO_STATE;
 	bool quiet = packet->protocol == IPPROTO_TCP
-			     ? !(packet->tcp_flags & (TRACK_SYN | TRACK_FIN | TRACK_RST))
+			     ? !(packet->tcp_flags & (STATES_SYN | STATES_FIN | STATES_RST))
 			     : packet->protocol == IPPROTO_UDP;
 
 	__u32 opening;
@@ -667,10 +501,10 @@ __attribute__((noinline)) int track_known(const struct packet *quoted, __u64 gen
 
 	if (!quoted || image_open_at(&view, generation) != BH_REASON_RULE)
 		return TRACK_UNKNOWN;
-	kind = track_kind(quoted);
-	if (kind == TRACK_STATELESS)
+	kind = flowkey_kind(quoted);
+	if (kind == FLOWKEY_STATELESS)
 		return TRACK_UNKNOWN;
-	track_query(quoted, kind, generation, &query);
+	flowkey_query(quoted, kind, generation, &query);
 	if (flow_find(&query, BH_TABLE_HALF_OPEN4 + (query.wide & 1)) < 0 &&
 	    flow_find(&query, BH_TABLE_ESTABLISHED4 + (query.wide & 1)) < 0)
 		return TRACK_UNKNOWN;
