@@ -5,14 +5,19 @@
 
 static int run(struct context *context)
 {
+	struct host_facts facts;
+	const struct apply_detach_request request = {
+		.pins = context->options.pins,
+		.state = context->options.state,
+		.facts = &facts,
+		.wait = context->options.wait,
+	};
 	struct apply_removed removed = {};
 	struct view_detached detached;
-	struct host_facts facts;
 	int err = host_facts_read(context->arena, context->diag, &facts);
 
 	if (!err)
-		err = apply_detach(context->arena, context->options.pins, context->options.state,
-				   &facts, context->options.wait, context->diag, &removed);
+		err = apply_detach(context->arena, &request, context->diag, &removed);
 	if (err)
 		return err;
 	detached = (struct view_detached){

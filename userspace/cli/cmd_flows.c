@@ -127,6 +127,7 @@ static int run(struct context *context)
 {
 	scoped(live_close) struct live live = {};
 	struct listing listing = {.context = context, .live = &live};
+	struct flowtable_tables tables;
 	int err = live_need(context, &live);
 
 	if (!err)
@@ -134,9 +135,9 @@ static int run(struct context *context)
 	if (err)
 		return err;
 	listing.config = &image_head(&live.image)->config;
+	tables = (struct flowtable_tables){live.generation, listing.config};
 	listing.now = (uint32_t)clock_tick(&listing.machine);
-	err = flowtable_walk(live.load, live.generation, listing.config, show, &listing,
-			     context->diag);
+	err = flowtable_walk(live.load, &tables, show, &listing, context->diag);
 	return err ? err : STATUS_DONE;
 }
 

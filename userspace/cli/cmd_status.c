@@ -179,11 +179,11 @@ static void show_tables(struct asking *asking)
 		[BH_TABLE_FRAGMENTS] = "fragments",
 	};
 	const struct bh_config *config = &image_head(&asking->live->image)->config;
+	const struct flowtable_tables tables = {asking->live->generation, config};
 	scoped(diag_free) struct diag *quiet = diag_new();
 	uint32_t used[BH_TABLE_COUNT] = {};
 
-	if (flowtable_walk(asking->live->load, asking->live->generation, config, count_entry, used,
-			   quiet)) {
+	if (flowtable_walk(asking->live->load, &tables, count_entry, used, quiet)) {
 		problem(asking, "the flow tables cannot be read");
 		return;
 	}

@@ -76,7 +76,7 @@ static int output(struct diag *diag, const struct command *command, struct optio
 static int take_word(const struct command *command, struct arena *arena, int word,
 		     struct diag *diag, struct options *options)
 {
-	uint64_t seconds;
+	uint64_t seconds = 0;
 
 	switch (word) {
 	case 'o':

@@ -52,6 +52,13 @@ struct apply_result {
 int apply_image(struct arena *arena, const struct apply_request *request, struct diag *diag,
 		struct apply_result *ret_result);
 
+struct apply_detach_request {
+	const char *pins;
+	const char *state;
+	const struct host_facts *facts;
+	bool wait; /* for an apply to end, instead of being refused */
+};
+
 struct apply_removed {
 	uint32_t n_hooks;
 	bool pins;	     /* there were pins to remove */
@@ -62,8 +69,7 @@ struct apply_removed {
  * Stops enforcing: takes all of ours off every link (links that came first go last), folds the counters,
  * removes the pins of every ABI version. The state directory stays. 0 also when nothing was there.
  */
-int apply_detach(struct arena *arena, const char *pins, const char *state,
-		 const struct host_facts *facts, bool wait, struct diag *diag,
+int apply_detach(struct arena *arena, const struct apply_detach_request *request, struct diag *diag,
 		 struct apply_removed *ret_removed);
 
 /* The own addresses that the programs use now, sorted: what differs from the facts is stale. */

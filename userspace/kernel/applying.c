@@ -114,8 +114,10 @@ static int read_live_head(const struct applying *run, struct bh_head *ret_head)
 int applying_prepare_state(struct applying *run, uint32_t slot)
 {
 	const struct bh_config *config = &image_head(run->request->image)->config;
+	const struct flowtable_tables to = {.generation = slot, .config = config};
 	uint32_t n_pages = tables_state_pages(config);
 	struct bh_head live = {};
+	const struct flowtable_tables from = {.generation = run->active, .config = &live.config};
 	bool has_flows;
 	int err = run->active ? read_live_head(run, &live) : -ENOENT;
 
@@ -128,8 +130,7 @@ int applying_prepare_state(struct applying *run, uint32_t slot)
 	err = fill_state(run->load, slot, n_pages, run->diag);
 	if (err || !has_flows)
 		return err;
-	return flowtable_copy(run->load, run->active, &live.config, slot, config, run->diag,
-			      &run->result.n_copied_flows);
+	return flowtable_copy(run->load, &from, &to, run->diag, &run->result.n_copied_flows);
 }
 
 int applying_settle_state(struct applying *run, uint32_t slot)

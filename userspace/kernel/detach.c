@@ -10,7 +10,7 @@
 struct detaching {
 	struct arena *arena;
 	struct diag *diag;
-	const char *pins;
+	const struct apply_detach_request *request;
 	struct store *store;
 	struct load *load;
 	struct store_record record;
@@ -58,24 +58,26 @@ static int fold(struct detaching *run)
 /* The folders of all ABI versions, then the one that held them. */
 static int remove_pins(struct detaching *run)
 {
+	const char *pins = run->request->pins;
 	bpffs_versions versions = {};
-	int err = bpffs_find_versions(run->arena, run->pins, run->diag, &versions);
+	int err = bpffs_find_versions(run->arena, pins, run->diag, &versions);
 
 	if (err == -ENOENT)
 		return 0;
 	for (size_t i = 0; !err && i < versions.len; i++) {
-		err = bpffs_remove(arena_printf(run->arena, "%s/v%u", run->pins, versions.at[i]),
+		err = bpffs_remove(arena_printf(run->arena, "%s/v%u", pins, versions.at[i]),
 				   run->diag);
 		run->removed.pins |= !err;
 	}
 	/* Somebody else's files in it are none of our business. */
-	if (!err && rmdir(run->pins) && errno != ENOTEMPTY && errno != EBUSY && errno != ENOENT)
-		err = diag_sys(run->diag, errno, "cannot remove '%s'", run->pins);
+	if (!err && rmdir(pins) && errno != ENOTEMPTY && errno != EBUSY && errno != ENOENT)
+		err = diag_sys(run->diag, errno, "cannot remove '%s'", pins);
 	return err;
 }
 
-static int detach_live(struct detaching *run, const struct host_facts *facts)
+static int detach_live(struct detaching *run)
 {
+	const struct host_facts *facts = run->request->facts;
 	int err = load_active(run->load, run->diag, &run->active);
 
 	if (!err)
@@ -96,23 +98,22 @@ static int detach_live(struct detaching *run, const struct host_facts *facts)
 	return store_write_record(run->store, &run->record, run->diag);
 }
 
-int apply_detach(struct arena *arena, const char *pins, const char *state,
-		 const struct host_facts *facts, bool wait, struct diag *diag,
+int apply_detach(struct arena *arena, const struct apply_detach_request *request, struct diag *diag,
 		 struct apply_removed *ret_removed)
 {
 	scoped(store_close) struct store *store = NULL;
 	scoped(load_close) struct load *load = NULL;
-	struct detaching run = {.arena = arena, .diag = diag, .pins = pins};
-	int err = load_open_read(pins, diag, &load);
+	struct detaching run = {.arena = arena, .diag = diag, .request = request};
+	int err = load_open_read(request->pins, diag, &load);
 
 	if (err && err != -ENOENT)
 		return err;
 	run.load = load;
 	if (load) {
-		err = store_open(state, wait, diag, &store);
+		err = store_open(request->state, request->wait, diag, &store);
 		run.store = store;
 		if (!err)
-			err = detach_live(&run, facts);
+			err = detach_live(&run);
 		if (err)
 			return err;
 	}

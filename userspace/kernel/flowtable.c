@@ -94,9 +94,10 @@ static void walk_bucket(enum bh_table table, const uint8_t *bucket, flowtable_ta
 	}
 }
 
-int flowtable_walk(const struct load *load, uint64_t generation, const struct bh_config *config,
+int flowtable_walk(const struct load *load, const struct flowtable_tables *tables,
 		   flowtable_take take_entry, void *data, struct diag *diag)
 {
+	const struct bh_config *config = tables->config;
 	scoped(free) uint8_t *bytes = mem_alloc(BH_STATE_PAGE_SIZE);
 
 	for (int i = 0; i < BH_TABLE_COUNT; i++) {
@@ -106,7 +107,7 @@ int flowtable_walk(const struct load *load, uint64_t generation, const struct bh
 
 		for (uint32_t bucket = 0; bucket < n; bucket++) {
 			int err = bucket % per_page ? 0
-						    : read_page(load, generation,
+						    : read_page(load, tables->generation,
 								config->tables[table].first_page +
 									bucket / per_page,
 								bytes, diag);
@@ -198,19 +199,18 @@ static int write_pages(const struct load *load, const struct copying *copying, u
 	return 0;
 }
 
-int flowtable_copy(const struct load *load, uint64_t from, const struct bh_config *from_config,
-		   uint64_t to, const struct bh_config *to_config, struct diag *diag,
-		   uint32_t *ret_n)
+int flowtable_copy(const struct load *load, const struct flowtable_tables *from,
+		   const struct flowtable_tables *to, struct diag *diag, uint32_t *ret_n)
 {
-	uint32_t n_pages = tables_state_pages(to_config);
+	uint32_t n_pages = tables_state_pages(to->config);
 	scoped(free) uint8_t *pages = mem_calloc(n_pages, BH_STATE_PAGE_SIZE);
-	struct copying copying = {.config = to_config, .pages = pages};
+	struct copying copying = {.config = to->config, .pages = pages};
 	int err = load_machine(load, diag, &copying.machine);
 
 	if (!err)
-		err = flowtable_walk(load, from, from_config, copy_entry, &copying, diag);
+		err = flowtable_walk(load, from, copy_entry, &copying, diag);
 	if (!err)
-		err = write_pages(load, &copying, to, n_pages, diag);
+		err = write_pages(load, &copying, to->generation, n_pages, diag);
 	if (!err)
 		*ret_n = copying.n;
 	return err;

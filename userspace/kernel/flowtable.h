@@ -21,8 +21,13 @@ struct flowtable_entry {
 /* Called for each live way, also one past its time-out. */
 typedef void (*flowtable_take)(void *data, const struct flowtable_entry *entry);
 
-/* Walks all tables of a generation; config is that of its image. */
-int flowtable_walk(const struct load *load, uint64_t generation, const struct bh_config *config,
+/* The tables of a generation; config is that of its image. */
+struct flowtable_tables {
+	uint64_t generation;
+	const struct bh_config *config;
+};
+
+int flowtable_walk(const struct load *load, const struct flowtable_tables *tables,
 		   flowtable_take take_entry, void *data, struct diag *diag);
 
 /* Ways of a table; buckets of BH_WAYS each. */
@@ -35,8 +40,7 @@ uint32_t flowtable_timeout(const struct bh_config *config, const struct flowtabl
  * Enters the live flows and fragments of one generation into the empty tables of the next, whose
  * pages no packet reads yet. What finds no way is left out: *ret_n says how many came over.
  */
-int flowtable_copy(const struct load *load, uint64_t from, const struct bh_config *from_config,
-		   uint64_t to, const struct bh_config *to_config, struct diag *diag,
-		   uint32_t *ret_n);
+int flowtable_copy(const struct load *load, const struct flowtable_tables *from,
+		   const struct flowtable_tables *to, struct diag *diag, uint32_t *ret_n);
 
 #endif

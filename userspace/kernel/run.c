@@ -195,7 +195,7 @@ static int find_row(struct run *run, struct diag *diag, struct run_answer *answe
 	bool found = false;
 
 	for (uint32_t row = 0; row < run->n_rows; row++) {
-		struct bh_row now;
+		struct bh_row now = {};
 		int err = read_row(run, row, cpus, diag, &now);
 
 		if (err)

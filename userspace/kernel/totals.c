@@ -203,7 +203,7 @@ typedef ARRAY(struct addition) additions;
 static void collect_named(struct arena *arena, const struct sums *sums, const struct image *image,
 			  additions *list)
 {
-	for (uint32_t i = 0; i < sums->n_rules; i++) {
+	for (uint32_t i = 0; image && i < sums->n_rules; i++) {
 		array_push(arena, list,
 			   (struct addition){rule_key(arena, image, i, "rule"), &sums->rules[i]});
 		array_push(
