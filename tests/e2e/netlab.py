@@ -8,10 +8,12 @@ opened. Everything that a Lab makes carries its suffix and is removed when it en
 and on SIGINT, SIGTERM and SIGHUP too.
 """
 
+import atexit
 import contextlib
 import ctypes
 import json
 import os
+import secrets
 import select
 import shutil
 import signal
@@ -27,6 +29,8 @@ BPFFS = "/sys/fs/bpf"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
+
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class LabError(Exception):
@@ -67,6 +71,9 @@ class Host:
         self.netns = f"bh-{lab.suffix}-{name}"
         self.pins = f"{BPFFS}/bh-{lab.suffix}-{name}"
         self.state = os.path.join(lab.folder, f"state-{name}")
+        self._fd = None
+        # Known to the lab before there is anything to remove: a signal may come at any line.
+        lab.hosts[name] = self
         run("ip", "netns", "add", self.netns)
         self._fd = os.open(f"/run/netns/{self.netns}", os.O_RDONLY | os.O_CLOEXEC)
         with self.enter():
@@ -108,6 +115,17 @@ class Host:
                                    **options)
         self.lab.processes.append(process)
         return process
+
+    def remove(self):
+        """The namespace with all that is in it, and the pins."""
+        if os.path.isdir(self.pins):
+            self.run(*self.bulkhead_args("detach"), check=False)
+            shutil.rmtree(self.pins, ignore_errors=True)
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+        if os.path.exists(f"/run/netns/{self.netns}"):
+            run("ip", "netns", "delete", self.netns)
 
     def bulkhead_args(self, command, *args):
         return [bulkhead_program(), command, "--pins", self.pins, "--state", self.state, *args]
@@ -186,23 +204,30 @@ class Lab:
         self.hosts = {}
         self.interfaces = {}
         self.processes = []
+        self.folder = os.path.join(tempfile.gettempdir(),
+                                   f"bh-lab-{self.suffix}-{secrets.token_hex(4)}")
         self.home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        self.folder = tempfile.mkdtemp(prefix="bh-lab-")
-        os.chmod(self.folder, 0o700)
 
     def __enter__(self):
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in ENDING_SIGNALS:
             signal.signal(number, self._interrupted)
+        # For a signal that comes between the end of the block and __exit__.
+        atexit.register(self.close)
         ensure_bpffs()
+        os.mkdir(self.folder, 0o700)
         return self
 
     def __exit__(self, *exception):
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+        ignore_signals()
         self.close()
+        atexit.unregister(self.close)
+        for number in ENDING_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
 
     @staticmethod
     def _interrupted(number, _frame):
+        # One is enough: what follows is the removal, which no second one may cut short.
+        ignore_signals()
         sys.exit(128 + number)
 
     def close(self):
@@ -211,22 +236,18 @@ class Lab:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+        self.processes.clear()
         for host in self.hosts.values():
-            if os.path.isdir(host.pins):
-                host.run(*host.bulkhead_args("detach"), check=False)
-                shutil.rmtree(host.pins, ignore_errors=True)
-            os.close(host._fd)
-            done = run("ip", "netns", "delete", host.netns, check=False)
-            if done.returncode:
-                print(f"# left behind: namespace {host.netns}: {done.stderr.strip()}",
-                      file=sys.stderr)
+            try:
+                host.remove()
+            except (LabError, OSError) as error:
+                print(f"# left behind: namespace {host.netns}: {error}", file=sys.stderr)
         self.hosts.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def host(self, name):
-        self.hosts[name] = Host(self, name)
         self.interfaces[name] = []
-        return self.hosts[name]
+        return Host(self, name)
 
     def link(self, one, two, names, addresses, mtu=1500):
         """
@@ -252,6 +273,11 @@ class Lab:
             file.write(text)
         os.chmod(path, 0o600)
         return path
+
+
+def ignore_signals():
+    for number in ENDING_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def ensure_bpffs():

@@ -5,7 +5,8 @@
 import socket
 
 from netlab import LabError, Tap, drain, receive, wait_until
-from traffic import ARRIVES, DENIED, ask, greeted, reasons, rules, serve, still_talks, talk
+from traffic import (ARRIVES, DENIED, ask, greeted, reasons, rules, segments, serve, still_talks,
+                     talk)
 
 tap = Tap()
 
@@ -114,12 +115,6 @@ def frames(host, direction):
         if name.strip() == "eth0":
             return int(numbers.split()[1 if direction == "in" else 9])
     raise AssertionError("no eth0")
-
-
-def segments(sock):
-    """TCP segments out and in of a connection (struct tcp_info, tcpi_segs_out and _in)."""
-    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-    return int.from_bytes(info[136:140], "little"), int.from_bytes(info[140:144], "little")
 
 
 @tap

@@ -5,6 +5,7 @@ and echo, single conversations, streams that go on while something else happens.
 """
 
 import socket
+import struct
 import threading
 import time
 
@@ -13,12 +14,28 @@ from netlab import family_of, receive
 ARRIVES, DENIED = "arrives", "denied"
 
 
-def serve(host, address, port):
+class Server:
     """Greets every TCP connection, then echoes it; echoes every datagram; until the end."""
-    listener = host.listen(address, port)
-    echo = host.udp(address, port)
 
-    def converse(conn):
+    def __init__(self, host, address, port):
+        self.connections = self.datagrams = 0
+        self._listener = host.listen(address, port)
+        self._echo = host.udp(address, port)
+        for body in (self._tcp, self._udp):
+            threading.Thread(target=body, daemon=True).start()
+
+    def seen(self):
+        """Connections and datagrams that arrived."""
+        return self.connections + self.datagrams
+
+    def _tcp(self):
+        while True:
+            conn, _ = self._listener.accept()
+            self.connections += 1
+            threading.Thread(target=self._converse, args=(conn,), daemon=True).start()
+
+    @staticmethod
+    def _converse(conn):
         with conn:
             try:
                 conn.sendall(b"hello\n")
@@ -27,21 +44,19 @@ def serve(host, address, port):
             except OSError:
                 return
 
-    def tcp():
-        while True:
-            conn, _ = listener.accept()
-            threading.Thread(target=converse, args=(conn,), daemon=True).start()
-
-    def udp():
+    def _udp(self):
         while True:
             try:
-                data, sender = echo.recvfrom(2048)
-                echo.sendto(data, sender)
+                data, sender = self._echo.recvfrom(65536)
+                self.datagrams += 1
+                self._echo.sendto(data, sender)
             except OSError:  # an ICMP error for an earlier answer, or a deny at our own egress
                 continue
 
-    for body in (tcp, udp):
-        threading.Thread(target=body, daemon=True).start()
+
+def serve(host, address, port):
+    """A Server of both TCP and UDP."""
+    return Server(host, address, port)
 
 
 def greeted(sock, seconds=1.0):
@@ -78,6 +93,12 @@ def ask(host, address, port, seconds=0.7, source=None):
         except PermissionError:  # what a deny at tc egress looks like to the sender
             return DENIED
         return ARRIVES if receive(sock, seconds) else DENIED
+
+
+def segments(sock):
+    """[out, in]: TCP's own count of a connection's segments, tcpi_segs_out and tcpi_segs_in."""
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    return list(struct.unpack_from("=II", info, 136))
 
 
 class Stream:
