@@ -37,12 +37,62 @@ class LabError(Exception):
     """Something in the laboratory itself went wrong: no verdict on bulkhead."""
 
 
-def run(*args, check=True, **options):
-    """A command's completed process, output as text."""
-    done = subprocess.run(args, capture_output=True, text=True, check=False, **options)
-    if check and done.returncode:
-        raise LabError(f"{' '.join(args)}: status {done.returncode}\n{done.stdout}{done.stderr}")
-    return done
+class Children:
+    """
+    The processes that were started, so that none outlives a lab. While one is being started a
+    signal has to wait: what it raised would lose the new process out of sight.
+    """
+
+    def __init__(self):
+        self.running = []
+        self._starting = False
+        self._waiting = 0  # the number of a signal that came meanwhile
+
+    def start(self, args, **options):
+        self._starting = True
+        try:
+            process = subprocess.Popen(args, **options)
+            self.running.append(process)
+        finally:
+            self._starting = False
+        number, self._waiting = self._waiting, 0
+        if number:
+            sys.exit(128 + number)
+        return process
+
+    def end_all(self):
+        for process in self.running:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        self.running.clear()
+
+    def interrupted(self, number, _frame):
+        """The handler. One signal is enough: no second one may cut the removal short."""
+        ignore_signals()
+        if self._starting:
+            self._waiting = number
+        else:
+            sys.exit(128 + number)
+
+
+CHILDREN = Children()
+
+
+def run(*args, check=True, timeout=None, **options):
+    """A command's completed process, output as text; killed when it takes longer than timeout."""
+    process = CHILDREN.start(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             **options)
+    with process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    CHILDREN.running.remove(process)
+    if check and process.returncode:
+        raise LabError(f"{' '.join(args)}: status {process.returncode}\n{out}{err}")
+    return subprocess.CompletedProcess(args, process.returncode, out, err)
 
 
 def bulkhead_program():
@@ -111,10 +161,7 @@ class Host:
 
     def popen(self, *args, **options):
         """A started command inside the namespace, ended by the lab if it still runs then."""
-        process = subprocess.Popen(["nsenter", f"--net=/run/netns/{self.netns}", *args],
-                                   **options)
-        self.lab.processes.append(process)
-        return process
+        return CHILDREN.start(["nsenter", f"--net=/run/netns/{self.netns}", *args], **options)
 
     def remove(self):
         """The namespace with all that is in it, and the pins."""
@@ -203,14 +250,13 @@ class Lab:
         self.suffix = f"{os.getpid():x}"
         self.hosts = {}
         self.interfaces = {}
-        self.processes = []
         self.folder = os.path.join(tempfile.gettempdir(),
                                    f"bh-lab-{self.suffix}-{secrets.token_hex(4)}")
         self.home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
     def __enter__(self):
         for number in ENDING_SIGNALS:
-            signal.signal(number, self._interrupted)
+            signal.signal(number, CHILDREN.interrupted)
         # For a signal that comes between the end of the block and __exit__.
         atexit.register(self.close)
         ensure_bpffs()
@@ -224,19 +270,9 @@ class Lab:
         for number in ENDING_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
 
-    @staticmethod
-    def _interrupted(number, _frame):
-        # One is enough: what follows is the removal, which no second one may cut short.
-        ignore_signals()
-        sys.exit(128 + number)
-
     def close(self):
         """Removes all that was made; what cannot be removed is said and does not stop the rest."""
-        for process in self.processes:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        self.processes.clear()
+        CHILDREN.end_all()
         for host in self.hosts.values():
             try:
                 host.remove()
