@@ -12,6 +12,7 @@
 
 #include "bpf/enforce.skel.h"
 #include "kernel/load_skeleton.h"
+#include "kernel/tables.h"
 
 enum {
 	START_JIFFIES = 1 << 20,
@@ -56,7 +57,7 @@ static void must(const struct enforcer *enforcer, int err, const char *what)
 		fail(enforcer, "%s: %s", what, strerror(err < 0 ? -err : err));
 }
 
-static int map_fd(const struct enforcer *enforcer, const char *name)
+int enforcer_map(const struct enforcer *enforcer, const char *name)
 {
 	return bpf_object__find_map_fd_by_name(enforcer->skeleton->obj, name);
 }
@@ -104,7 +105,7 @@ static void set_clock(const struct enforcer *enforcer)
 	uint32_t key = 0;
 
 	must(enforcer,
-	     bpf_map_update_elem(map_fd(enforcer, "bh_clock"), &key, &enforcer->jiffies, 0),
+	     bpf_map_update_elem(enforcer_map(enforcer, "bh_clock"), &key, &enforcer->jiffies, 0),
 	     "cannot set the clock");
 }
 
@@ -134,7 +135,7 @@ struct enforcer *enforcer_new(void)
 	must(enforcer, load_skeleton_load(enforcer->skeleton, log, enforcer->diag),
 	     "cannot load the programs");
 	enforcer->ring =
-		ring_buffer__new(map_fd(enforcer, "bh_events"), take_event, enforcer, NULL);
+		ring_buffer__new(enforcer_map(enforcer, "bh_events"), take_event, enforcer, NULL);
 	if (!enforcer->ring)
 		fail(enforcer, "cannot read the ring buffer");
 	set_clock(enforcer);
@@ -188,41 +189,10 @@ static void put_page(const struct enforcer *enforcer, enum load_map map, uint32_
 	     "cannot put a page");
 }
 
-/* The buckets of fragments are those of IPv6. */
-static uint32_t bucket_size(enum bh_table table)
-{
-	switch (table) {
-	case BH_TABLE_HALF_OPEN4:
-	case BH_TABLE_ESTABLISHED4:
-		return BH_BUCKET4_SIZE;
-	case BH_TABLE_HALF_OPEN6:
-	case BH_TABLE_ESTABLISHED6:
-	case BH_TABLE_FRAGMENTS:
-	case BH_TABLE_COUNT:
-		break;
-	}
-	return BH_BUCKET6_SIZE;
-}
-
-static uint32_t count_state_pages(const struct bh_config *config)
-{
-	uint32_t end = 0;
-
-	for (int table = 0; table < BH_TABLE_COUNT; table++) {
-		const struct bh_table_place *place = &config->tables[table];
-		uint64_t size = ((uint64_t)place->mask + 1) * bucket_size((enum bh_table)table);
-		uint32_t last = place->first_page +
-				(uint32_t)((size + BH_STATE_PAGE_SIZE - 1) / BH_STATE_PAGE_SIZE);
-
-		end = last > end ? last : end;
-	}
-	return end;
-}
-
 /* One page in both slots. */
 static void put_state_page(const struct enforcer *enforcer, uint32_t page)
 {
-	int outer = map_fd(enforcer, "bh_state");
+	int outer = enforcer_map(enforcer, "bh_state");
 	uint32_t other = BH_STATE_PAGES + page;
 	scoped(close) int fd = -1;
 
@@ -242,7 +212,7 @@ void enforcer_forget(struct enforcer *enforcer)
 		uint32_t reason = BH_NO_RULE + 1 + key;
 
 		must(enforcer,
-		     bpf_map_update_elem(map_fd(enforcer, "bh_limits"), &reason, &none, 0),
+		     bpf_map_update_elem(enforcer_map(enforcer, "bh_limits"), &reason, &none, 0),
 		     "cannot reset a limit");
 	}
 }
@@ -266,7 +236,7 @@ void enforcer_apply(struct enforcer *enforcer, const struct image *image)
 	const struct bh_head *head = image_head(image);
 	struct bh_active active = {.generation = enforcer->generation + 1};
 	uint32_t slot = active.generation & 1;
-	uint32_t n_state_pages = count_state_pages(&head->config);
+	uint32_t n_state_pages = tables_state_pages(&head->config);
 	uint32_t key = 0;
 
 	for (uint32_t page = 0; page < image->n_pages; page++)
@@ -278,7 +248,7 @@ void enforcer_apply(struct enforcer *enforcer, const struct image *image)
 		put_state_page(enforcer, page);
 	if (n_state_pages > enforcer->n_state_pages)
 		enforcer->n_state_pages = n_state_pages;
-	must(enforcer, bpf_map_update_elem(map_fd(enforcer, "bh_active"), &key, &active, 0),
+	must(enforcer, bpf_map_update_elem(enforcer_map(enforcer, "bh_active"), &key, &active, 0),
 	     "cannot flip");
 	enforcer->generation = active.generation;
 }
@@ -341,7 +311,7 @@ void enforcer_set_link(struct enforcer *enforcer, uint32_t ifindex, uint16_t num
 
 	links.slot[(ifindex * links.multiplier) >> 24] =
 		(struct bh_link){.ifindex = ifindex, .number = number};
-	must(enforcer, bpf_map_update_elem(map_fd(enforcer, "bh_links"), &key, &links, 0),
+	must(enforcer, bpf_map_update_elem(enforcer_map(enforcer, "bh_links"), &key, &links, 0),
 	     "cannot number a link");
 }
 
@@ -350,7 +320,7 @@ void enforcer_watch(struct enforcer *enforcer, uint64_t until)
 	struct bh_watch watch = {.until = until};
 	uint32_t key = 0;
 
-	must(enforcer, bpf_map_update_elem(map_fd(enforcer, "bh_watch"), &key, &watch, 0),
+	must(enforcer, bpf_map_update_elem(enforcer_map(enforcer, "bh_watch"), &key, &watch, 0),
 	     "cannot watch");
 }
 
@@ -430,7 +400,7 @@ static void read_page(const struct enforcer *enforcer, uint32_t link, uint32_t p
 	uint32_t cursor;
 	int err;
 
-	must(enforcer, bpf_map_lookup_elem(map_fd(enforcer, "bh_counters"), &element, &id),
+	must(enforcer, bpf_map_lookup_elem(enforcer_map(enforcer, "bh_counters"), &element, &id),
 	     "no page of counters");
 	scoped(close) int fd = bpf_map_get_fd_by_id(id);
 
@@ -516,7 +486,7 @@ uint64_t enforcer_note(const struct enforcer *enforcer, enum bh_note note)
 	uint32_t key = note;
 	uint64_t sum = 0;
 
-	must(enforcer, bpf_map_lookup_elem(map_fd(enforcer, "bh_notes"), &key, values),
+	must(enforcer, bpf_map_lookup_elem(enforcer_map(enforcer, "bh_notes"), &key, values),
 	     "cannot read a note");
 	for (int cpu = 0; cpu < enforcer->n_cpus; cpu++)
 		sum += values[cpu];

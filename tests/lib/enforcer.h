@@ -47,6 +47,9 @@ void enforcer_apply(struct enforcer *enforcer, const struct image *image);
 void enforcer_forget(struct enforcer *enforcer);
 uint64_t enforcer_generation(const struct enforcer *enforcer);
 
+/* A map by its name, for those who look into it; it stays the enforcer's. */
+int enforcer_map(const struct enforcer *enforcer, const char *name);
+
 /* Own addresses, from now on; without this call no address is the host's own. */
 void enforcer_set_self(struct enforcer *enforcer, const addr_list *self);
 

@@ -17,11 +17,6 @@ static bool is_narrow(enum bh_table table)
 	return table == BH_TABLE_HALF_OPEN4 || table == BH_TABLE_ESTABLISHED4;
 }
 
-static uint32_t bucket_size(enum bh_table table)
-{
-	return is_narrow(table) ? BH_BUCKET4_SIZE : BH_BUCKET6_SIZE;
-}
-
 static uint32_t key_size(enum bh_table table)
 {
 	return is_narrow(table) ? sizeof(struct bh_flow_key4) : sizeof(struct bh_flow_key6);
@@ -79,8 +74,8 @@ static int read_page(const struct load *load, uint64_t generation, uint32_t page
 	return 0;
 }
 
-static void walk_bucket(enum bh_table table, const uint8_t *bucket, flowtable_take take_entry,
-			void *data)
+void flowtable_walk_bucket(enum bh_table table, const uint8_t *bucket, flowtable_take take_entry,
+			   void *data)
 {
 	for (uint32_t way = 0; way < BH_WAYS; way++) {
 		struct flowtable_entry entry = {.table = table};
@@ -102,7 +97,7 @@ int flowtable_walk(const struct load *load, const struct flowtable_tables *table
 
 	for (int i = 0; i < BH_TABLE_COUNT; i++) {
 		enum bh_table table = (enum bh_table)i;
-		uint32_t per_page = BH_STATE_PAGE_SIZE / bucket_size(table);
+		uint32_t per_page = BH_STATE_PAGE_SIZE / tables_bucket_size(table);
 		uint32_t n = config->tables[table].mask + 1;
 
 		for (uint32_t bucket = 0; bucket < n; bucket++) {
@@ -114,8 +109,9 @@ int flowtable_walk(const struct load *load, const struct flowtable_tables *table
 
 			if (err)
 				return err;
-			walk_bucket(table, bytes + bucket % per_page * bucket_size(table),
-				    take_entry, data);
+			flowtable_walk_bucket(table,
+					      bytes + bucket % per_page * tables_bucket_size(table),
+					      take_entry, data);
 		}
 	}
 	return 0;
@@ -147,13 +143,13 @@ static uint8_t *bucket_of(const struct copying *copying, enum bh_table table, ui
 			  bool second)
 {
 	const struct bh_table_place *place = &copying->config->tables[table];
-	uint32_t per_page = BH_STATE_PAGE_SIZE / bucket_size(table);
+	uint32_t per_page = BH_STATE_PAGE_SIZE / tables_bucket_size(table);
 	uint32_t number = (uint32_t)hash & place->mask;
 
 	if (second)
 		number ^= ((uint32_t)(hash >> 32) | 1) & place->mask & (per_page - 1);
 	return copying->pages + (size_t)place->first_page * BH_STATE_PAGE_SIZE +
-	       (size_t)number * bucket_size(table);
+	       (size_t)number * tables_bucket_size(table);
 }
 
 static bool enter(uint8_t *bucket, const struct flowtable_entry *entry)

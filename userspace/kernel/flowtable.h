@@ -30,6 +30,10 @@ struct flowtable_tables {
 int flowtable_walk(const struct load *load, const struct flowtable_tables *tables,
 		   flowtable_take take_entry, void *data, struct diag *diag);
 
+/* Calls take_entry for each live way of one bucket, as it lies in a page. */
+void flowtable_walk_bucket(enum bh_table table, const uint8_t *bucket, flowtable_take take_entry,
+			   void *data);
+
 /* Ways of a table; buckets of BH_WAYS each. */
 uint32_t flowtable_size(const struct bh_config *config, enum bh_table table);
 

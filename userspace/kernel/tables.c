@@ -120,7 +120,7 @@ void tables_make_links(const struct store_link *links, size_t n, struct bh_links
 	} while (done < n);
 }
 
-static uint32_t bucket_size(enum bh_table table)
+uint32_t tables_bucket_size(enum bh_table table)
 {
 	switch (table) {
 	case BH_TABLE_HALF_OPEN4:
@@ -141,7 +141,8 @@ uint32_t tables_state_pages(const struct bh_config *config)
 
 	for (int i = 0; i < BH_TABLE_COUNT; i++) {
 		const struct bh_table_place *place_of = &config->tables[i];
-		uint64_t bytes = ((uint64_t)place_of->mask + 1) * bucket_size((enum bh_table)i);
+		uint64_t bytes =
+			((uint64_t)place_of->mask + 1) * tables_bucket_size((enum bh_table)i);
 		uint32_t pages = (uint32_t)((bytes + BH_STATE_PAGE_SIZE - 1) / BH_STATE_PAGE_SIZE);
 
 		if (place_of->first_page + pages > end)
