@@ -97,6 +97,7 @@ static __always_inline const struct bh_outcome *image_outcome(const struct image
 
 	if (!page)
 		return NULL;
+	barrier_var(page); /* or clang adds before the check, and kernels before 6.15 refuse that */
 	return (const struct bh_outcome *)(page +
 					   (address & (BH_PAGE_SIZE - sizeof(struct bh_outcome))));
 }

@@ -423,8 +423,7 @@ static __always_inline void track_open(const struct packet *packet, const struct
  */
 int track_slow(struct packet *packet, struct decision *decision, __u32 opening);
 
-__attribute__((noinline)) int track_slow(struct packet *packet, struct decision *decision,
-					 __u32 opening)
+FLOW_LOOPS int track_slow(struct packet *packet, struct decision *decision, __u32 opening)
 {
 	struct flow_query query = {};
 	struct image_view view;
