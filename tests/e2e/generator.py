@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Frames at the kernel's own speed from a host of a Lab, and how to build them."""
+
+import os
+import socket
+import struct
+import subprocess
+
+from netlab import TOP
+
+SIZE = 96  # GENERATOR_FRAME_SIZE of tests/lib/generator.h
+
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+
+
+def program():
+    """The generator that was built beside the program under test."""
+    build = os.environ.get("BULKHEAD_BUILD", os.path.join(TOP, "build"))
+    return os.path.join(build, "tests", "lib", "generator")
+
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + b"\0" * (len(data) % 2)))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+
+
+def mac_of(host, name):
+    """The six bytes of a link's address."""
+    text = host.run("ip", "-o", "link", "show", "dev", name).stdout
+    return bytes.fromhex(text.split("link/ether ")[1].split()[0].replace(":", ""))
+
+
+def _ip4(protocol, source, destination, payload):
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 0, 0x4000, 64, protocol, 0,
+                       socket.inet_aton(source), socket.inet_aton(destination))
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
+
+
+def udp4(source, destination, payload=b"\0" * 26):
+    """A datagram between two (address, port), without a checksum."""
+    return _ip4(17, source[0], destination[0], struct.pack(
+        "!HHHH", source[1], destination[1], 8 + len(payload), 0) + payload)
+
+
+def tcp4(source, destination, flags, sequence=1, acknowledged=1, payload=b""):
+    """A segment between two (address, port)."""
+    head = struct.pack("!HHIIBBHHH", source[1], destination[1], sequence,
+                       acknowledged if flags & ACK else 0, 5 << 4, flags, 65535, 0, 0) + payload
+    pseudo = socket.inet_aton(source[0]) + socket.inet_aton(destination[0]) + struct.pack(
+        "!HH", 6, len(head))
+    head = head[:16] + struct.pack("!H", checksum(pseudo + head)) + head[18:]
+    return _ip4(6, source[0], destination[0], head)
+
+
+def frame(to, packet, varied=False):
+    """In Ethernet, as the generator wants it; varied: another sender each time it is sent."""
+    whole = to + bytes.fromhex("02000000ffff") + b"\x08\x00" + packet
+    assert len(whole) < SIZE
+    return whole.ljust(SIZE - 1, b"\0") + bytes([varied])
+
+
+class Generator:
+    """Sends a list of frames out of a link of a host, again and again."""
+
+    def __init__(self, host, link, frames):
+        path = host.lab.write(f"{host.name}-{id(self):x}.frames", "")
+        with open(path, "wb") as file:
+            file.write(b"".join(frames))
+        self.process = host.popen(program(), link, path, stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, text=True)
+        self.sent = 0
+        self.nanoseconds = 0
+
+    def send(self, count):
+        """Returns when all are through the stack of the other side; how many that were."""
+        self.process.stdin.write(f"{count}\n")
+        self.process.stdin.flush()
+        sent, nanoseconds = self.process.stdout.readline().split()
+        self.sent += int(sent)
+        self.nanoseconds += int(nanoseconds)
+        return int(sent)
+
+    def rate(self):
+        """Frames a second while it sent."""
+        return round(self.sent * 1e9 / max(self.nanoseconds, 1))

@@ -1,0 +1,445 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Policies that change a thousand times at full speed, and floods with the tables full."""
+
+import ctypes
+import errno
+import selectors
+import socket
+import struct
+import threading
+import time
+
+from generator import ACK, SYN, Generator, frame, mac_of, tcp4, udp4
+from netlab import Tap, wait_until
+from test_traffic import HOST, PEER, expect, pair
+from traffic import rules
+
+tap = Tap()
+
+N_APPLIES = 1000
+N_FRAMES = 1000000
+BURST = 2000
+NOWHERE = "198.51.100.1"  # no address of anybody here: what passes ends in the host's routing
+
+
+def received(host):
+    """IPv4 packets that have come to the stack of a host."""
+    lines = host.run("cat", "/proc/self/net/snmp").stdout.splitlines()
+    names, values = (line.split() for line in lines if line.startswith("Ip: "))
+    return int(values[names.index("InReceives")])
+
+
+def sending(generator, until, burst=BURST):
+    """A thread that sends bursts until told to end, and at least so many frames."""
+    stop, failed = threading.Event(), []
+
+    def body():
+        try:
+            while not stop.is_set() or generator.sent < until:
+                generator.send(burst)
+        except (OSError, ValueError) as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=body, daemon=True)
+    thread.start()
+
+    def end():
+        stop.set()
+        thread.join()
+        assert not failed, f"the generator has ended: {failed[0]}"
+
+    return end
+
+
+def two_ports(number):
+    """Allows 80, denies 81, and differs with the number."""
+    return f"""\
+bulkhead: 1
+group: load
+rules:
+  - {{name: web, priority: {100 + number % 900}, direction: inbound, access: allow,
+     services: [udp/80], source: any, destination: any}}
+  - {{name: closed, priority: {1100 + number % 900}, direction: inbound, access: deny,
+     services: [udp/81], source: any, destination: any}}
+"""
+
+
+@tap
+def of_a_million_frames_none_is_lost_and_none_passes_over_a_thousand_applies(lab):
+    peer, host = pair(lab)
+    host.apply(two_ports(0))
+    to = mac_of(host, "eth0")
+    frames = [frame(to, udp4((PEER[4], 1024 + i), (NOWHERE, 80 + i % 2))) for i in range(1000)]
+    generator = Generator(peer, "eth0", frames)
+    before = received(host)
+    end = sending(generator, 2 * N_FRAMES)
+    for number in range(1, N_APPLIES + 1):
+        host.apply(two_ports(number))
+    end()
+    print(f"# {generator.sent} frames, {generator.rate()} a second, {N_APPLIES} applies")
+    after = rules(host)
+    half = generator.sent // 2
+    expect(received(host) - before, half, "frames that came to the stack")
+    expect(after["web"]["packets"], half, "allowed")
+    expect(after["closed"]["packets"], half, "denied")
+
+
+N_BLOCKS = 400
+PREFIXES_PER_BLOCK = 120
+
+
+def blocks(turn):
+    """
+    A rule for each block of prefixes, and an image of several pages. With the turn, rules and
+    so classes and outcomes stand in another order, but each packet is still its block's rule's.
+    """
+    lines = ["bulkhead: 1", "group: load", "sets:"]
+    for block in range(N_BLOCKS):
+        prefixes = ", ".join(f"10.{block % 200}.{(block // 200) * 128 + i}.0/25"
+                             for i in range(PREFIXES_PER_BLOCK))
+        lines.append(f"  s{block}: [{prefixes}]")
+    lines.append("rules:")
+    for place in range(N_BLOCKS):
+        block = (place + turn * 77) % N_BLOCKS
+        lines.append(f"  - {{name: r{block}, priority: {100 + place}, direction: inbound, "
+                     f"access: {'allow' if block % 2 else 'deny'}, "
+                     f"services: [udp/{1000 + block}], source: s{block}, destination: any}}")
+    return "\n".join(lines) + "\n"
+
+
+@tap
+def no_packet_is_judged_by_halves_of_two_generations(lab):
+    """Only blocks below 100 send: a packet that met pages of two images would count elsewhere."""
+    peer, host = pair(lab)
+    policies = [blocks(turn) for turn in range(3)]
+    host.apply(policies[0])
+    to = mac_of(host, "eth0")
+    frames = [frame(to, udp4((f"10.{block}.{i}.9", 5000), (NOWHERE, 1000 + block)))
+              for i in range(10) for block in range(100)]
+    generator = Generator(peer, "eth0", frames)
+    before = received(host)
+    end = sending(generator, N_FRAMES)
+    for number in range(1, 61):
+        host.apply(policies[number % 3])
+    end()
+    print(f"# {generator.sent} frames, {generator.rate()} a second, 60 applies")
+    after = rules(host)
+    for block in range(N_BLOCKS):
+        expect(after[f"r{block}"]["packets"], generator.sent // 100 if block < 100 else 0,
+               f"packets at the rule of block {block}")
+    expect(after["DenyAllInBound"]["packets"], 0, "packets that no rule decided")
+    expect(received(host) - before, generator.sent // 2, "frames that came to the stack")
+
+
+# ---- connections held over applies ----
+
+def tcp_counts(host):
+    counts = {}
+    for path in ("/proc/self/net/snmp", "/proc/self/net/netstat"):
+        lines = host.run("cat", path).stdout.splitlines()
+        for names, values in zip(lines[::2], lines[1::2]):
+            counts.update(zip(names.split(), values.split()))
+    return {name: int(value) for name, value in counts.items() if value.lstrip("-").isdigit()}
+
+
+def missed(sender, receiver):
+    """
+    Segments that were sent again because the first had not arrived. Those that were sent again
+    since somebody was slow arrive twice, and the receiver says so by a D-SACK (RFC 2883).
+    """
+    there = tcp_counts(receiver)
+    return tcp_counts(sender)["RetransSegs"] - there["TCPDSACKOldSent"] - there["TCPDSACKOfoSent"]
+
+
+def echo_all(listener, stop):
+    """Echoes every connection until told to stop: one thread for all."""
+    selector = selectors.DefaultSelector()
+    listener.setblocking(False)
+    selector.register(listener, selectors.EVENT_READ)
+    while not stop.is_set():
+        for key, _ in selector.select(0.1):
+            if key.fileobj is listener:
+                conn, _ = listener.accept()
+                conn.setblocking(True)
+                selector.register(conn, selectors.EVENT_READ)
+                continue
+            data = key.fileobj.recv(65536)
+            if data:
+                key.fileobj.sendall(data)
+            else:
+                selector.unregister(key.fileobj)
+
+
+def transferring(socks, stop, failed):
+    """Each connection sends 4 KB as soon as the last 4 KB have come back."""
+    selector = selectors.DefaultSelector()
+    block = b"x" * 4096
+    left = {}
+    rounds = 0
+    for sock in socks:
+        sock.sendall(block)
+        left[sock] = len(block)
+        selector.register(sock, selectors.EVENT_READ)
+    try:
+        while not stop.is_set():
+            for key, _ in selector.select(0.1):
+                data = key.fileobj.recv(65536)
+                if not data:
+                    raise ConnectionError("closed by the other side")
+                left[key.fileobj] -= len(data)
+                if not left[key.fileobj]:
+                    key.fileobj.sendall(block)
+                    left[key.fileobj] = len(block)
+                    rounds += 1
+    except OSError as error:
+        failed.append(error)
+    failed.append(rounds)
+
+
+def web(number):
+    return f"""\
+bulkhead: 1
+group: load
+rules:
+  - {{name: web, priority: {100 + number % 900}, direction: inbound, access: allow,
+     services: [tcp/80], source: any, destination: self}}
+"""
+
+
+@tap
+def a_hundred_transfers_and_a_thousand_idle_flows_are_held_over_a_hundred_applies(lab):
+    """
+    No reset, and no segment missed either: a segment that does not arrive is what stalls a
+    connection for the 200 ms that TCP waits at least before it sends it again.
+    """
+    peer, host = pair(lab)
+    host.apply(web(0))
+    listener = host.listen(HOST[4], 80, backlog=2048)
+    stop, results = threading.Event(), []
+    threads = [threading.Thread(target=echo_all, args=(listener, stop), daemon=True)]
+    threads[0].start()
+    idle = [peer.connect(HOST[4], 80, 5) for _ in range(1000)]
+    busy = [peer.connect(HOST[4], 80, 5) for _ in range(100)]
+    assert all(idle) and all(busy), "could not connect"
+    threads.append(threading.Thread(target=transferring, args=(busy, stop, results), daemon=True))
+    threads[1].start()
+    for number in range(1, 101):
+        host.apply(web(number))
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 1, f"a transfer ended: {results[0]}"
+    print(f"# {results[0]} blocks echoed over 100 applies")
+    assert results[0] > 1000, "hardly anything was transferred"
+    for sock in idle:
+        sock.sendall(b"still here")
+    # The echo thread has ended; what counts is that the host's stack has acknowledged it.
+    wait_until(lambda: not any(unacknowledged(sock) for sock in idle), what="idle flows answer")
+    expect((missed(peer, host), missed(host, peer)), (0, 0), "segments missed there and here")
+
+
+def unacknowledged(sock):
+    """struct tcp_info, tcpi_unacked."""
+    return struct.unpack_from("I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256), 24)[0]
+
+
+# ---- floods ----
+
+FLOOD = """\
+bulkhead: 1
+group: flood
+rules:
+  - {name: web, priority: 100, direction: inbound, access: allow,
+     services: [tcp/80, tcp/443, udp/53], source: any, destination: any}
+"""
+CLIENT = "192.0.2.77"  # its connections are made by hand, so that the peer's stack has no say
+N_CONNECTIONS = 100
+ROUND_TRIP = 0.05
+
+
+class Wire:
+    """Frames by hand between the peer and the host, through both stacks' drivers."""
+
+    def __init__(self, peer, host):
+        self.to_host, self.to_peer = mac_of(host, "eth0"), mac_of(peer, "eth0")
+        self.peer_end, self.host_end = (self._open(end) for end in (peer, host))
+        # Only what goes to CLIENT: ldw [30]; jeq CLIENT, accept, drop.
+        address = struct.unpack("!I", socket.inet_aton(CLIENT))[0]
+        code = b"".join(struct.pack("HBBI", *op) for op in (
+            (0x20, 0, 0, 30), (0x15, 0, 1, address), (0x06, 0, 0, 0xffff), (0x06, 0, 0, 0)))
+        buffer = ctypes.create_string_buffer(code)
+        self.peer_end.setsockopt(socket.SOL_SOCKET, 26, struct.pack(  # SO_ATTACH_FILTER
+            "HL", 4, ctypes.addressof(buffer)))
+
+    @staticmethod
+    def _open(host):
+        sock = host.open_socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+        with host.enter():
+            sock.bind(("eth0", 0x0800))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        return sock
+
+    def from_peer(self, packet):
+        """Lost, as on any link, when the ring of the link is full."""
+        try:
+            self.peer_end.send(self.to_host + self.to_peer + b"\x08\x00" + packet)
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+
+    def from_host(self, packet):
+        """An error where our own egress denies it."""
+        self.host_end.send(self.to_peer + self.to_host + b"\x08\x00" + packet)
+
+
+def establish(wire, flows):
+    """
+    SYN and ACK from afar, SYN-ACK and ACK from here, for each (source, destination); not more at once
+    than half-open ways take without one giving way.
+    """
+    for first in range(0, len(flows), 1000):
+        some = flows[first:first + 1000]
+        for flags, back in ((SYN, SYN | ACK), (ACK, ACK)):
+            for source, destination in some:
+                wire.from_peer(tcp4(source, destination, flags))
+            for source, destination in some:
+                wire.from_host(tcp4(destination, source, back))
+
+
+class Client:
+    """
+    One connection from afar, sent again as TCP does: a SYN after a second, a request after 0.3 s and
+    then twice as long each time. An answer takes half a round trip each way.
+    """
+
+    def __init__(self, wire, port):
+        self.wire = wire
+        self.ends = ((CLIENT, port), (HOST[4], 80))
+        self.acknowledged = None
+        self.again = 0.3
+        self.due = time.monotonic()
+        self.answered = False
+
+    def act(self):
+        now = time.monotonic()
+        if self.answered or now < self.due:
+            return
+        if self.acknowledged is None:
+            self.wire.from_peer(tcp4(*self.ends, SYN, 100))
+            self.due = now + 1
+            return
+        self.wire.from_peer(tcp4(*self.ends, ACK, 101, self.acknowledged))
+        self.wire.from_peer(tcp4(*self.ends, ACK, 101, self.acknowledged, b"hello?"))
+        self.due = now + self.again
+        self.again *= 2
+
+    def hear(self, sequence, flags, packet):
+        if flags & SYN and self.acknowledged is None:
+            self.acknowledged = sequence + 1
+            self.due = time.monotonic() + ROUND_TRIP
+        elif b"hello!" in packet:
+            self.answered = True
+
+
+def connect_at_a_distance(wire):
+    """How many of N_CONNECTIONS, each with a round trip of 50 ms, get an answer to a request."""
+    clients = {}
+    selector = selectors.DefaultSelector()
+    selector.register(wire.peer_end, selectors.EVENT_READ)
+    begin = time.monotonic()
+    while time.monotonic() < begin + 8:
+        if len(clients) < N_CONNECTIONS and time.monotonic() >= begin + len(clients) * 0.01:
+            port = 20000 + len(clients)
+            clients[port] = Client(wire, port)
+        for client in clients.values():
+            client.act()
+        for _ in selector.select(0.002):
+            packet = wire.peer_end.recv(2048)[14:]
+            port, sequence = struct.unpack_from("!HI", packet, 22)
+            if port in clients:
+                clients[port].hear(sequence, packet[33], packet)
+        answered = sum(client.answered for client in clients.values())
+        if answered == N_CONNECTIONS:
+            break
+    return answered
+
+
+def established(host):
+    """How many flows to port 443 the host holds as established."""
+    return sum(flow["state"] == "established" and flow["local"].endswith(":443")
+               for flow in host.bulkhead_json("flows")["flows"])
+
+
+def flooded(lab, n_flows, attack):
+    """Flows that are established carry a tenth of the traffic, the attack the rest."""
+    peer, host = pair(lab)
+    host.run("ip", "route", "add", "default", "via", PEER[4])
+    for address in (PEER[4], CLIENT):
+        host.run("ip", "neigh", "replace", address, "lladdr",
+                 mac_of(peer, "eth0").hex(":"), "dev", "eth0")
+    host.apply(FLOOD)
+    wire = Wire(peer, host)
+    flows = [((f"203.0.{113 + i // 50000}.{1 + i % 250}", 1024 + i // 250 % 64000), (NOWHERE, 443))
+             for i in range(n_flows)]
+    for _ in range(3):  # a frame by hand may find a full ring of the link
+        establish(wire, flows)
+        if established(host) == n_flows:
+            break
+    expect(established(host), n_flows, "flows before")
+    listener = host.listen(HOST[4], 80, backlog=1024)
+    answerer = host.udp(HOST[4], 53)
+
+    def serve():
+        selector = selectors.DefaultSelector()
+        selector.register(listener, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is listener:
+                    selector.register(listener.accept()[0], selectors.EVENT_READ)
+                elif key.fileobj.recv(100):
+                    key.fileobj.sendall(b"hello!")
+
+    def answer():
+        while True:
+            data, sender = answerer.recvfrom(100)
+            answerer.sendto(data, sender)
+
+    for body in (serve, answer):
+        threading.Thread(target=body, daemon=True).start()
+    frames = []
+    for flow in flows if n_flows >= 10000 else flows * 10:
+        frames += [frame(wire.to_host, tcp4(*flow, ACK))] + 9 * [attack(wire)]
+    generator = Generator(peer, "eth0", frames[:1 << 17])
+    fill = Generator(peer, "eth0", [attack(wire)])
+    fill.send(500000)
+    end = sending(generator, 2000000, 100000)
+    answered = connect_at_a_distance(wire)
+    end()
+    print(f"# {n_flows} flows, {generator.sent} frames, {generator.rate()} a second: "
+          f"{answered} of {N_CONNECTIONS} connections")
+    expect(established(host), n_flows, "flows after")
+    assert answered >= N_CONNECTIONS - 1, f"only {answered} of {N_CONNECTIONS} could connect"
+
+
+ATTACKS = {
+    "syn": lambda wire: frame(wire.to_host, tcp4(("10.0.0.1", 1), (NOWHERE, 80), SYN), True),
+    "ack": lambda wire: frame(wire.to_host, tcp4(("10.0.0.1", 1), (NOWHERE, 80), ACK), True),
+    "udp": lambda wire: frame(wire.to_host, udp4(("10.0.0.1", 1), (HOST[4], 53)), True),
+}
+
+
+def add_flood(kind, n_flows):
+    def test(lab):
+        flooded(lab, n_flows, ATTACKS[kind])
+
+    test.__name__ = f"of_{n_flows}_flows_none_is_lost_in_a_flood_of_{kind}"
+    tap(test)
+
+
+for n in (1000, 10000, 50000):
+    for name in ATTACKS:
+        add_flood(name, n)
+
+if __name__ == "__main__":
+    tap.main()
