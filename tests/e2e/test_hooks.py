@@ -153,5 +153,28 @@ def a_named_link_that_is_missing_is_status_4(lab):
     expect(host.bulkhead("status", status=9).returncode, 9, "status without enforcement")
 
 
+@tap
+def sockets_that_can_send_past_egress_are_named(lab):
+    _, host = with_servers(lab)
+    host.apply(BASE)
+
+    def told():
+        words = [line["words"] for line in host.bulkhead_json("status")["not_covered"]]
+        status = next(line for line in words if "PACKET_QDISC_BYPASS" in line)
+        doctor = next(line["words"] for line in host.bulkhead_json("doctor")["findings"]
+                      if "PACKET_QDISC_BYPASS" in line["words"])
+        assert doctor.endswith(status), f"doctor: {doctor}\nstatus: {status}"
+        return status
+
+    assert "open now" not in told()
+    with (host.open_socket(socket.AF_PACKET, socket.SOCK_RAW),
+          host.open_socket(44, socket.SOCK_RAW)):  # AF_XDP
+        owner = f"(pid {os.getpid()}, "
+        assert f"{owner}packet socket)" in told(), told()
+        # Whose it is a kernel without xdp_diag does not tell.
+        assert f"{owner}AF_XDP socket)" in told() or "AF_XDP socket of somebody" in told(), told()
+    assert "open now" not in told()
+
+
 if __name__ == "__main__":
     tap.main()

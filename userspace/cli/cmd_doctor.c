@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "cli/describe.h"
 #include "cli/live.h"
 #include "kernel/attach.h"
 #include "kernel/bpffs.h"
@@ -161,6 +162,22 @@ static void links(struct doctor *doctor)
 		    "DMI says Azure; host.yaml should say platform: azure");
 }
 
+static void coverage(struct doctor *doctor)
+{
+	struct arena *arena = doctor->context->arena;
+	host_senders senders;
+
+	say(doctor, LEVEL_NOTE, "coverage",
+	    "never seen: loopback and local-to-local traffic, what IPsec decrypts behind native "
+	    "XDP");
+	host_senders_read(arena, &senders);
+	say(doctor, LEVEL_NOTE, "coverage",
+	    arena_printf(arena,
+			 "never seen: frames sent by PACKET_QDISC_BYPASS or AF_XDP, or redirected "
+			 "past egress%s",
+			 describe_senders(arena, &senders)));
+}
+
 static int run(struct context *context)
 {
 	struct doctor doctor = {.context = context};
@@ -168,9 +185,7 @@ static int run(struct context *context)
 	kernel(&doctor);
 	pins(&doctor);
 	links(&doctor);
-	say(&doctor, LEVEL_NOTE, "coverage",
-	    "never seen: loopback and local-to-local traffic, frames of PACKET_QDISC_BYPASS and "
-	    "AF_XDP senders or redirected past egress, what IPsec decrypts behind native XDP");
+	coverage(&doctor);
 	return doctor.error ? STATUS_NO : STATUS_DONE;
 }
 

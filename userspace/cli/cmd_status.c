@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "cli/describe.h"
 #include "cli/hooks.h"
 #include "cli/live.h"
 #include "kernel/apply.h"
@@ -208,6 +209,7 @@ static void uncovered(struct asking *asking, const char *words)
 static void show_uncovered(struct asking *asking, const attach_hooks *hooks)
 {
 	struct arena *arena = asking->context->arena;
+	host_senders senders;
 
 	for (size_t i = 0; i < asking->facts.links.len; i++) {
 		const struct host_link *link = &asking->facts.links.at[i];
@@ -217,8 +219,11 @@ static void show_uncovered(struct asking *asking, const attach_hooks *hooks)
 						       link->kind[0] ? ", kind " : "", link->kind));
 	}
 	uncovered(asking, "loopback and local-to-local traffic");
-	uncovered(asking,
-		  "frames sent by PACKET_QDISC_BYPASS or AF_XDP, or redirected past egress");
+	host_senders_read(arena, &senders);
+	uncovered(asking, arena_printf(arena,
+				       "frames sent by PACKET_QDISC_BYPASS or AF_XDP, or "
+				       "redirected past egress%s",
+				       describe_senders(arena, &senders)));
 	for (size_t i = 0; i < hooks->len; i++) {
 		if (hooks->at[i].mode == ATTACH_NATIVE || hooks->at[i].mode == ATTACH_GENERIC) {
 			uncovered(asking, "what IPsec decrypts behind XDP: seen as esp");

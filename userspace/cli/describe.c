@@ -200,3 +200,28 @@ struct view_explain describe_trace(struct arena *arena, const struct policy *pol
 		explain.place = describe_place(&policy->rules.at[verdict->outcome.rule].mark);
 	return explain;
 }
+
+enum { SENDERS_SHOWN = 5 };
+
+static const char *describe_sender(struct arena *arena, const struct host_sender *sender)
+{
+	const char *kind = sender->xdp ? "AF_XDP socket" : "packet socket";
+
+	if (!sender->inode)
+		return arena_printf(arena, "%s of somebody", kind);
+	if (!sender->pid)
+		return arena_printf(arena, "%s of inode %u", kind, sender->inode);
+	return arena_printf(arena, "%s (pid %u, %s)", sender->name, sender->pid, kind);
+}
+
+const char *describe_senders(struct arena *arena, const host_senders *senders)
+{
+	const char *words = "";
+
+	for (size_t i = 0; i < senders->len && i < SENDERS_SHOWN; i++)
+		words = arena_printf(arena, "%s%s%s", words, i ? ", " : "; open now: ",
+				     describe_sender(arena, &senders->at[i]));
+	if (senders->len > SENDERS_SHOWN)
+		words = arena_printf(arena, "%s and %zu more", words, senders->len - SENDERS_SHOWN);
+	return words;
+}

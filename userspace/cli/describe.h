@@ -6,6 +6,7 @@
 #define CLI_DESCRIBE_H
 
 #include "cli/view.h"
+#include "host/senders.h"
 #include "policy/trace.h"
 
 struct view_place describe_place(const struct mark *mark);
@@ -24,5 +25,11 @@ const char *describe_decider(struct arena *arena, const struct policy *policy,
 /* The mode of the host, enforce or audit. */
 struct view_explain describe_trace(struct arena *arena, const struct policy *policy,
 				   const struct trace *trace);
+
+/*
+ * Which sockets can send past egress, as the end of a sentence about it: "; open: lldpd (pid 4, packet
+ * socket)". "" when there are none.
+ */
+const char *describe_senders(struct arena *arena, const host_senders *senders);
 
 #endif

@@ -27,7 +27,7 @@ static int ask(const struct mnl_socket *socket, char *buffer, const struct netli
 static int dump_once(struct arena *arena, const struct netlink_query *query)
 {
 	scoped(mnl_socket_close) struct mnl_socket *socket =
-		mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+		mnl_socket_open2(query->bus, SOCK_CLOEXEC);
 	char *buffer = arena_alloc(arena, DUMP_SIZE);
 	int more = MNL_CB_OK;
 	int err;

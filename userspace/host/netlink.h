@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Dumps through rtnetlink: ask, take each answer, again from the start when what is dumped
+ * Dumps through netlink: ask, take each answer, again from the start when what is dumped
  * changed meanwhile.
  */
 #ifndef HOST_NETLINK_H
@@ -13,6 +13,7 @@
 #include "base/arena.h"
 
 struct netlink_query {
+	int bus;	  /* NETLINK_ROUTE, which is 0, or another */
 	uint16_t type;	  /* RTM_GET… */
 	const void *head; /* what stands behind the netlink header */
 	size_t head_size;
