@@ -2,6 +2,7 @@
 /* Messages with places, and how they are shown; see base/diag.h. */
 #include <errno.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
@@ -128,29 +129,48 @@ const struct diag_message *diag_messages(const struct diag *diag, size_t *ret_le
 	return diag->messages.at;
 }
 
-/* Where a search for lines stands: rest begins with that line. Messages mostly go forward. */
-struct cursor {
+/*
+ * A source whose lines are being shown. Lines are found by number and columns from the last
+ * one that was asked for, so that very many messages of one file or one line take no very long
+ * time.
+ */
+struct shown {
 	const struct source *source;
-	uint32_t line;
-	struct str rest;
+	ARRAY(size_t) lines; /* where they begin; found when first needed */
+	uint32_t line;	     /* of the column below */
+	uint32_t column;
+	size_t offset; /* where that column begins */
 };
 
-static struct str line_of(struct cursor *cursor, const struct mark *at)
+static void find_lines(struct arena *arena, struct shown *shown)
 {
-	struct str head, rest;
+	struct str text = shown->source->text;
+	const char *newline;
+	size_t start = 0;
 
-	if (cursor->source != at->source || cursor->line > at->line)
-		*cursor = (struct cursor){at->source, 1, at->source->text};
-	while (cursor->line < at->line) {
-		if (!str_cut(cursor->rest, '\n', &head, &cursor->rest))
-			cursor->rest = STR("");
-		cursor->line++;
+	array_push(arena, &shown->lines, 0);
+	while (start < text.len && (newline = memchr(text.at + start, '\n', text.len - start))) {
+		start = (size_t)(newline - text.at) + 1;
+		array_push(arena, &shown->lines, start);
 	}
-	if (!str_cut(cursor->rest, '\n', &head, &rest))
-		head = cursor->rest;
-	if (head.len && head.at[head.len - 1] == '\r')
-		head.len--;
-	return head;
+}
+
+/* From the first byte of the line to its end, which is not in it. */
+static struct str line_of(struct arena *arena, struct shown *shown, uint32_t line)
+{
+	struct str text = shown->source->text;
+	size_t start, end = text.len;
+
+	if (!shown->lines.len)
+		find_lines(arena, shown);
+	if (line > shown->lines.len)
+		return STR("");
+	start = shown->lines.at[line - 1];
+	if (line < shown->lines.len)
+		end = shown->lines.at[line] - 1;
+	if (end > start && text.at[end - 1] == '\r')
+		end--;
+	return (struct str){.at = text.at + start, .len = end - start};
 }
 
 /* Bytes of the UTF-8 character at the start of text, 0 when it is none. */
@@ -187,23 +207,53 @@ static void print_character(struct str character, size_t size, FILE *out)
 		(void)fwrite(character.at, 1, size, out);
 }
 
-/* Prints the characters from first up to, and without, end (counted from 1). */
-static void print_line(struct str line, uint32_t first, uint32_t end, FILE *out)
+static size_t step_of(struct str text)
 {
-	for (uint32_t column = 1; line.len && column < end; column++) {
-		size_t size = character_size(line);
-		size_t step = size ? size : 1;
+	size_t size = character_size(text);
 
-		if (column >= first)
-			print_character(line, size, out);
-		line.at += step;
-		line.len -= step;
+	return size ? size : 1;
+}
+
+/* What is left of the line from a column on, counted from 1. */
+static struct str from_column(struct shown *shown, struct str line, uint32_t number,
+			      uint32_t column)
+{
+	const char *text = shown->source->text.at;
+	struct str rest = line;
+	uint32_t at = 1;
+
+	if (shown->line == number && shown->column <= column) {
+		at = shown->column;
+		rest.at = text + shown->offset;
+		rest.len = line.len - (size_t)(rest.at - line.at);
+	}
+	for (; rest.len && at < column; at++) {
+		size_t step = step_of(rest);
+
+		rest.at += step;
+		rest.len -= step;
+	}
+	shown->line = number;
+	shown->column = at;
+	shown->offset = (size_t)(rest.at - text);
+	return rest;
+}
+
+/* The first so many characters. */
+static void print_characters(struct str text, uint32_t n, FILE *out)
+{
+	for (; text.len && n; n--) {
+		size_t step = step_of(text);
+
+		print_character(text, character_size(text), out);
+		text.at += step;
+		text.len -= step;
 	}
 }
 
-static void print_place(struct cursor *cursor, const struct mark *at, FILE *out)
+static void print_place(struct arena *arena, struct shown *shown, const struct mark *at, FILE *out)
 {
-	struct str line = line_of(cursor, at);
+	struct str line = line_of(arena, shown, at->line);
 	uint32_t first = at->column > LINE_BEFORE ? at->column - LINE_BEFORE : 1;
 	uint32_t end = first + LINE_MAX_LEN;
 	uint32_t len = at->len ? at->len : 1;
@@ -211,7 +261,7 @@ static void print_place(struct cursor *cursor, const struct mark *at, FILE *out)
 	if (!line.len && at->column <= 1)
 		return;
 	fputs("  ", out);
-	print_line(line, first, end, out);
+	print_characters(from_column(shown, line, at->line, first), end - first, out);
 	fputs("\n  ", out);
 	for (uint32_t column = first; column < at->column; column++)
 		fputc(' ', out);
@@ -221,7 +271,29 @@ static void print_place(struct cursor *cursor, const struct mark *at, FILE *out)
 	fputc('\n', out);
 }
 
-static void print_message(struct cursor *cursor, const struct diag_message *message, FILE *out)
+/* What is being printed, and where to. */
+struct printing {
+	struct arena *arena;
+	ARRAY(struct shown) sources; /* in the order in which messages first name them */
+	size_t last;		     /* the one that was asked for last */
+	FILE *out;
+};
+
+static size_t number_of(struct printing *printing, const struct source *source)
+{
+	size_t n = printing->sources.len, i = printing->last;
+
+	if (i < n && printing->sources.at[i].source == source)
+		return i;
+	for (i = 0; i < n && printing->sources.at[i].source != source; i++)
+		;
+	if (i == n)
+		array_push(printing->arena, &printing->sources, (struct shown){.source = source});
+	printing->last = i;
+	return i;
+}
+
+static void print_message(struct printing *printing, const struct diag_message *message)
 {
 	static const char *const levels[] = {
 		[DIAG_ERROR] = "",
@@ -229,6 +301,7 @@ static void print_message(struct cursor *cursor, const struct diag_message *mess
 		[DIAG_NOTE] = "note: ",
 	};
 	const struct mark *at = &message->at;
+	FILE *out = printing->out;
 
 	if (at->source && at->line)
 		fprintf(out, "%s:%u:%u: ", at->source->path, at->line, at->column);
@@ -236,13 +309,52 @@ static void print_message(struct cursor *cursor, const struct diag_message *mess
 		fprintf(out, "%s: ", at->source->path);
 	fprintf(out, "%s%s\n", levels[message->level], message->text);
 	if (at->source && at->line && at->source->text.at)
-		print_place(cursor, at, out);
+		print_place(printing->arena, &printing->sources.at[number_of(printing, at->source)],
+			    at, out);
+}
+
+/* An error or warning with its notes, to be put in order. */
+struct block {
+	const struct diag_message *first;
+	size_t len;
+	size_t source; /* its number */
+};
+
+static int compare_blocks(const void *a, const void *b)
+{
+	const struct block *left = a, *right = b;
+	const struct mark *one = &left->first->at, *two = &right->first->at;
+
+	if (left->source != right->source)
+		return left->source < right->source ? -1 : 1;
+	if (one->line != two->line)
+		return one->line < two->line ? -1 : 1;
+	if (one->column != two->column)
+		return one->column < two->column ? -1 : 1;
+	return left->first < right->first ? -1 : left->first > right->first;
 }
 
 void diag_print(const struct diag *diag, FILE *out)
 {
-	struct cursor cursor = {};
+	scoped(arena_free) struct arena *arena = arena_new();
+	struct printing printing = {.arena = arena, .out = out};
+	ARRAY(struct block) blocks = {};
 
-	for (size_t i = 0; i < diag->messages.len; i++)
-		print_message(&cursor, &diag->messages.at[i], out);
+	for (size_t i = 0; i < diag->messages.len; i++) {
+		const struct diag_message *message = &diag->messages.at[i];
+
+		if (message->level != DIAG_NOTE || !blocks.len)
+			array_push(arena, &blocks,
+				   (struct block){
+					   .first = message,
+					   .source = number_of(&printing, message->at.source),
+				   });
+		array_last(&blocks)->len++;
+	}
+	if (blocks.len)
+		qsort(blocks.at, blocks.len, sizeof(*blocks.at), compare_blocks);
+	for (size_t i = 0; i < blocks.len; i++) {
+		for (size_t j = 0; j < blocks.at[i].len; j++)
+			print_message(&printing, &blocks.at[i].first[j]);
+	}
 }

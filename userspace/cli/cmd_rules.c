@@ -21,19 +21,34 @@ static struct view_counts counts_of(const struct counter *count)
 }
 
 /* report NULL: without counters. */
+static void show_rule(struct context *context, const struct policy *policy, uint32_t id,
+		      const struct counters_report *report)
+{
+	struct view_rule rule = describe_rule(context->arena, policy, &policy->rules.at[id]);
+
+	if (report) {
+		rule.counted = true;
+		rule.since = report->rules.at[id].since;
+		rule.counts = counts_of(&report->rules.at[id].count);
+	}
+	if (!context->options.unused || !(rule.counts.packets + rule.counts.reply_packets))
+		context->view->ops->rule(context->view, &rule);
+}
+
+/* In the order of evaluation: outbound the nic is asked before the subnet, and ids are not. */
 static void show_rules(struct context *context, const struct policy *policy,
 		       const struct counters_report *report)
 {
-	for (size_t i = 0; i < policy->rules.len; i++) {
-		struct view_rule rule = describe_rule(context->arena, policy, &policy->rules.at[i]);
+	for (int direction = 0; direction < DIRECTION_COUNT; direction++) {
+		enum policy_tier order[TIER_COUNT];
 
-		if (report) {
-			rule.counted = true;
-			rule.since = report->rules.at[i].since;
-			rule.counts = counts_of(&report->rules.at[i].count);
+		policy_order((enum policy_direction)direction, order);
+		for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+			uint32_t first = policy->first[direction][order[i]];
+
+			for (uint32_t j = 0; j < policy->n[direction][order[i]]; j++)
+				show_rule(context, policy, first + j, report);
 		}
-		if (!context->options.unused || !(rule.counts.packets + rule.counts.reply_packets))
-			context->view->ops->rule(context->view, &rule);
 	}
 	for (size_t i = 0; i < policy->disabled.len && !context->options.unused; i++) {
 		struct view_rule rule = describe_disabled(policy, &policy->disabled.at[i]);

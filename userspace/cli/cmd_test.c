@@ -47,20 +47,27 @@ static int judge(struct context *context, const struct policy *policy, const str
 	return tested.n_differ ? STATUS_NO : STATUS_DONE;
 }
 
+/* The table, or a flawed one, so that the mistakes of the policy files are told as well. */
+static int read_table(struct context *context, const char *path, struct table *table)
+{
+	source_files files = {};
+	int err = source_open(context->arena, path, context->diag, &files);
+
+	if (!err)
+		err = table_parse(context->arena, &files.at[0]->source, context->diag, table);
+	table->flawed = err;
+	return err;
+}
+
 static int run(struct context *context)
 {
 	size_t n_files = context->options.args.len - 1;
-	source_files table_files = {};
+	struct table table = {};
 	struct inputs inputs;
-	struct table table;
-	int err = source_open(context->arena, context->options.args.at[n_files], context->diag,
-			      &table_files);
+	int err = read_table(context, context->options.args.at[n_files], &table);
+	int bad = inputs_policy(context, context->options.args.at, n_files, &table, &inputs);
 
-	if (!err)
-		err = table_parse(context->arena, &table_files.at[0]->source, context->diag,
-				  &table);
-	if (!err)
-		err = inputs_policy(context, context->options.args.at, n_files, &table, &inputs);
+	err = err ? err : bad;
 	if (!err)
 		err = table_bind(context->arena, &inputs.policy, &table, context->diag);
 	return err ? err : judge(context, &inputs.policy, &table);
@@ -70,6 +77,11 @@ const struct command cmd_test = {
 	.name = "test",
 	.args = "FILE... TABLE",
 	.summary = "judge a policy by a table of packets",
+	.more = "A line of the table is PACKET = allow|deny RULE, RULE being NAME, GROUP/NAME or a reason:\n"
+		"  in tcp 203.0.113.9:40000 10.0.1.4:443 = allow allow-web\n"
+		"Before the first packet may stand 'self ADDR...' and 'network PREFIX...'; # begins a "
+		"comment.\n"
+		"9 when a row differs.\n",
 	.options = OPTION_JSON | OPTION_HOST,
 	.min_args = 2,
 	.max_args = SIZE_MAX,

@@ -6,6 +6,7 @@
 #include "cli/inputs.h"
 #include "policy/parse.h"
 
+/* A host.yaml with mistakes is flawed, and resolve refuses it when it has told its own. */
 static int read_host(struct context *context, struct inputs *inputs)
 {
 	const char *path = context->options.host;
@@ -18,8 +19,9 @@ static int read_host(struct context *context, struct inputs *inputs)
 			  &inputs->files);
 	if (err)
 		return err;
-	return hostconf_parse(context->arena, &array_last(&inputs->files)[0]->source, context->diag,
-			      &inputs->host);
+	inputs->host.flawed = hostconf_parse(context->arena, &array_last(&inputs->files)[0]->source,
+					     context->diag, &inputs->host);
+	return 0;
 }
 
 static int read_trees(struct context *context, struct inputs *inputs, struct ast_file **trees,
@@ -66,7 +68,7 @@ int inputs_policy(struct context *context, const char *const *paths, size_t n_pa
 	trees = arena_calloc(context->arena, inputs.n_policy_files + 1, sizeof(struct ast_file *));
 	bad = read_trees(context, &inputs, trees, &n_trees);
 	err = bad ? bad : err;
-	/* What resolve would say of half the files is noise. */
+	/* What resolve would say without all the files is noise. */
 	if (err)
 		return err;
 	err = resolve(context->arena, trees, n_trees, &inputs.host, context->diag, &inputs.policy);
@@ -111,7 +113,10 @@ int inputs_self(struct context *context, addr_list *ret_self)
 		more = str_cut(rest, ',', &word, &rest);
 		if (addr_parse(word, &addr))
 			return diag_refuse(context->diag, -EINVAL,
-					   "--self: '" STR_FMT "' is no address", STR_ARG(word));
+					   "'" STR_FMT
+					   "' behind --self; expected addresses with a comma "
+					   "between",
+					   STR_ARG(word));
 		array_push(context->arena, &self, addr);
 	}
 	qsort(self.at, self.len, sizeof(*self.at), compare_addresses);
@@ -126,15 +131,16 @@ struct addr inputs_local_end(const struct tuple *tuple)
 
 int inputs_packet(struct context *context, struct tuple *ret_tuple)
 {
-	struct source *source = arena_alloc(context->arena, sizeof(*source));
+	/* Wrong usage is one line: a source without text has no line to show. */
+	struct source *nowhere = arena_alloc(context->arena, sizeof(*nowhere));
 	const char *text = "";
 	int err;
 
 	for (size_t i = 0; i < context->options.args.len; i++)
 		text = arena_printf(context->arena, "%s%s%s", text, i ? " " : "",
 				    context->options.args.at[i]);
-	*source = (struct source){.path = "PACKET", .text = str_of(text)};
-	err = tuple_parse(source->text, (struct mark){.source = source, .line = 1, .column = 1},
+	nowhere->path = "PACKET";
+	err = tuple_parse(str_of(text), (struct mark){.source = nowhere, .line = 1, .column = 1},
 			  context->diag, ret_tuple);
 	return err ? -EINVAL : 0;
 }

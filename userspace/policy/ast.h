@@ -4,7 +4,9 @@
  * policy/resolve reads it. Text is slices into the source; nothing here is freed alone.
  *
  * A node that may be missing has a mark with line 0 when it is. Everything that can be judged
- * by looking at one node alone has been judged when a tree is handed out.
+ * by looking at one node alone has been judged when a tree is handed out. What that judgement
+ * refused is left out, and its owner is flawed: the tree goes on to resolve all the same, which
+ * refuses it, and tells what else is wrong. What is said below of a node holds for flawless ones.
  */
 #ifndef POLICY_AST_H
 #define POLICY_AST_H
@@ -119,17 +121,20 @@ typedef ARRAY(struct ast_service_item) ast_service_items;
 
 struct ast_set {
 	struct ast_name name;
+	bool flawed;
 	ast_peers items; /* never empty; AST_PEER_RANGE and AST_PEER_NAME only */
 };
 
 struct ast_service {
 	struct ast_name name;
+	bool flawed;
 	ast_service_items items; /* never empty; a service may not name a service */
 };
 
 /* Either services, or protocol with ports and ICMP type: parse has refused both and neither. */
 struct ast_rule {
 	struct mark mark; /* of the name, or of the whole where that is missing */
+	bool flawed;
 	struct ast_name name;
 	struct ast_number priority;
 	struct ast_choice direction; /* enum ast_direction */
@@ -156,6 +161,8 @@ typedef ARRAY(struct ast_rule) ast_rules;
 /* One file. Without a group it holds sets and services for all files. */
 struct ast_file {
 	const struct source *source;
+	bool flawed;			  /* anything in the file */
+	bool head_flawed;		  /* a key of the file itself, group to order */
 	struct ast_name group;		  /* line 0: a file of shared names */
 	struct ast_choice tier;		  /* enum ast_tier */
 	struct ast_choice defaults;	  /* enum ast_defaults */

@@ -120,19 +120,20 @@ static const char *name_of(struct resolving *r, int protocol)
 }
 
 /* A protocol without ports: refused when the rule has source ports. */
-static void add_plain(struct resolving *r, const struct ast_rule *ast, struct mark mark,
+static bool add_plain(struct resolving *r, const struct ast_rule *ast, struct mark mark,
 		      const struct policy_clause *clause, struct policy_rule *rule)
 {
 	port_ranges ports = ports_of(r, &ast->source_ports);
 
 	if (ports.len)
-		diag_bad(r->diag, mark, "'source_ports' does not go with %s, which has no ports",
-			 name_of(r, clause->protocol));
-	else
-		add_clause(r, rule, clause);
+		return !diag_bad(r->diag, mark,
+				 "'%s' has no ports; expected no 'source_ports' beside it",
+				 name_of(r, clause->protocol));
+	add_clause(r, rule, clause);
+	return true;
 }
 
-static void add_item(struct resolving *r, const struct ast_rule *ast, struct mark mark,
+static bool add_item(struct resolving *r, const struct ast_rule *ast, struct mark mark,
 		     const struct ast_service_item *item, struct policy_rule *rule)
 {
 	struct policy_clause clause = clause_of(item->protocol);
@@ -143,11 +144,11 @@ static void add_item(struct resolving *r, const struct ast_rule *ast, struct mar
 			array_push(r->arena, &ports,
 				   (struct ast_port){.mark = item->mark, .range = item->ports});
 		add_ports(r, ast, item->protocol, &ports, rule);
-		return;
+		return true;
 	}
 	clause.icmp_type = item->icmp_type;
 	clause.icmp_code = item->icmp_code;
-	add_plain(r, ast, mark, &clause, rule);
+	return add_plain(r, ast, mark, &clause, rule);
 }
 
 static const struct ast_service *find_service(const struct resolving *r, uint32_t scope,
@@ -175,35 +176,39 @@ static void refuse_unknown(struct resolving *r, uint32_t scope, const struct ast
 
 	if (owner) {
 		diag_bad(r->diag, item->mark,
-			 "no service '" STR_FMT "' here; the one of group '" STR_FMT
-			 "' is seen by that group alone",
+			 "no service '" STR_FMT "' here; expected it in this group or in a file "
+			 "without a group, since that of group '" STR_FMT "' is seen there alone",
 			 STR_ARG(item->name), STR_ARG(owner->group.name));
 		return;
 	}
 	if (diag_n_errors(r->diag) < NEAREST_MAX_ERRORS) {
 		nearest_try_all(&nearest, &r->groups.at[scope].scope.services);
 		nearest_try_all(&nearest, &r->shared.services);
+		policy_try_protocols(&nearest);
 	}
 	diag_bad(r->diag, item->mark, "no service '" STR_FMT "'%s", STR_ARG(item->name),
-		 nearest_hint(r->arena, &nearest));
+		 nearest.text.len ? nearest_hint(r->arena, &nearest)
+				  : "; expected a service of this group or of all files, or "
+				    "PROTOCOL/PORTS such as tcp/443");
 }
 
-static void add_service(struct resolving *r, uint32_t scope, const struct ast_rule *ast,
+static bool add_service(struct resolving *r, uint32_t scope, const struct ast_rule *ast,
 			const struct ast_service_item *use, struct policy_rule *rule)
 {
 	const struct ast_service *service;
+	bool whole;
 
-	if (!use->is_name) {
-		add_item(r, ast, use->mark, use, rule);
-		return;
-	}
+	if (!use->is_name)
+		return add_item(r, ast, use->mark, use, rule);
 	service = find_service(r, scope, use->name);
 	if (!service) {
 		refuse_unknown(r, scope, use);
-		return;
+		return false;
 	}
+	whole = !service->flawed;
 	for (size_t i = 0; i < service->items.len; i++)
-		add_item(r, ast, use->mark, &service->items.at[i], rule);
+		whole &= add_item(r, ast, use->mark, &service->items.at[i], rule);
+	return whole;
 }
 
 static void add_protocol(struct resolving *r, const struct ast_rule *ast,
@@ -222,10 +227,9 @@ static void add_protocol(struct resolving *r, const struct ast_rule *ast,
 			add_ports(r, ast, port_protocols[i], &ast->destination_ports, rule);
 		return;
 	}
-	if (with_ports) {
-		diag_bad(r->diag, protocol->mark, "%s has no ports", name_of(r, protocol->number));
+	/* With ports it has been refused by parse. */
+	if (with_ports)
 		return;
-	}
 	if (ast->icmp_type.mark.line)
 		clause.icmp_type = (int)ast->icmp_type.value;
 	if (ast->icmp_code.mark.line)
@@ -233,15 +237,18 @@ static void add_protocol(struct resolving *r, const struct ast_rule *ast,
 	add_clause(r, rule, &clause);
 }
 
-void clauses_of_rule(struct resolving *r, uint32_t scope, const struct ast_rule *ast,
+bool clauses_of_rule(struct resolving *r, uint32_t scope, const struct ast_rule *ast,
 		     struct policy_rule *rule)
 {
+	bool whole = !ast->flawed;
+
 	if (ast->has_services)
 		for (size_t i = 0; i < ast->services.len; i++)
-			add_service(r, scope, ast, &ast->services.at[i], rule);
+			whole &= add_service(r, scope, ast, &ast->services.at[i], rule);
 	else
 		for (size_t i = 0; i < ast->protocols.len; i++)
 			add_protocol(r, ast, &ast->protocols.at[i], rule);
 	for (size_t i = 0; i < rule->clauses.len; i++)
 		normalize_ports(&rule->clauses.at[i].destination_ports);
+	return whole;
 }

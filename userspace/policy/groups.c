@@ -18,7 +18,8 @@ static struct joined_group *find_group(struct resolving *r, struct str name)
 
 static void differs(struct resolving *r, const char *key, struct mark later, struct mark first)
 {
-	diag_bad(r->diag, later, "'%s' differs from what another file of this group says", key);
+	diag_bad(r->diag, later,
+		 "'%s' differs from what another file of this group says; expected the same", key);
 	diag_note(r->diag, first, "said here");
 }
 
@@ -67,7 +68,8 @@ static void join_part(struct resolving *r, struct ast_file *file)
 	} else if (!str_eq(joined->group.name, file->group.text)) {
 		diag_bad(r->diag, file->group.mark,
 			 "group '" STR_FMT "' is written '" STR_FMT
-			 "' elsewhere; names are compared without regard to case",
+			 "' elsewhere; expected one spelling, since names are compared without "
+			 "regard to case",
 			 STR_ARG(file->group.text), STR_ARG(joined->group.name));
 		diag_note(r->diag, joined->group.mark, "first written here");
 	}
@@ -76,6 +78,7 @@ static void join_part(struct resolving *r, struct ast_file *file)
 	agree(r, "mode", &file->mode, &joined->mode);
 	agree(r, "existing_flows", &file->existing_flows, &joined->existing_flows);
 	agree_on_order(r, &file->order, &joined->order);
+	joined->flawed |= file->head_flawed;
 	array_push(r->arena, &joined->parts, file);
 }
 
@@ -92,6 +95,25 @@ static enum policy_tier tier_of(const struct joined_group *joined)
 	return TIER_NIC;
 }
 
+static void check_choices(struct resolving *r, const struct joined_group *joined)
+{
+	const struct policy_group *group = &joined->group;
+
+	if (group->tier == TIER_ADMIN && joined->defaults.mark.line)
+		diag_bad(r->diag, joined->defaults.mark,
+			 "'defaults' in tier admin; expected it in subnet or nic, since what no "
+			 "rule of admin matches goes on to them");
+	if (group->tier != TIER_ADMIN && joined->order.mark.line)
+		diag_bad(r->diag, joined->order.mark,
+			 "'order' in tier %s, which holds one group; expected it in tier admin",
+			 policy_tier_name(group->tier));
+	if (group->tier != TIER_ADMIN && group->defaults_azure && !r->host->virtual_network.len &&
+	    !r->host->flawed)
+		diag_bad(r->diag, joined->defaults.mark,
+			 "'defaults: azure' uses VirtualNetwork; expected 'virtual_network' in "
+			 "host.yaml");
+}
+
 /* What the joined choices mean, with the defaults of the language and of host.yaml. */
 static void settle(struct resolving *r, struct joined_group *joined)
 {
@@ -104,27 +126,16 @@ static void settle(struct resolving *r, struct joined_group *joined)
 	group->audit = joined->mode.value == AST_AUDIT || r->host->mode == AST_AUDIT;
 	group->keep = flows == AST_KEEP;
 	group->defaults_azure = joined->defaults.value == AST_DEFAULTS_AZURE;
-	if (group->tier == TIER_ADMIN && joined->defaults.mark.line)
-		diag_bad(r->diag, joined->defaults.mark,
-			 "'defaults' in tier admin; what no rule there matches goes on to the "
-			 "other tiers");
-	if (group->tier != TIER_ADMIN && joined->order.mark.line)
-		diag_bad(r->diag, joined->order.mark,
-			 "'order' in tier %s, which holds one group; it orders groups of tier "
-			 "admin",
-			 policy_tier_name(group->tier));
-	if (group->tier != TIER_ADMIN && group->defaults_azure && !r->host->virtual_network.len)
-		diag_bad(r->diag, joined->defaults.mark,
-			 "'defaults: azure' uses VirtualNetwork, and host.yaml does not say "
-			 "virtual_network");
+	if (!joined->flawed)
+		check_choices(r, joined);
 }
 
-/* The first group of a tier before end, or NULL. */
+/* The first group before end that is known to be of the tier, or NULL. */
 static const struct joined_group *group_of_tier(const struct resolving *r, enum policy_tier tier,
 						size_t end)
 {
 	for (size_t i = 0; i < end; i++)
-		if (r->groups.at[i].group.tier == tier)
+		if (r->groups.at[i].group.tier == tier && !r->groups.at[i].flawed)
 			return &r->groups.at[i];
 	return NULL;
 }
@@ -137,11 +148,11 @@ static void check_single(struct resolving *r, size_t i)
 	if (!first)
 		return;
 	diag_bad(r->diag, group->mark,
-		 "tier %s holds one group; '" STR_FMT "' of %s is in it, and '" STR_FMT
-		 "' of %s would be a second",
-		 policy_tier_name(group->tier), STR_ARG(first->group.name),
-		 first->parts.at[0]->source->path, STR_ARG(group->name),
-		 r->groups.at[i].parts.at[0]->source->path);
+		 "a second group in tier %s, '" STR_FMT "' of %s beside '" STR_FMT
+		 "' of %s; expected one",
+		 policy_tier_name(group->tier), STR_ARG(group->name),
+		 r->groups.at[i].parts.at[0]->source->path, STR_ARG(first->group.name),
+		 first->parts.at[0]->source->path);
 	diag_note(r->diag, first->group.mark, "the first is here");
 }
 
@@ -151,19 +162,20 @@ static void check_order(struct resolving *r, size_t i)
 
 	if (!joined->order.mark.line) {
 		diag_bad(r->diag, joined->group.mark,
-			 "group '" STR_FMT "' needs 'order: N': there is more than one group of "
-			 "tier admin",
+			 "group '" STR_FMT "' has no 'order'; expected 'order: N', since there is "
+			 "more than one group of tier admin",
 			 STR_ARG(joined->group.name));
 		return;
 	}
 	for (size_t j = 0; j < i; j++) {
 		const struct joined_group *other = &r->groups.at[j];
 
-		if (other->group.tier != TIER_ADMIN || !other->order.mark.line ||
+		if (other->group.tier != TIER_ADMIN || other->flawed || !other->order.mark.line ||
 		    other->order.value != joined->order.value)
 			continue;
 		diag_bad(r->diag, joined->order.mark,
-			 "order %" PRIu64 " is that of group '" STR_FMT "' already",
+			 "'order' is %" PRIu64 ", as that of group '" STR_FMT
+			 "'; expected another number",
 			 joined->order.value, STR_ARG(other->group.name));
 		diag_note(r->diag, other->order.mark, "given here");
 		return;
@@ -177,7 +189,9 @@ static void check_tiers(struct resolving *r)
 	for (size_t i = 0; i < r->groups.len; i++)
 		n_admin += r->groups.at[i].group.tier == TIER_ADMIN;
 	for (size_t i = 0; i < r->groups.len; i++)
-		if (r->groups.at[i].group.tier != TIER_ADMIN)
+		if (r->groups.at[i].flawed)
+			continue;
+		else if (r->groups.at[i].group.tier != TIER_ADMIN)
 			check_single(r, i);
 		else if (n_admin > 1)
 			check_order(r, i);
@@ -219,6 +233,8 @@ static void list_names(struct resolving *r, const struct ast_file *file, uint32_
 	for (size_t i = 0; i < file->rules.len; i++) {
 		struct ast_rule *rule = &file->rules.at[i];
 
+		if (!rule->name.mark.line)
+			continue;
 		array_push(r->arena, &scope->rules,
 			   (struct name_entry){rule->name.text, rule->name.mark, rule, 0});
 	}

@@ -34,7 +34,7 @@ enum host_key {
 };
 
 static const struct value_key host_keys[HOST_KEY_COUNT] = {
-	[HOST_BULKHEAD] = {"bulkhead", true},
+	[HOST_BULKHEAD] = {"bulkhead", false}, /* value_version has its own words */
 	[HOST_INTERFACES] = {"interfaces", false},
 	[HOST_HOOKS] = {"hooks", false},
 	[HOST_MODE] = {"mode", false},
@@ -83,6 +83,15 @@ void hostconf_init(struct hostconf *conf)
 		conf->never_denied[i] = true;
 }
 
+bool hostconf_has_key(struct str key)
+{
+	for (size_t i = 0; i < ARRAY_LEN(host_keys); i++) {
+		if (str_eq(key, str_of(host_keys[i].name)))
+			return true;
+	}
+	return false;
+}
+
 const char *hostconf_never_name(enum hostconf_never never)
 {
 	return never_keys[never].name;
@@ -118,12 +127,11 @@ static void interfaces(struct value_reader *reader, const struct yaml_node *node
 		return;
 	conf->interfaces_auto = false;
 	for (size_t i = 0; i < len; i++) {
-		if (!value_text(reader, &items[i], "interfaces", &text))
+		if (!value_item(reader, &items[i], "interfaces", &text))
 			continue;
 		if (!is_link_pattern(text) || str_eq(text, STR("auto")))
 			diag_bad(reader->diag, items[i].mark,
-				 "'" STR_FMT
-				 "' is no name of a link; expected auto alone, or names "
+				 "'" STR_FMT "' in a list of links; expected auto alone, or names "
 				 "and globs",
 				 STR_ARG(text));
 		else
@@ -141,7 +149,9 @@ static void hooks(struct value_reader *reader, const struct yaml_node *node, str
 	const struct yaml_node *values[ARRAY_LEN(keys)];
 	int choice;
 
-	if (!value_map(reader, node, "hooks", keys, ARRAY_LEN(keys), values))
+	if (node->kind == YAML_SCALAR && str_eq(node->text, STR("auto")))
+		return;
+	if (!value_map(reader, node, "'hooks'", keys, ARRAY_LEN(keys), values))
 		return;
 	if (values[0] && value_choice(reader, values[0], "ingress", ingress, &choice))
 		conf->ingress = (enum hostconf_hook)choice;
@@ -172,7 +182,7 @@ static void timeouts(struct value_reader *reader, const struct yaml_node *node,
 	const struct yaml_node *values[TIMEOUT_COUNT];
 	uint64_t seconds;
 
-	if (!value_map(reader, node, "timeouts", timeout_keys, TIMEOUT_COUNT, values))
+	if (!value_map(reader, node, "'timeouts'", timeout_keys, TIMEOUT_COUNT, values))
 		return;
 	for (int i = 0; i < TIMEOUT_COUNT; i++) {
 		if (values[i] &&
@@ -203,7 +213,7 @@ static void tables(struct value_reader *reader, const struct yaml_node *node, st
 	const struct yaml_node *values[ARRAY_LEN(keys)];
 	uint64_t number;
 
-	if (!value_map(reader, node, "tables", keys, ARRAY_LEN(keys), values))
+	if (!value_map(reader, node, "'tables'", keys, ARRAY_LEN(keys), values))
 		return;
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
 		if (values[i] &&
@@ -217,7 +227,7 @@ static void never_denied(struct value_reader *reader, const struct yaml_node *no
 {
 	const struct yaml_node *values[NEVER_COUNT];
 
-	if (!value_map(reader, node, "never_denied", never_keys, NEVER_COUNT, values))
+	if (!value_map(reader, node, "'never_denied'", never_keys, NEVER_COUNT, values))
 		return;
 	for (int i = 0; i < NEVER_COUNT; i++) {
 		if (values[i])
@@ -267,8 +277,6 @@ static void values_of(struct value_reader *reader, const struct yaml_node *const
 			readers[key](reader, values[key], conf);
 	}
 	choices(reader, values, conf);
-	if (values[HOST_BULKHEAD])
-		(void)value_number(reader, values[HOST_BULKHEAD], "bulkhead", 1, 1, &number);
 	if (values[HOST_TCP_PICKUP])
 		(void)value_bool(reader, values[HOST_TCP_PICKUP], "tcp_pickup", &conf->tcp_pickup);
 	if (values[HOST_LOG_LIMIT] &&
@@ -292,6 +300,7 @@ int hostconf_parse(struct arena *arena, const struct source *source, struct diag
 	conf.source = source;
 	if (!value_map(&reader, &node, "host.yaml", host_keys, HOST_KEY_COUNT, values))
 		return -EBADMSG;
+	value_version(&reader, &node, "host.yaml", values[HOST_BULKHEAD]);
 	values_of(&reader, values, &conf);
 	if (diag_n_errors(diag) > before)
 		return -EBADMSG;

@@ -76,6 +76,7 @@ struct hostconf {
 	uint32_t table_fragments;
 	bool never_denied[NEVER_COUNT];
 	uint32_t log_limit; /* events per rule and second */
+	bool flawed;	    /* some of it was refused: what seems unset may have been meant */
 };
 
 /* The defaults of the language. */
@@ -87,6 +88,8 @@ void hostconf_init(struct hostconf *conf);
  */
 int hostconf_parse(struct arena *arena, const struct source *source, struct diag *diag,
 		   struct hostconf *ret_conf);
+
+bool hostconf_has_key(struct str key);
 
 const char *hostconf_never_name(enum hostconf_never never);
 const char *hostconf_timeout_name(enum hostconf_timeout timeout);

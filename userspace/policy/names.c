@@ -52,7 +52,8 @@ void names_refuse_twice(const name_list *names, const name_list *outer, const ch
 		if (!first)
 			continue;
 		diag_bad(diag, entry->mark,
-			 "%s '" STR_FMT "' stands twice; names are compared without regard to case",
+			 "%s '" STR_FMT "' stands twice; expected another name, since names are "
+			 "compared without regard to case",
 			 what, STR_ARG(entry->text));
 		diag_note(diag, first->mark, "'" STR_FMT "' first stands here",
 			  STR_ARG(first->text));

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "policy/names.h"
 #include "policy/parse.h"
 #include "policy/policy.h"
 #include "policy/tags.h"
@@ -47,6 +48,15 @@ static void number(struct value_reader *reader, const struct yaml_node *node, co
 		number->mark = node->mark;
 }
 
+static size_t n_characters(struct str text)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.len; i++)
+		n += ((unsigned char)text.at[i] & 0xc0) != 0x80;
+	return n;
+}
+
 static bool is_word(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -71,6 +81,7 @@ static bool is_nsg_name(struct str text)
 	return true;
 }
 
+/* A name that is not allowed is refused and yet kept: what refers to it is no mistake. */
 static void nsg_name(struct value_reader *reader, const struct yaml_node *node, const char *what,
 		     struct ast_name *name)
 {
@@ -78,16 +89,17 @@ static void nsg_name(struct value_reader *reader, const struct yaml_node *node, 
 
 	if (!node || !value_text(reader, node, what, &text))
 		return;
-	if (!is_nsg_name(text)) {
-		diag_bad(
-			reader->diag, node->mark,
-			"%s '" STR_FMT
-			"' is not allowed; expected a letter or digit, then letters, "
-			"digits, '_', '.', '-', at most %d in all, the last a letter, digit or '_'",
-			what, STR_ARG(text), NAME_MAX_LEN);
-		return;
-	}
 	*name = (struct ast_name){.text = text, .mark = node->mark};
+	if (is_nsg_name(text))
+		return;
+	if (n_characters(text) > NAME_MAX_LEN)
+		diag_bad(reader->diag, node->mark, "'%s' has %zu characters; expected at most %d",
+			 what, n_characters(text), NAME_MAX_LEN);
+	else
+		diag_bad(reader->diag, node->mark,
+			 "'%s' is '" STR_FMT "'; expected letters, digits, '_', '.' and '-', a "
+			 "letter or digit first, and a letter, digit or '_' last",
+			 what, STR_ARG(text));
 }
 
 static bool is_keyword(struct str text)
@@ -102,23 +114,38 @@ static bool is_keyword(struct str text)
 	return false;
 }
 
+static const char *meaning_of(struct str text)
+{
+	struct addr_range range;
+
+	if (is_keyword(text))
+		return "a word of the language";
+	if (tag_find(text) != TAG_COUNT)
+		return "a tag";
+	if (policy_protocol_number(text) >= 0)
+		return "a protocol";
+	if (addr_range_parse(text, &range) != ADDR_NOT_AN_ADDRESS)
+		return "an address";
+	return NULL;
+}
+
 /* The key of sets or services: first a letter, and nothing that already means something. */
 static bool own_name(struct value_reader *reader, const struct yaml_node *key, const char *what,
 		     struct ast_name *name)
 {
-	struct addr_range range;
 	struct str text = key->text;
+	const char *meaning = meaning_of(text);
 
+	if (meaning)
+		return !diag_bad(reader->diag, key->mark,
+				 "'" STR_FMT "' is %s; expected a name of its own for the %s",
+				 STR_ARG(text), meaning, what);
 	if (!is_nsg_name(text) || (text.at[0] >= '0' && text.at[0] <= '9'))
 		return !diag_bad(reader->diag, key->mark,
-				 "%s name '" STR_FMT "' is not allowed; expected a letter, then "
-				 "letters, digits, '_', '.', '-', at most %d in all",
+				 "the %s is called '" STR_FMT "'; expected letters, digits, '_', "
+				 "'.' and '-', a letter first, and a letter, digit or '_' last, at "
+				 "most %d",
 				 what, STR_ARG(text), NAME_MAX_LEN);
-	if (is_keyword(text) || tag_find(text) != TAG_COUNT || policy_protocol_number(text) >= 0 ||
-	    addr_range_parse(text, &range) != ADDR_NOT_AN_ADDRESS)
-		return !diag_bad(reader->diag, key->mark,
-				 "'" STR_FMT "' has a meaning already and cannot name a %s",
-				 STR_ARG(text), what);
 	*name = (struct ast_name){.text = text, .mark = key->mark};
 	return true;
 }
@@ -134,24 +161,39 @@ static void peers(struct value_reader *reader, const struct yaml_node *node, con
 	for (size_t i = 0; i < len; i++) {
 		struct ast_peer peer;
 
-		if (value_peer(reader, &items[i], in_rule, &peer))
+		if (value_peer(reader, &items[i], what, in_rule, &peer))
 			array_push(reader->arena, peers, peer);
 	}
 }
 
+/* Whether it is a map of names with something in it; what is the key. */
+static bool is_map_of_names(struct value_reader *reader, const struct yaml_node *node,
+			    const char *what)
+{
+	bool is_empty = node->kind == YAML_SCALAR ? !node->text.len : !node->entries.len;
+
+	if (node->kind == YAML_REFUSED)
+		return false;
+	if (node->kind == YAML_MAP && !is_empty)
+		return true;
+	return !diag_bad(reader->diag, node->mark, "'%s' is %s; expected a map of names", what,
+			 is_empty && node->kind != YAML_LIST ? "empty"
+							     : yaml_kind_name(node->kind));
+}
+
 static void sets(struct value_reader *reader, const struct yaml_node *node, ast_sets *sets)
 {
-	if (node->kind != YAML_MAP || !node->entries.len) {
-		diag_bad(reader->diag, node->mark, "'sets' is %s; expected a map of names",
-			 node->kind == YAML_MAP ? "empty" : yaml_kind_name(node->kind));
+	if (!is_map_of_names(reader, node, "sets"))
 		return;
-	}
 	for (size_t i = 0; i < node->entries.len; i++) {
+		const struct yaml_entry *entry = &node->entries.at[i];
+		size_t before = diag_n_errors(reader->diag);
 		struct ast_set set = {};
 
-		if (!own_name(reader, &node->entries.at[i].key, "set", &set.name))
+		if (!own_name(reader, &entry->key, "set", &set.name))
 			continue;
-		peers(reader, &node->entries.at[i].value, "set", false, &set.items);
+		peers(reader, &entry->value, entry->key.text.at, false, &set.items);
+		set.flawed = diag_n_errors(reader->diag) > before;
 		array_push(reader->arena, sets, set);
 	}
 }
@@ -166,6 +208,20 @@ static bool is_icmp(int protocol)
 	return protocol == PROTO_ICMP || protocol == PROTO_ICMPV6;
 }
 
+static const char *protocol_hint(struct arena *arena, struct str text, bool allow_any)
+{
+	struct nearest nearest = {.wanted = text};
+
+	policy_try_protocols(&nearest);
+	if (nearest.text.len)
+		return nearest_hint(arena, &nearest);
+	return arena_printf(
+		arena,
+		"; expected %stcp, udp, sctp, icmp, icmpv6, esp, ah, gre or a number, 0 "
+		"to 255",
+		allow_any ? "any, " : "");
+}
+
 /* A name or a number from 0 to 255; any only where allow_any. */
 static bool protocol_text(struct value_reader *reader, struct str text, struct mark at,
 			  bool allow_any, int *ret_protocol)
@@ -178,10 +234,8 @@ static bool protocol_text(struct value_reader *reader, struct str text, struct m
 	else if (protocol < 0 && str_number(text, 255, &number))
 		protocol = (int)number;
 	else if (protocol < 0)
-		return !diag_bad(reader->diag, at,
-				 "'" STR_FMT "' is no protocol; expected %stcp, udp, sctp, icmp, "
-				 "icmpv6, esp, ah, gre or a number from 0 to 255",
-				 STR_ARG(text), allow_any ? "any, " : "");
+		return !diag_bad(reader->diag, at, "'" STR_FMT "' is no protocol%s", STR_ARG(text),
+				 protocol_hint(reader->arena, text, allow_any));
 	*ret_protocol = protocol;
 	return true;
 }
@@ -193,10 +247,17 @@ static bool byte_text(struct value_reader *reader, struct str text, struct mark 
 
 	if (!str_number(text, 255, &number))
 		return !diag_bad(reader->diag, at,
-				 "%s '" STR_FMT "'; expected a number from 0 to 255", what,
-				 STR_ARG(text));
+				 "'" STR_FMT "' is no %s; expected a number, 0 to 255",
+				 STR_ARG(text), what);
 	*ret_value = (int)number;
 	return true;
+}
+
+static const char *protocol_text_of(struct arena *arena, int protocol)
+{
+	const char *name = policy_protocol_name(protocol);
+
+	return name ? name : arena_printf(arena, "%d", protocol);
 }
 
 /* What stands behind PROTOCOL/ in a service item. */
@@ -210,51 +271,77 @@ static bool item_detail(struct value_reader *reader, struct str detail,
 		return value_port_text(reader, detail, item->mark, &item->ports);
 	}
 	if (!is_icmp(item->protocol))
-		return !diag_bad(
-			reader->diag, item->mark,
-			"only tcp, udp and sctp have ports, and only icmp and icmpv6 types");
+		return !diag_bad(reader->diag, item->mark,
+				 "'%s' has no ports; expected the protocol alone, or tcp, udp or "
+				 "sctp with ports, or icmp or icmpv6 with a type",
+				 protocol_text_of(reader->arena, item->protocol));
 	if (str_cut(detail, '/', &type, &code) &&
-	    !byte_text(reader, code, item->mark, "icmp code", &item->icmp_code))
+	    !byte_text(reader, code, item->mark, "ICMP code", &item->icmp_code))
 		return false;
-	return byte_text(reader, type, item->mark, "icmp type", &item->icmp_type);
+	return byte_text(reader, type, item->mark, "ICMP type", &item->icmp_type);
 }
 
-/* PROTOCOL[/PORTS], icmp/TYPE[/CODE], or (allow_name) the name of a service. */
-static bool service_item(struct value_reader *reader, const struct yaml_node *node, bool allow_name,
-			 struct ast_service_item *ret_item)
+/* Whether the text is the name of a service rather than a protocol. */
+static bool is_service_name(struct str text)
+{
+	return !memchr(text.at, '/', text.len) && policy_protocol_number(text) < 0 &&
+	       !(text.at[0] >= '0' && text.at[0] <= '9');
+}
+
+/*
+ * PROTOCOL[/PORTS], icmp/TYPE[/CODE], or the name of a service. what is the key or the service in
+ * whose list it stands, in_rule whether that may hold names.
+ */
+static bool service_item(struct value_reader *reader, const struct yaml_node *node,
+			 const char *what, bool in_rule, struct ast_service_item *ret_item)
 {
 	struct ast_service_item item = {.mark = node->mark, .icmp_type = -1, .icmp_code = -1};
 	struct str text, protocol, detail = {};
-	bool slash;
 
-	if (!value_text(reader, node, "service", &text))
+	if (!value_item(reader, node, what, &text))
 		return false;
-	protocol = text;
-	slash = str_cut(text, '/', &protocol, &detail);
-	if (allow_name && !slash && policy_protocol_number(text) < 0 &&
-	    !(text.at[0] >= '0' && text.at[0] <= '9') && !str_eq(text, STR("any"))) {
+	if (str_eq(text, STR("any")) || str_eq(text, STR("*")))
+		return !diag_bad(reader->diag, node->mark,
+				 "'" STR_FMT
+				 "' is no service; expected 'protocol: any' in place of "
+				 "services",
+				 STR_ARG(text));
+	if (is_service_name(text)) {
 		item.is_name = true;
 		item.name = text;
-	} else if (!protocol_text(reader, protocol, node->mark, false, &item.protocol) ||
-		   (slash && !item_detail(reader, detail, &item))) {
-		return false;
+		if (!in_rule)
+			return !diag_bad(reader->diag, node->mark,
+					 "'" STR_FMT "' in a service; expected PROTOCOL/PORTS such "
+					 "as tcp/443, since a service names no other",
+					 STR_ARG(text));
+		*ret_item = item;
+		return true;
 	}
+	protocol = text;
+	if (str_cut(text, '/', &protocol, &detail) && !detail.len)
+		return !diag_bad(reader->diag, node->mark,
+				 "nothing behind the '/' of '" STR_FMT "'; expected ports, or an "
+				 "ICMP type",
+				 STR_ARG(text));
+	if (!protocol_text(reader, protocol, node->mark, false, &item.protocol) ||
+	    (detail.len && !item_detail(reader, detail, &item)))
+		return false;
 	*ret_item = item;
 	return true;
 }
 
 static void service_items(struct value_reader *reader, const struct yaml_node *node,
-			  bool allow_names, ast_service_items *items)
+			  const char *what, bool in_rule, ast_service_items *items)
 {
 	const struct yaml_node *nodes;
 	size_t len;
 
-	if (!value_items(reader, node, "services", &nodes, &len))
+	if (!value_items(reader, node, what, &nodes, &len))
 		return;
 	for (size_t i = 0; i < len; i++) {
 		struct ast_service_item item;
 
-		if (service_item(reader, &nodes[i], allow_names, &item))
+		if (service_item(reader, &nodes[i], what, in_rule, &item))
 			array_push(reader->arena, items, item);
 	}
 }
@@ -262,17 +349,17 @@ static void service_items(struct value_reader *reader, const struct yaml_node *n
 static void services(struct value_reader *reader, const struct yaml_node *node,
 		     ast_services *services)
 {
-	if (node->kind != YAML_MAP || !node->entries.len) {
-		diag_bad(reader->diag, node->mark, "'services' is %s; expected a map of names",
-			 node->kind == YAML_MAP ? "empty" : yaml_kind_name(node->kind));
+	if (!is_map_of_names(reader, node, "services"))
 		return;
-	}
 	for (size_t i = 0; i < node->entries.len; i++) {
+		const struct yaml_entry *entry = &node->entries.at[i];
+		size_t before = diag_n_errors(reader->diag);
 		struct ast_service service = {};
 
-		if (!own_name(reader, &node->entries.at[i].key, "service", &service.name))
+		if (!own_name(reader, &entry->key, "service", &service.name))
 			continue;
-		service_items(reader, &node->entries.at[i].value, false, &service.items);
+		service_items(reader, &entry->value, entry->key.text.at, false, &service.items);
+		service.flawed = diag_n_errors(reader->diag) > before;
 		array_push(reader->arena, services, service);
 	}
 }
@@ -289,7 +376,7 @@ static void protocols(struct value_reader *reader, const struct yaml_node *node,
 		struct ast_protocol protocol = {.mark = items[i].mark};
 		struct str text;
 
-		if (value_text(reader, &items[i], "protocol", &text) &&
+		if (value_item(reader, &items[i], "protocol", &text) &&
 		    protocol_text(reader, text, items[i].mark, true, &protocol.number))
 			array_push(reader->arena, protocols, protocol);
 	}
@@ -306,7 +393,7 @@ static void ports(struct value_reader *reader, const struct yaml_node *node, con
 	for (size_t i = 0; i < len; i++) {
 		struct ast_port port;
 
-		if (value_port(reader, &items[i], &port))
+		if (value_port(reader, &items[i], what, &port))
 			array_push(reader->arena, ports, port);
 	}
 }
@@ -350,9 +437,14 @@ static const struct value_key rule_keys[RULE_KEY_COUNT] = {
 	[RULE_DESCRIPTION] = {"description", false},
 };
 
+static bool is_icmp_alone(const struct ast_rule *rule)
+{
+	return rule->protocols.len == 1 && is_icmp(rule->protocols.at[0].number);
+}
+
 /* Ports go with protocols that have them; an ICMP type with icmp or icmpv6 alone. */
-static void check_protocols(struct value_reader *reader, const struct yaml_node *const *values,
-			    const struct ast_rule *rule)
+static void check_protocols(struct value_reader *reader, const struct yaml_node *node,
+			    const struct yaml_node *const *values, const struct ast_rule *rule)
 {
 	bool with_ports = values[RULE_SOURCE_PORTS] || values[RULE_DESTINATION_PORTS];
 
@@ -361,31 +453,33 @@ static void check_protocols(struct value_reader *reader, const struct yaml_node 
 
 		if (with_ports && protocol->number != PROTO_ANY && !has_ports(protocol->number))
 			diag_bad(reader->diag, protocol->mark,
-				 "this protocol has no ports; only tcp, udp and sctp do");
+				 "'%s' has no ports; expected tcp, udp, sctp or any beside ports",
+				 protocol_text_of(reader->arena, protocol->number));
 	}
-	if ((values[RULE_ICMP_TYPE] || values[RULE_ICMP_CODE]) &&
-	    (rule->protocols.len != 1 || !is_icmp(rule->protocols.at[0].number)))
+	if ((values[RULE_ICMP_TYPE] || values[RULE_ICMP_CODE]) && !is_icmp_alone(rule))
 		diag_bad(reader->diag,
-			 (values[RULE_ICMP_TYPE] ? values[RULE_ICMP_TYPE] : values[RULE_ICMP_CODE])
-				 ->mark,
-			 "icmp_type and icmp_code go with protocol icmp or icmpv6 alone");
+			 value_key_mark(node, values[RULE_ICMP_TYPE] ? values[RULE_ICMP_TYPE]
+								     : values[RULE_ICMP_CODE]),
+			 "'%s' beside another protocol; expected 'protocol: icmp' or 'protocol: "
+			 "icmpv6' alone",
+			 rule_keys[values[RULE_ICMP_TYPE] ? RULE_ICMP_TYPE : RULE_ICMP_CODE].name);
 	else if (values[RULE_ICMP_CODE] && !values[RULE_ICMP_TYPE])
-		diag_bad(reader->diag, values[RULE_ICMP_CODE]->mark,
-			 "icmp_code needs an icmp_type");
+		diag_bad(reader->diag, value_key_mark(node, values[RULE_ICMP_CODE]),
+			 "'icmp_code' without a type; expected 'icmp_type' beside it");
 }
 
-static void rule_services(struct value_reader *reader, const struct yaml_node *const *values,
-			  struct ast_rule *rule)
+static void rule_services(struct value_reader *reader, const struct yaml_node *node,
+			  const struct yaml_node *const *values, struct ast_rule *rule)
 {
 	static const enum rule_key without[] = {RULE_PROTOCOL, RULE_DESTINATION_PORTS,
 						RULE_ICMP_TYPE, RULE_ICMP_CODE};
 
 	rule->has_services = true;
-	service_items(reader, values[RULE_SERVICES], true, &rule->services);
+	service_items(reader, values[RULE_SERVICES], "services", true, &rule->services);
 	for (size_t i = 0; i < ARRAY_LEN(without); i++) {
 		if (values[without[i]])
-			diag_bad(reader->diag, values[without[i]]->mark,
-				 "'%s' beside 'services'; a rule has one or the other",
+			diag_bad(reader->diag, value_key_mark(node, values[without[i]]),
+				 "'%s' beside 'services'; expected one or the other",
 				 rule_keys[without[i]].name);
 	}
 }
@@ -394,30 +488,26 @@ static void rule_services(struct value_reader *reader, const struct yaml_node *c
 static void rule_traffic(struct value_reader *reader, const struct yaml_node *node,
 			 const struct yaml_node *const *values, struct ast_rule *rule)
 {
+	size_t before;
+
 	ports(reader, values[RULE_SOURCE_PORTS], "source_ports", &rule->source_ports);
 	if (values[RULE_SERVICES]) {
-		rule_services(reader, values, rule);
+		rule_services(reader, node, values, rule);
 		return;
 	}
-	if (!values[RULE_PROTOCOL]) {
-		diag_bad(reader->diag, node->mark, "a rule has no 'protocol' and no 'services'");
-		return;
-	}
-	protocols(reader, values[RULE_PROTOCOL], &rule->protocols);
+	before = diag_n_errors(reader->diag);
+	if (!values[RULE_PROTOCOL])
+		diag_bad(reader->diag, node->mark,
+			 "a rule has no 'protocol' and no 'services'; expected one of the two");
+	else
+		protocols(reader, values[RULE_PROTOCOL], &rule->protocols);
 	ports(reader, values[RULE_DESTINATION_PORTS], "destination_ports",
 	      &rule->destination_ports);
 	number(reader, values[RULE_ICMP_TYPE], "icmp_type", 0, 255, &rule->icmp_type);
 	number(reader, values[RULE_ICMP_CODE], "icmp_code", 0, 255, &rule->icmp_code);
-	check_protocols(reader, values, rule);
-}
-
-static size_t n_characters(struct str text)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < text.len; i++)
-		n += ((unsigned char)text.at[i] & 0xc0) != 0x80;
-	return n;
+	/* Of a list in which not all was understood nothing can be said. */
+	if (values[RULE_PROTOCOL] && diag_n_errors(reader->diag) == before)
+		check_protocols(reader, node, values, rule);
 }
 
 static void description(struct value_reader *reader, const struct yaml_node *node,
@@ -429,22 +519,50 @@ static void description(struct value_reader *reader, const struct yaml_node *nod
 		return;
 	if (n_characters(text) > DESCRIPTION_MAX_LEN)
 		diag_bad(reader->diag, node->mark,
-			 "a description of %zu characters; at most %d are allowed",
+			 "'description' has %zu characters; expected at most %d",
 			 n_characters(text), DESCRIPTION_MAX_LEN);
 	*description = (struct ast_name){.text = text, .mark = node->mark};
+}
+
+/* Any number: what it may be depends on the tier, which another file may say. */
+static void priority(struct value_reader *reader, const struct yaml_node *node,
+		     struct ast_number *priority)
+{
+	struct str text;
+
+	if (!node || !value_text(reader, node, "priority", &text))
+		return;
+	if (str_number(text, UINT64_MAX, &priority->value))
+		priority->mark = node->mark;
+	else
+		diag_bad(reader->diag, node->mark,
+			 "'priority' is '" STR_FMT "'; expected a decimal number without leading "
+			 "zeros, 100 to 4096 or in tier admin 1 to 4096",
+			 STR_ARG(text));
+}
+
+static void check_mode(struct value_reader *reader, const struct ast_rule *rule)
+{
+	if (rule->mode.mark.line && rule->mode.value == AST_AUDIT && rule->access.mark.line &&
+	    rule->access.value != AST_DENY)
+		diag_bad(reader->diag, rule->mode.mark,
+			 "'mode: audit' on a rule with 'access: %s'; expected it on a deny, which "
+			 "then only reports",
+			 access_words[rule->access.value]);
 }
 
 static void rule(struct value_reader *reader, const struct yaml_node *node, ast_rules *rules)
 {
 	const struct yaml_node *values[RULE_KEY_COUNT];
 	struct ast_rule rule = {.mark = node->mark, .enabled = true};
+	size_t before = diag_n_errors(reader->diag);
 
 	if (!value_map(reader, node, "a rule", rule_keys, RULE_KEY_COUNT, values))
 		return;
 	nsg_name(reader, values[RULE_NAME], "name", &rule.name);
 	if (rule.name.mark.line)
 		rule.mark = rule.name.mark;
-	number(reader, values[RULE_PRIORITY], "priority", 1, 4096, &rule.priority);
+	priority(reader, values[RULE_PRIORITY], &rule.priority);
 	choice(reader, values[RULE_DIRECTION], "direction", direction_words, &rule.direction);
 	choice(reader, values[RULE_ACCESS], "access", access_words, &rule.access);
 	peers(reader, values[RULE_SOURCE], "source", true, &rule.source);
@@ -454,10 +572,8 @@ static void rule(struct value_reader *reader, const struct yaml_node *node, ast_
 	choice(reader, values[RULE_MODE], "mode", mode_words, &rule.mode);
 	flag(reader, values[RULE_ENABLED], "enabled", &rule.enabled);
 	description(reader, values[RULE_DESCRIPTION], &rule.description);
-	if (rule.mode.mark.line && rule.mode.value == AST_AUDIT && rule.access.mark.line &&
-	    rule.access.value != AST_DENY)
-		diag_bad(reader->diag, rule.mode.mark,
-			 "mode audit on a rule that does not deny; it would have no effect");
+	check_mode(reader, &rule);
+	rule.flawed = diag_n_errors(reader->diag) > before;
 	array_push(reader->arena, rules, rule);
 }
 
@@ -476,7 +592,7 @@ enum file_key {
 };
 
 static const struct value_key file_keys[FILE_KEY_COUNT] = {
-	[FILE_BULKHEAD] = {"bulkhead", true},  [FILE_GROUP] = {"group", false},
+	[FILE_BULKHEAD] = {"bulkhead", false}, [FILE_GROUP] = {"group", false},
 	[FILE_TIER] = {"tier", false},	       [FILE_DEFAULTS] = {"defaults", false},
 	[FILE_MODE] = {"mode", false},	       [FILE_EXISTING_FLOWS] = {"existing_flows", false},
 	[FILE_ORDER] = {"order", false},       [FILE_SETS] = {"sets", false},
@@ -486,9 +602,6 @@ static const struct value_key file_keys[FILE_KEY_COUNT] = {
 static void group(struct value_reader *reader, const struct yaml_node *const *values,
 		  struct ast_file *file)
 {
-	const struct yaml_node *nodes = NULL;
-	size_t len = 0;
-
 	nsg_name(reader, values[FILE_GROUP], "group", &file->group);
 	choice(reader, values[FILE_TIER], "tier", tier_words, &file->tier);
 	choice(reader, values[FILE_DEFAULTS], "defaults", defaults_words, &file->defaults);
@@ -496,10 +609,17 @@ static void group(struct value_reader *reader, const struct yaml_node *const *va
 	choice(reader, values[FILE_EXISTING_FLOWS], "existing_flows", existing_flows_words,
 	       &file->existing_flows);
 	number(reader, values[FILE_ORDER], "order", 0, UINT32_MAX, &file->order);
-	if (values[FILE_RULES] && !value_list(reader, values[FILE_RULES], "rules", &nodes, &len))
-		len = 0;
+}
+
+static void rules(struct value_reader *reader, const struct yaml_node *node, ast_rules *rules)
+{
+	const struct yaml_node *nodes;
+	size_t len;
+
+	if (!value_list(reader, node, "rules", &nodes, &len))
+		return;
 	for (size_t i = 0; i < len; i++)
-		rule(reader, &nodes[i], &file->rules);
+		rule(reader, &nodes[i], rules);
 }
 
 /* A file without a group holds names only. */
@@ -509,24 +629,38 @@ static void refuse_group_keys(struct value_reader *reader, const struct yaml_nod
 	for (enum file_key key = FILE_TIER; key <= FILE_RULES; key++) {
 		if (values[key] && key != FILE_SETS && key != FILE_SERVICES)
 			diag_bad(
-				reader->diag, values[key]->mark,
-				"'%s' in a file without 'group'; such a file holds sets and services",
+				reader->diag, value_key_mark(node, values[key]),
+				"'%s' in a file without 'group'; expected 'group: NAME' before it, "
+				"or sets and services alone",
 				file_keys[key].name);
 	}
 	if (!values[FILE_SETS] && !values[FILE_SERVICES] && !values[FILE_RULES])
-		diag_bad(reader->diag, node->mark, "the file has no 'group', 'sets' or 'services'");
+		diag_bad(reader->diag, node->mark,
+			 "the file says nothing; expected 'group', 'sets' or 'services'");
 }
 
-static void version(struct value_reader *reader, const struct yaml_node *node,
-		    const struct yaml_node *value)
+static const char *elsewhere(struct str key)
 {
-	uint64_t number;
+	return hostconf_has_key(key) ? "host.yaml" : NULL;
+}
 
-	if (!value || !value_number(reader, value, "bulkhead", 1, 1, &number))
-		return;
-	if (!str_eq(node->entries.at[0].key.text, STR("bulkhead")))
-		diag_bad(reader->diag, node->entries.at[0].key.mark,
-			 "the first key must be 'bulkhead: 1'");
+/* The keys of the file itself; false when it is no map. */
+static bool head(struct value_reader *reader, const struct yaml_node *node,
+		 const struct yaml_node **values, struct ast_file *file)
+{
+	size_t before = diag_n_errors(reader->diag);
+
+	reader->elsewhere = elsewhere;
+	if (!value_map(reader, node, "a policy file", file_keys, FILE_KEY_COUNT, values))
+		return false;
+	reader->elsewhere = NULL;
+	value_version(reader, node, "a policy file", values[FILE_BULKHEAD]);
+	if (values[FILE_GROUP])
+		group(reader, values, file);
+	else
+		refuse_group_keys(reader, node, values);
+	file->head_flawed = diag_n_errors(reader->diag) > before;
+	return true;
 }
 
 int parse(struct arena *arena, const struct source *source, struct diag *diag,
@@ -536,23 +670,23 @@ int parse(struct arena *arena, const struct source *source, struct diag *diag,
 	struct value_reader reader = {.arena = arena, .diag = diag};
 	struct ast_file file = {.source = source, .tier.value = AST_TIER_NIC};
 	size_t before = diag_n_errors(diag);
+	ast_rules nobodys = {};
 	struct yaml_node node;
 	int err = yaml_read(arena, source, diag, &node);
 
 	if (err)
 		return err;
-	if (!value_map(&reader, &node, "a policy file", file_keys, FILE_KEY_COUNT, values))
+	if (!head(&reader, &node, values, &file))
 		return -EBADMSG;
-	version(&reader, &node, values[FILE_BULKHEAD]);
-	if (values[FILE_GROUP])
-		group(&reader, values, &file);
-	else
-		refuse_group_keys(&reader, &node, values);
+	if (values[FILE_RULES])
+		rules(&reader, values[FILE_RULES], values[FILE_GROUP] ? &file.rules : &nobodys);
 	if (values[FILE_SETS])
 		sets(&reader, values[FILE_SETS], &file.sets);
 	if (values[FILE_SERVICES])
 		services(&reader, values[FILE_SERVICES], &file.services);
-	if (diag_n_errors(diag) > before)
+	file.flawed = diag_n_errors(diag) > before;
+	/* Whose names these are cannot be told. */
+	if (values[FILE_GROUP] && !file.group.mark.line)
 		return -EBADMSG;
 	*ret_file = file;
 	return 0;

@@ -9,8 +9,9 @@
 #include "policy/ast.h"
 
 /*
- * Reads one policy file that is in memory. Every mistake goes into diag, and -EBADMSG comes back
- * if there was one; *ret_file is then untouched.
+ * Reads one policy file that is in memory. Every mistake goes into diag. -EBADMSG, and *ret_file
+ * untouched, when there is no tree to be had; otherwise 0 and a tree, which is flawed when there was
+ * a mistake, and which resolve then refuses.
  */
 int parse(struct arena *arena, const struct source *source, struct diag *diag,
 	  struct ast_file *ret_file);

@@ -5,6 +5,8 @@
  */
 #include "policy/policy.h"
 
+#include "policy/names.h"
+
 static const struct policy_rule *rule_at(const struct policy *policy, uint32_t rule)
 {
 	return &policy->rules.at[rule];
@@ -76,20 +78,25 @@ static bool ends(const struct policy *policy, uint32_t matched, uint32_t *audit_
 	return false;
 }
 
+void policy_order(enum policy_direction direction, enum policy_tier order[TIER_COUNT])
+{
+	order[0] = TIER_ADMIN;
+	order[1] = direction == DIRECTION_IN ? TIER_SUBNET : TIER_NIC;
+	order[2] = direction == DIRECTION_IN ? TIER_NIC : TIER_SUBNET;
+}
+
 void policy_combine(const struct policy *policy, enum policy_direction direction,
 		    const uint32_t matched[TIER_COUNT], struct policy_outcome *ret_outcome)
 {
-	const enum policy_tier order[] = {
-		direction == DIRECTION_IN ? TIER_SUBNET : TIER_NIC,
-		direction == DIRECTION_IN ? TIER_NIC : TIER_SUBNET,
-	};
+	enum policy_tier order[TIER_COUNT];
 	uint32_t audit_rule = POLICY_NO_RULE;
 	uint32_t last = POLICY_NO_RULE;
 
+	policy_order(direction, order);
 	start(matched, ret_outcome);
 	if (ends(policy, matched[TIER_ADMIN], &audit_rule, ret_outcome))
 		return;
-	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+	for (size_t i = 1; i < ARRAY_LEN(order); i++) {
 		if (!policy->has_group[order[i]])
 			continue;
 		last = matched[order[i]];
@@ -155,6 +162,13 @@ const char *policy_protocol_name(int protocol)
 		if (protocols[i].number == protocol)
 			return protocols[i].name;
 	return NULL;
+}
+
+/* Backwards, so that icmp6 is icmpv6 rather than icmp. */
+void policy_try_protocols(struct nearest *nearest)
+{
+	for (size_t i = ARRAY_LEN(protocols); i > 0; i--)
+		nearest_try(nearest, str_of(protocols[i - 1].name));
 }
 
 int policy_protocol_number(struct str name)

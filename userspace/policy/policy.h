@@ -139,6 +139,9 @@ struct policy_outcome {
 	uint32_t tier_rule[TIER_COUNT]; /* as matched; POLICY_NO_RULE for tiers not reached */
 };
 
+/* The tiers in the order in which they are asked. */
+void policy_order(enum policy_direction direction, enum policy_tier order[TIER_COUNT]);
+
 void policy_combine(const struct policy *policy, enum policy_direction direction,
 		    const uint32_t matched[TIER_COUNT], struct policy_outcome *ret_outcome);
 
@@ -154,5 +157,9 @@ const char *policy_protocol_name(int protocol);
 
 /* The number of a name, case ignored; -1 when it has none. */
 int policy_protocol_number(struct str name);
+
+/* Offers the names of protocols to a search for the nearest one; see policy/names.h. */
+struct nearest;
+void policy_try_protocols(struct nearest *nearest);
 
 #endif

@@ -75,14 +75,15 @@ static void check_by_tier(struct resolving *r, const struct policy_group *group,
 	bool is_admin = group->tier == TIER_ADMIN;
 	uint64_t first = is_admin ? PRIORITY_ADMIN_FIRST : PRIORITY_FIRST;
 
-	if (ast->priority.value < first || ast->priority.value > PRIORITY_LAST)
+	if (ast->priority.mark.line &&
+	    (ast->priority.value < first || ast->priority.value > PRIORITY_LAST))
 		diag_bad(r->diag, ast->priority.mark,
-			 "priority %" PRIu64 " is out of range; expected %" PRIu64
-			 " to %d in tier %s",
+			 "'priority' is %" PRIu64 "; expected %" PRIu64 " to %d in tier %s",
 			 ast->priority.value, first, PRIORITY_LAST, policy_tier_name(group->tier));
-	if (!is_admin && ast->access.value == AST_ALWAYS_ALLOW)
+	if (!is_admin && ast->access.mark.line && ast->access.value == AST_ALWAYS_ALLOW)
 		diag_bad(r->diag, ast->access.mark,
-			 "'always-allow' in tier %s; it is for rules of tier admin",
+			 "'always-allow' in tier %s; expected allow or deny, since it is for rules "
+			 "of tier admin",
 			 policy_tier_name(group->tier));
 }
 
@@ -93,7 +94,8 @@ static void check_default_names(struct resolving *r, const struct policy_group *
 		if (has_default_rule(group, &default_rules[i]) &&
 		    str_eq_nocase(ast->name.text, str_of(default_rules[i].name)))
 			diag_bad(r->diag, ast->name.mark,
-				 "rule '" STR_FMT "' has the name of a default rule of this group",
+				 "rule '" STR_FMT "' has the name of a default rule of this group; "
+				 "expected another",
 				 STR_ARG(ast->name.text));
 }
 
@@ -107,7 +109,8 @@ static void check_priority(struct resolving *r, struct priorities *taken,
 {
 	const struct ast_rule **slot;
 
-	if (ast->priority.value > PRIORITY_LAST)
+	if (!ast->priority.mark.line || !ast->direction.mark.line ||
+	    ast->priority.value > PRIORITY_LAST)
 		return;
 	slot = &taken->by_number[direction_of(ast)][ast->priority.value];
 	if (!*slot) {
@@ -115,10 +118,11 @@ static void check_priority(struct resolving *r, struct priorities *taken,
 		return;
 	}
 	diag_bad(r->diag, ast->priority.mark,
-		 "priority %" PRIu64 " %s is that of rule '" STR_FMT "' already",
-		 ast->priority.value, policy_direction_name(direction_of(ast)),
-		 STR_ARG((*slot)->name.text));
-	diag_note(r->diag, (*slot)->priority.mark, "given here");
+		 "'priority' is %" PRIu64 ", as that of rule '" STR_FMT
+		 "'; expected another among the %s rules of the group",
+		 ast->priority.value, STR_ARG((*slot)->name.text),
+		 policy_direction_name(direction_of(ast)));
+	diag_note(r->diag, (*slot)->priority.mark, "the other is here");
 }
 
 static const char *family_words(unsigned families)
@@ -154,23 +158,28 @@ static void check_matchable(struct resolving *r, const struct ast_rule *ast,
 		protocols |= clause_families(&rule->clauses.at[i]);
 	if (!source || !destination)
 		diag_bad(r->diag, (source ? ast->destination : ast->source).at[0].mark,
-			 "no packet can match: the %s has no address",
+			 "no packet can match: the %s has no address; expected at least one",
 			 source ? "destination" : "source");
 	else if (!(source & destination))
 		diag_bad(r->diag, ast->destination.at[0].mark,
-			 "no packet can match: the source has %s, the destination %s",
+			 "no packet can match: the source has %s, the destination %s; expected one "
+			 "family on both sides",
 			 family_words(source), family_words(destination));
 	else if (!(source & destination & protocols))
-		diag_bad(r->diag, ast->mark,
-			 "no packet can match: the addresses are %s, the protocol is %s",
-			 source & destination & FAMILY_V4 ? "IPv4" : "IPv6",
+		diag_bad(r->diag,
+			 ast->has_services ? ast->services.at[0].mark : ast->protocols.at[0].mark,
+			 "no packet can match: the protocol is %s, and the addresses are %s; "
+			 "expected %s",
 			 protocols & FAMILY_V4 ? "icmp, which is IPv4's"
-					       : "icmpv6, which is IPv6's");
+					       : "icmpv6, which is IPv6's",
+			 protocols & FAMILY_V4 ? "IPv6" : "IPv4",
+			 protocols & FAMILY_V4 ? "icmpv6" : "icmp");
 }
 
 static void add_rule(struct resolving *r, uint32_t group_id, const struct ast_rule *ast)
 {
-	const struct policy_group *group = &r->groups.at[group_id].group;
+	const struct joined_group *joined = &r->groups.at[group_id];
+	const struct policy_group *group = &joined->group;
 	struct policy_rule rule = {
 		.group = group_id,
 		.name = ast->name.text,
@@ -182,14 +191,17 @@ static void add_rule(struct resolving *r, uint32_t group_id, const struct ast_ru
 		.priority = (uint32_t)ast->priority.value,
 		.log = ast->log,
 	};
+	bool whole;
 
 	rule.audit = rule.access == ACCESS_DENY && (ast->mode.value == AST_AUDIT || group->audit);
-	check_by_tier(r, group, ast);
-	check_default_names(r, group, ast);
+	if (!joined->flawed)
+		check_by_tier(r, group, ast);
+	if (!joined->flawed && ast->name.mark.line)
+		check_default_names(r, group, ast);
 	rule.source = sets_of_peers(r, group_id, &ast->source);
 	rule.destination = sets_of_peers(r, group_id, &ast->destination);
-	clauses_of_rule(r, group_id, ast, &rule);
-	if (rule.source == NO_SET || rule.destination == NO_SET || !rule.clauses.len)
+	whole = clauses_of_rule(r, group_id, ast, &rule);
+	if (rule.source == NO_SET || rule.destination == NO_SET || !whole)
 		return;
 	check_matchable(r, ast, &rule);
 	if (ast->enabled)
@@ -338,6 +350,16 @@ static int check_limits(struct resolving *r)
 		r->policy.rules.len, RESOLVE_MAX_RULES, STR_ARG(largest->group.name), most);
 }
 
+/* Whether what is to be resolved was refused in parts already. */
+static bool has_flaw(struct ast_file *const *files, size_t n_files, const struct hostconf *host)
+{
+	bool flaw = host->flawed;
+
+	for (size_t i = 0; i < n_files; i++)
+		flaw |= files[i]->flawed;
+	return flaw;
+}
+
 int resolve(struct arena *arena, struct ast_file *const *files, size_t n_files,
 	    const struct hostconf *host, struct diag *diag, struct policy *ret_policy)
 {
@@ -352,7 +374,7 @@ int resolve(struct arena *arena, struct ast_file *const *files, size_t n_files,
 		sets_resolve_named(&r, &r.groups.at[i].scope);
 	for (uint32_t i = 0; i < r.groups.len; i++)
 		add_rules_of_group(&r, i);
-	if (diag_n_errors(diag) - n_before > r.n_ranges_bad)
+	if (diag_n_errors(diag) - n_before > r.n_ranges_bad || has_flaw(files, n_files, host))
 		return -EBADMSG;
 	err = check_limits(&r);
 	if (err)

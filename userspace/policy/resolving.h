@@ -43,6 +43,7 @@ struct scope {
 /* A group as its parts add up; a choice with line 0 has been made by no part. */
 struct joined_group {
 	struct policy_group group;
+	bool flawed; /* a part's own keys were refused: tier and the like are not known */
 	ARRAY(struct ast_file *) parts;
 	struct ast_choice tier;
 	struct ast_choice defaults;
@@ -99,8 +100,11 @@ unsigned sets_families(const struct resolving *r, uint32_t set);
 /* Drops sets that no rule uses and numbers the others by their first use. */
 void sets_renumber(struct resolving *r);
 
-/* clauses.c: the ways in which a rule matches protocol and ports; empty after a mistake. */
-void clauses_of_rule(struct resolving *r, uint32_t scope, const struct ast_rule *ast,
+/*
+ * clauses.c: the ways in which a rule matches protocol and ports. False when some are missing after a
+ * mistake.
+ */
+bool clauses_of_rule(struct resolving *r, uint32_t scope, const struct ast_rule *ast,
 		     struct policy_rule *rule);
 
 #endif

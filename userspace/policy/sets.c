@@ -222,8 +222,9 @@ static void refuse_unknown(struct resolving *r, uint32_t scope, const struct ast
 
 	if (owner) {
 		diag_bad(r->diag, peer->mark,
-			 "no set '" STR_FMT "' here; the one of group '" STR_FMT
-			 "' is seen by that group alone",
+			 "no set '" STR_FMT
+			 "' here; expected it in this group or in a file without "
+			 "a group, since that of group '" STR_FMT "' is seen there alone",
 			 STR_ARG(peer->name), STR_ARG(owner->group.name));
 		return;
 	}
@@ -237,7 +238,9 @@ static void refuse_unknown(struct resolving *r, uint32_t scope, const struct ast
 	nearest_try(&nearest, STR("any"));
 	nearest_try(&nearest, STR("self"));
 	diag_bad(r->diag, peer->mark, "no set or tag '" STR_FMT "'%s", STR_ARG(peer->name),
-		 nearest_hint(r->arena, &nearest));
+		 nearest.text.len ? nearest_hint(r->arena, &nearest)
+				  : "; expected a set of this group or of all files, Internet, "
+				    "VirtualNetwork or AzureLoadBalancer");
 }
 
 /* "a -> b -> a", from where the path first comes by the set. */
@@ -261,14 +264,14 @@ static uint32_t id_of_named(struct resolving *r, struct named_set *set, struct m
 	struct named_set *user = r->path_len ? r->path[r->path_len - 1] : NULL;
 
 	if (set->state == SET_BUSY) {
-		diag_bad(r->diag, use, "set '" STR_FMT "' contains itself: %s",
+		diag_bad(r->diag, use, "set '" STR_FMT "' contains itself: %s; expected no cycle",
 			 STR_ARG(set->ast->name.text), cycle_text(r, set));
 		return NO_SET;
 	}
 	if (set->state == SET_NEW && r->path_len < RESOLVE_SET_DEPTH)
 		resolve_named(r, set);
 	if (user && (set->state == SET_NEW || set->depth >= RESOLVE_SET_DEPTH)) {
-		diag_bad(r->diag, use, "sets in sets are more than %d deep here",
+		diag_bad(r->diag, use, "sets in sets go deeper here; expected at most %d levels",
 			 RESOLVE_SET_DEPTH);
 		return NO_SET;
 	}
@@ -290,9 +293,9 @@ static uint32_t id_of_peer(struct resolving *r, uint32_t scope, const struct ast
 		return NO_SET;
 	}
 	id = sets_of_tag(r, tag);
-	if (id == NO_SET && !r->n_ranges_bad)
+	if (id == NO_SET && !r->n_ranges_bad && !r->host->flawed)
 		diag_bad(r->diag, peer->mark,
-			 "tag '%s' needs virtual_network, which host.yaml does not say",
+			 "tag '%s' is not known here; expected 'virtual_network' in host.yaml",
 			 tag_name(tag));
 	return id;
 }
@@ -330,7 +333,7 @@ uint32_t sets_of_peers(struct resolving *r, uint32_t scope, const ast_peers *pee
 
 	for (size_t i = 0; i < peers->len && !r->n_ranges_bad; i++)
 		collect(r, scratch, scope, &peers->at[i], &c);
-	if (c.bad || r->n_ranges_bad)
+	if (c.bad || r->n_ranges_bad || !peers->len)
 		return NO_SET;
 	if (c.any)
 		return sets_any(r);
@@ -347,6 +350,8 @@ static void resolve_named(struct resolving *r, struct named_set *set)
 	set->depth = 1;
 	r->path[r->path_len++] = set;
 	set->id = sets_of_peers(r, set->scope, &set->ast->items);
+	if (set->ast->flawed)
+		set->id = NO_SET;
 	r->path_len--;
 	set->state = SET_DONE;
 }

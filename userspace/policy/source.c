@@ -31,6 +31,21 @@ static int read_all(int fd, const char *path, char *buffer, size_t size, struct 
 	return 0;
 }
 
+/* A folder and a file in it, say. */
+static int refuse_twice(const char *path, const struct stat *info, struct diag *diag,
+			const source_files *files)
+{
+	for (size_t i = 0; i < files->len; i++) {
+		const struct source_file *file = files->at[i];
+
+		if (file->inode == info->st_ino && file->device == info->st_dev)
+			return diag_bad(diag, (struct mark){},
+					"'%s' is the same file as '%s'; expected each once", path,
+					file->source.path);
+	}
+	return 0;
+}
+
 static int open_file(struct arena *arena, const char *path, struct diag *diag, source_files *files)
 {
 	/* O_NONBLOCK: opening a FIFO must not wait for a writer. */
@@ -44,12 +59,17 @@ static int open_file(struct arena *arena, const char *path, struct diag *diag, s
 	if (fd < 0 || fstat(fd, &info))
 		return diag_sys(diag, errno, "cannot open '%s'", path);
 	if (!S_ISREG(info.st_mode))
-		return diag_bad(diag, (struct mark){}, "'%s' is no regular file", path);
+		return diag_bad(diag, (struct mark){},
+				"'%s' is no regular file; expected a file, or a folder with files "
+				"named *.yaml",
+				path);
 	size = info.st_size;
 	if (size > SOURCE_MAX_SIZE)
-		return diag_bad(diag, (struct mark){},
-				"'%s' has %jd bytes, and a file may have at most %d", path, size,
-				SOURCE_MAX_SIZE);
+		return diag_bad(diag, (struct mark){}, "'%s' has %jd bytes; expected at most %d",
+				path, size, SOURCE_MAX_SIZE);
+	err = refuse_twice(path, &info, diag, files);
+	if (err)
+		return err;
 	text = arena_alloc(arena, (size_t)size + 1);
 	err = read_all(fd, path, text, (size_t)size, diag);
 	if (err)
@@ -61,6 +81,8 @@ static int open_file(struct arena *arena, const char *path, struct diag *diag, s
 	};
 	file->owner = info.st_uid;
 	file->mode = info.st_mode;
+	file->device = info.st_dev;
+	file->inode = info.st_ino;
 	array_push(arena, files, file);
 	return 0;
 }
@@ -97,7 +119,8 @@ static int open_directory(struct arena *arena, const char *path, struct diag *di
 	if (errno)
 		return diag_sys(diag, errno, "cannot read '%s'", path);
 	if (!names.len)
-		return diag_bad(diag, (struct mark){}, "'%s' has no file named *.yaml", path);
+		return diag_bad(diag, (struct mark){},
+				"'%s' has no file named *.yaml; expected at least one", path);
 	qsort(names.at, names.len, sizeof(*names.at), compare_names);
 	for (size_t i = 0; i < names.len; i++) {
 		int err = open_file(arena, names.at[i], diag, files);

@@ -14,6 +14,8 @@ struct source_file {
 	struct source source;
 	uint32_t owner; /* uid */
 	uint32_t mode;	/* st_mode */
+	uint64_t device;
+	uint64_t inode;
 };
 
 typedef ARRAY(struct source_file *) source_files;
@@ -21,7 +23,8 @@ typedef ARRAY(struct source_file *) source_files;
 /*
  * Appends the file of that path, or, if it is a directory, its *.yaml in byte order of their
  * names. The bytes live in the arena. -errno with words when something cannot be read,
- * -EBADMSG when it is no regular file, too large, or a directory without any.
+ * -EBADMSG when it is no regular file, too large, one of files already, or a directory without
+ * any.
  */
 int source_open(struct arena *arena, const char *path, struct diag *diag, source_files *files);
 

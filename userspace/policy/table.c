@@ -32,14 +32,14 @@ static struct mark place(const struct reader *reader, struct str slice)
 static int check_head(struct reader *reader, struct str word, const struct mark *first)
 {
 	if (first->line) {
-		diag_bad(reader->diag, place(reader, word), "'" STR_FMT "' stands twice",
-			 STR_ARG(word));
+		diag_bad(reader->diag, place(reader, word),
+			 "'" STR_FMT "' stands twice; expected once", STR_ARG(word));
 		diag_note(reader->diag, *first, "first here");
 		return -EBADMSG;
 	}
 	if (reader->table.rows.len)
 		return diag_bad(reader->diag, place(reader, word),
-				"'" STR_FMT "' behind a packet; it stands before the first",
+				"'" STR_FMT "' behind a packet; expected it before the first",
 				STR_ARG(word));
 	return 0;
 }
@@ -61,11 +61,15 @@ static int read_self(struct reader *reader, struct str word, struct str rest)
 	while (str_word(&rest, &word)) {
 		if (addr_parse(word, &addr))
 			return diag_bad(reader->diag, place(reader, word),
-					"'" STR_FMT "' is no address", STR_ARG(word));
+					"'" STR_FMT
+					"' is no address; expected one like 10.0.0.4 or "
+					"2001:db8::4",
+					STR_ARG(word));
 		array_push(reader->arena, &table->self, addr);
 	}
 	if (!table->self.len)
-		return diag_bad(reader->diag, place(reader, rest), "'self' needs an address");
+		return diag_bad(reader->diag, place(reader, rest),
+				"nothing behind 'self'; expected the host's own addresses");
 	qsort(table->self.at, table->self.len, sizeof(*table->self.at), compare_addrs);
 	return 0;
 }
@@ -90,7 +94,8 @@ static int read_network(struct reader *reader, struct str word, struct str rest)
 		array_push(reader->arena, &table->network, peer);
 	}
 	if (!table->network.len)
-		return diag_bad(reader->diag, place(reader, rest), "'network' needs a prefix");
+		return diag_bad(reader->diag, place(reader, rest),
+				"nothing behind 'network'; expected prefixes");
 	return 0;
 }
 
@@ -113,7 +118,8 @@ static int read_verdict(struct reader *reader, struct str text, struct table_row
 			"or a reason such as nd");
 	if (str_word(&text, &more))
 		return diag_bad(reader->diag, place(reader, more),
-				"'" STR_FMT "' is one word too many behind the rule",
+				"'" STR_FMT "' is one word too many; expected nothing behind the "
+				"rule but a comment",
 				STR_ARG(more));
 	row->decider = (struct ast_name){.text = decider, .mark = place(reader, decider)};
 	return 0;
@@ -181,6 +187,7 @@ int table_parse(struct arena *arena, const struct source *source, struct diag *d
 
 void table_set_network(const struct table *table, struct hostconf *host)
 {
+	host->flawed |= table->flawed;
 	if (!table->has_network)
 		return;
 	host->virtual_network = table->network;
@@ -225,7 +232,8 @@ static int refuse_unknown(const struct binding *binding, const struct table_row 
 		if (is_meant(policy, policy->disabled.at[i].group, policy->disabled.at[i].name,
 			     written))
 			return diag_bad(binding->diag, row->decider.mark,
-					"rule '" STR_FMT "' is disabled and decides nothing",
+					"rule '" STR_FMT "' is disabled; expected one that is not, "
+					"or a reason",
 					STR_ARG(written));
 	(void)str_cut(written, '/', &group, &name);
 	nearest.wanted = name;
@@ -234,7 +242,10 @@ static int refuse_unknown(const struct binding *binding, const struct table_row 
 	for (enum eval_reason reason = EVAL_RULE + 1; reason < EVAL_REASON_COUNT; reason++)
 		nearest_try(&nearest, str_of(eval_reason_name(reason)));
 	return diag_bad(binding->diag, row->decider.mark, "no rule or reason '" STR_FMT "'%s",
-			STR_ARG(written), nearest_hint(binding->arena, &nearest));
+			STR_ARG(written),
+			nearest.text.len ? nearest_hint(binding->arena, &nearest)
+					 : "; expected a rule, as name or group/name, or a reason "
+					   "such as nd");
 }
 
 static int bind_row(const struct binding *binding, struct table_row *row)
@@ -259,7 +270,7 @@ static int bind_row(const struct binding *binding, struct table_row *row)
 			continue;
 		if (found)
 			return diag_bad(binding->diag, row->decider.mark,
-					"'" STR_FMT "' is not unique; write '%s' or '%s'",
+					"'" STR_FMT "' is not unique; expected '%s' or '%s'",
 					STR_ARG(written),
 					policy_rule_path(binding->arena, policy, found->id),
 					policy_rule_path(binding->arena, policy, rule->id));

@@ -32,6 +32,7 @@ struct table_row {
 };
 
 struct table {
+	bool flawed; /* parts of it were refused: what seems unsaid may have been meant */
 	bool has_self;
 	addr_list self; /* sorted */
 	bool has_network;
@@ -44,7 +45,10 @@ struct table {
 int table_parse(struct arena *arena, const struct source *source, struct diag *diag,
 		struct table *ret_table);
 
-/* Puts the table's network, if it has one, in place of host.yaml's: before resolve. */
+/*
+ * Puts the table's network, if it has one, in place of host.yaml's: before resolve. host is flawed when
+ * the table is.
+ */
 void table_set_network(const struct table *table, struct hostconf *host);
 
 /*

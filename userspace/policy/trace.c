@@ -26,13 +26,9 @@ static void trace_tiers(struct arena *arena, const struct policy *policy,
 			const struct policy_outcome *own, const addr_list *self,
 			struct trace *trace)
 {
-	bool in = trace->tuple.direction == DIRECTION_IN;
-	const enum policy_tier order[TIER_COUNT] = {
-		TIER_ADMIN,
-		in ? TIER_SUBNET : TIER_NIC,
-		in ? TIER_NIC : TIER_SUBNET,
-	};
+	enum policy_tier order[TIER_COUNT];
 
+	policy_order(trace->tuple.direction, order);
 	for (size_t i = 0; i < TIER_COUNT; i++) {
 		struct trace_tier *tier = &trace->tiers[i];
 

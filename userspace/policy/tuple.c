@@ -7,6 +7,8 @@
 
 #include <errno.h>
 
+#include "policy/names.h"
+
 enum {
 	PROTO_ICMP = 1,
 	PROTO_TCP = 6,
@@ -63,6 +65,21 @@ static int read_direction(struct reader *reader, struct tuple *tuple)
 	return 0;
 }
 
+static int bad_protocol(struct reader *reader, struct str word)
+{
+	struct nearest nearest = {.wanted = word};
+
+	policy_try_protocols(&nearest);
+	if (nearest.text.len)
+		return diag_bad(reader->diag, place(reader, word),
+				"'" STR_FMT "' is no protocol; did you mean '" STR_FMT "'?",
+				STR_ARG(word), STR_ARG(nearest.text));
+	return diag_bad(reader->diag, place(reader, word),
+			"'" STR_FMT "' is no protocol; expected tcp, udp, sctp, icmp, icmpv6, esp, "
+			"ah, gre or a number, 0 to 255",
+			STR_ARG(word));
+}
+
 static int read_protocol(struct reader *reader, struct tuple *tuple, struct str *ret_word)
 {
 	struct str word = {};
@@ -71,13 +88,10 @@ static int read_protocol(struct reader *reader, struct tuple *tuple, struct str 
 
 	if (!str_word(&reader->rest, &word))
 		return diag_bad(reader->diag, place(reader, word),
-				"no protocol; expected a name such as tcp, or a number to 255");
+				"no protocol; expected a name such as tcp, or a number, 0 to 255");
 	named = policy_protocol_number(word);
 	if (named < 0 && !str_number(word, UINT8_MAX, &number))
-		return diag_bad(reader->diag, place(reader, word),
-				"'" STR_FMT "' is no protocol; expected tcp, udp, sctp, icmp, "
-				"icmpv6, esp, ah, gre or a number to 255",
-				STR_ARG(word));
+		return bad_protocol(reader, word);
 	tuple->protocol = (uint8_t)(named < 0 ? (int)number : named);
 	*ret_word = word;
 	return 0;
@@ -135,12 +149,15 @@ static int set_port(struct reader *reader, const struct tuple *tuple, const stru
 		return 0;
 	if (!wanted)
 		return diag_bad(reader->diag, place(reader, end->word),
-				"'" STR_FMT "' has a port; %s has none", STR_ARG(end->word),
-				tuple->fragment ? "a later fragment" : "this protocol");
+				"'" STR_FMT "' has a port; expected the address alone, since %s "
+				"has none",
+				STR_ARG(end->word),
+				tuple->fragment ? "a later fragment" : "the protocol");
 	if (!end->port.at)
 		return diag_bad(reader->diag, place(reader, end->word),
-				"'" STR_FMT "' has no port; tcp, udp and sctp need one, as in "
-				"192.0.2.1:443 or [2001:db8::1]:443",
+				"'" STR_FMT
+				"' has no port; expected one with tcp, udp and sctp, as "
+				"in 192.0.2.1:443 or [2001:db8::1]:443",
 				STR_ARG(end->word));
 	if (!str_number(end->port, UINT16_MAX, &number))
 		return diag_bad(reader->diag, place(reader, end->word),
@@ -174,12 +191,16 @@ static int read_icmp(struct reader *reader, const char *name, const struct tuple
 		return 0;
 	if (!has_type(tuple))
 		return diag_bad(reader->diag, place(reader, word),
-				"'%s' goes with icmp between IPv4 addresses or icmpv6 between IPv6 "
-				"addresses alone",
+				"'%s' beside another protocol; expected icmp between IPv4 "
+				"addresses or icmpv6 between IPv6 addresses",
 				name);
-	if (!str_word(&reader->rest, &number_text) || !str_number(number_text, UINT8_MAX, &number))
+	if (!str_word(&reader->rest, &number_text))
 		return diag_bad(reader->diag, place(reader, number_text),
-				"'%s' needs a number from 0 to 255", name);
+				"nothing behind '%s'; expected a number, 0 to 255", name);
+	if (!str_number(number_text, UINT8_MAX, &number))
+		return diag_bad(reader->diag, place(reader, number_text),
+				"'" STR_FMT "' behind '%s'; expected a number, 0 to 255",
+				STR_ARG(number_text), name);
 	*value = (uint8_t)number;
 	return 0;
 }
@@ -199,16 +220,17 @@ static int read_words(struct reader *reader, struct tuple *tuple)
 		tuple->fragment = true;
 		tuple->icmp_type = 0;
 		if (word.at != behind.at)
-			return diag_bad(reader->diag, place(reader, behind),
-					"a later fragment has no type and no code");
+			return diag_bad(
+				reader->diag, place(reader, behind),
+				"a later fragment has no type and no code; expected frag alone");
 	} else if (next_is(reader, "established", &word)) {
 		tuple->established = true;
 	}
 	if (str_word(&reader->rest, &word))
 		return diag_bad(reader->diag, place(reader, word),
 				"'" STR_FMT
-				"' is not expected here; behind the addresses may stand "
-				"type N, code N, and last frag or established",
+				"' is one word too many; expected type N, code N, then frag or "
+				"established, or nothing",
 				STR_ARG(word));
 	return 0;
 }
@@ -226,17 +248,19 @@ static int check_families(struct reader *reader, const struct tuple *tuple, stru
 
 	if (tuple->source.family != tuple->destination.family)
 		return diag_bad(reader->diag, place(reader, destination),
-				"source and destination are of different families");
+				"source and destination are of different families; expected both "
+				"IPv4 or both IPv6");
 	if (tuple->source.family == ADDR_V6 && is_extension(tuple->protocol))
-		return diag_bad(reader->diag, place(reader, protocol),
-				"%u is an extension header of IPv6, and no protocol",
-				tuple->protocol);
+		return diag_bad(
+			reader->diag, place(reader, protocol),
+			"%u is an extension header of IPv6; expected the protocol behind it",
+			tuple->protocol);
 	if (named && tuple->protocol == PROTO_ICMP && !has_type(tuple))
 		return diag_bad(reader->diag, place(reader, protocol),
-				"icmp is IPv4's; between IPv6 addresses it is icmpv6");
+				"icmp is IPv4's; expected icmpv6 between IPv6 addresses");
 	if (named && tuple->protocol == PROTO_ICMPV6 && !has_type(tuple))
 		return diag_bad(reader->diag, place(reader, protocol),
-				"icmpv6 is IPv6's; between IPv4 addresses it is icmp");
+				"icmpv6 is IPv6's; expected icmp between IPv4 addresses");
 	return 0;
 }
 

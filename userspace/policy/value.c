@@ -11,7 +11,7 @@ static __attribute__((format(printf, 3, 4))) bool bad(struct value_reader *reade
 						      const char *format, ...)
 {
 	va_list args;
-	char words[512];
+	char words[1024]; /* a text of a file has 512 bytes at most */
 
 	va_start(args, format);
 	(void)vsnprintf(words, sizeof(words), format, args);
@@ -20,55 +20,158 @@ static __attribute__((format(printf, 3, 4))) bool bad(struct value_reader *reade
 	return false;
 }
 
-static bool is_key(const struct value_key *keys, size_t n_keys, struct str name)
+/* What a node is, for messages; nothing at all is a scalar without text. */
+static const char *value_is(const struct yaml_node *node)
 {
-	for (size_t i = 0; i < n_keys; i++) {
-		if (str_eq(name, str_of(keys[i].name)))
-			return true;
-	}
-	return false;
+	if (node->kind == YAML_SCALAR && !node->text.len)
+		return "empty";
+	return yaml_kind_name(node->kind);
 }
 
-static void refuse_unknown_key(struct value_reader *reader, const struct yaml_node *key,
-			       const char *what, const struct value_key *keys, size_t n_keys)
+/* "2001:db8::" and ": 1" behind it make a map of what was meant as an address. */
+static const char *ipv6_hint(const struct yaml_node *node)
 {
-	struct nearest nearest = {.wanted = key->text};
+	struct str key;
+
+	if (node->kind != YAML_MAP || !node->entries.len)
+		return "";
+	key = node->entries.at[0].key.text;
+	return memchr(key.at, ':', key.len) ? YAML_IPV6_HINT : "";
+}
+
+static size_t find_key(const struct value_key *keys, size_t n_keys, struct str name)
+{
+	size_t i = 0;
+
+	while (i < n_keys && !str_eq(name, str_of(keys[i].name)))
+		i++;
+	return i;
+}
+
+static const char *list_keys(struct arena *arena, const struct value_key *keys, size_t n_keys)
+{
+	const char *text = "; expected";
 
 	for (size_t i = 0; i < n_keys; i++)
+		text = arena_printf(arena, "%s%s%s", text,
+				    i == 0	     ? " "
+				    : i + 1 < n_keys ? ", "
+						     : " or ",
+				    keys[i].name);
+	return text;
+}
+
+/* Refuses the key, and yields which one is probably meant; n_keys for none. */
+static size_t refuse_unknown_key(struct value_reader *reader, const struct yaml_node *key,
+				 const char *what, const struct value_key *keys, size_t n_keys)
+{
+	const char *elsewhere = reader->elsewhere ? reader->elsewhere(key->text) : NULL;
+	struct nearest nearest = {.wanted = key->text};
+	const char *hint;
+
+	for (size_t i = 0; i < n_keys && !elsewhere; i++)
 		nearest_try(&nearest, str_of(keys[i].name));
-	bad(reader, key->mark, "unknown key '" STR_FMT "' in %s%s", STR_ARG(key->text), what,
-	    nearest_hint(reader->arena, &nearest));
+	if (elsewhere)
+		hint = arena_printf(reader->arena, "; it belongs into %s", elsewhere);
+	else if (nearest.text.len)
+		hint = nearest_hint(reader->arena, &nearest);
+	else
+		hint = list_keys(reader->arena, keys, n_keys);
+	bad(reader, key->mark, "unknown key '" STR_FMT "' in %s%s", STR_ARG(key->text), what, hint);
+	return nearest.text.len ? find_key(keys, n_keys, nearest.text) : n_keys;
+}
+
+/* In one message, so that an unfinished map is told once. */
+static void refuse_missing(struct value_reader *reader, struct mark at, const char *what,
+			   const struct value_key *keys, size_t n_keys,
+			   const struct yaml_node *const *values)
+{
+	const char *text = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_keys; i++)
+		n += keys[i].required && !values[i];
+	if (!n)
+		return;
+	for (size_t i = 0; i < n_keys; i++) {
+		if (!keys[i].required || values[i])
+			continue;
+		text = arena_printf(reader->arena, "%s%s'%s'", text,
+				    !text[0] ? ""
+				    : n > 1  ? ", "
+					     : " and ",
+				    keys[i].name);
+		n--;
+	}
+	bad(reader, at, "%s has no %s", what, text);
 }
 
 bool value_map(struct value_reader *reader, const struct yaml_node *node, const char *what,
 	       const struct value_key *keys, size_t n_keys, const struct yaml_node **values)
 {
 	memset(values, 0, n_keys * sizeof(*values));
+	if (node->kind == YAML_REFUSED)
+		return false;
 	if (node->kind != YAML_MAP)
 		return bad(reader, node->mark, "%s is %s; expected a map of keys", what,
-			   yaml_kind_name(node->kind));
+			   value_is(node));
 	for (size_t i = 0; i < node->entries.len; i++) {
-		const struct yaml_node *key = &node->entries.at[i].key;
+		size_t key = find_key(keys, n_keys, node->entries.at[i].key.text);
 
-		if (!is_key(keys, n_keys, key->text))
-			refuse_unknown_key(reader, key, what, keys, n_keys);
-		for (size_t j = 0; j < n_keys; j++) {
-			if (str_eq(key->text, str_of(keys[j].name)))
-				values[j] = &node->entries.at[i].value;
-		}
+		if (key < n_keys)
+			values[key] = &node->entries.at[i].value;
 	}
-	for (size_t j = 0; j < n_keys; j++) {
-		if (keys[j].required && !values[j])
-			bad(reader, node->mark, "%s has no '%s'", what, keys[j].name);
+	for (size_t i = 0; i < node->entries.len; i++) {
+		const struct yaml_entry *entry = &node->entries.at[i];
+		size_t meant;
+
+		if (find_key(keys, n_keys, entry->key.text) < n_keys)
+			continue;
+		meant = refuse_unknown_key(reader, &entry->key, what, keys, n_keys);
+		if (meant < n_keys && !values[meant])
+			values[meant] = &entry->value;
 	}
+	refuse_missing(reader, node->mark, what, keys, n_keys, values);
 	return true;
+}
+
+struct mark value_key_mark(const struct yaml_node *map, const struct yaml_node *value)
+{
+	for (size_t i = 0; i < map->entries.len; i++) {
+		if (&map->entries.at[i].value == value)
+			return map->entries.at[i].key.mark;
+	}
+	return value->mark;
+}
+
+void value_version(struct value_reader *reader, const struct yaml_node *map, const char *what,
+		   const struct yaml_node *value)
+{
+	const struct yaml_node *first;
+	uint64_t number;
+
+	if (!value) {
+		bad(reader, map->mark,
+		    "%s has no 'bulkhead'; expected 'bulkhead: 1' as its first key", what);
+		return;
+	}
+	first = &map->entries.at[0].key;
+	if (&map->entries.at[0].value != value)
+		bad(reader, first->mark,
+		    "'" STR_FMT "' before 'bulkhead'; expected 'bulkhead: 1' as the first key",
+		    STR_ARG(first->text));
+	(void)value_number(reader, value, "bulkhead", 1, 1, &number);
 }
 
 static bool scalar(struct value_reader *reader, const struct yaml_node *node, const char *what)
 {
+	if (node->kind == YAML_REFUSED)
+		return false;
 	if (node->kind != YAML_SCALAR)
-		return bad(reader, node->mark, "'%s' is %s; expected one value", what,
-			   yaml_kind_name(node->kind));
+		return bad(reader, node->mark, "'%s' is %s; expected one value%s", what,
+			   value_is(node), ipv6_hint(node));
+	if (!node->text.len)
+		return bad(reader, node->mark, "'%s' is empty; expected a value", what);
 	return true;
 }
 
@@ -77,43 +180,63 @@ bool value_text(struct value_reader *reader, const struct yaml_node *node, const
 {
 	if (!scalar(reader, node, what))
 		return false;
-	if (!node->text.len)
-		return bad(reader, node->mark, "'%s' is empty", what);
 	*ret_text = node->text;
 	return true;
+}
+
+bool value_item(struct value_reader *reader, const struct yaml_node *node, const char *what,
+		struct str *ret_text)
+{
+	if (node->kind == YAML_LIST || node->kind == YAML_MAP)
+		return bad(reader, node->mark, "an item of '%s' is %s; expected text%s", what,
+			   value_is(node), ipv6_hint(node));
+	return value_text(reader, node, what, ret_text);
 }
 
 bool value_bool(struct value_reader *reader, const struct yaml_node *node, const char *what,
 		bool *ret_value)
 {
-	bool yes;
+	bool is_true, is_false;
 
 	if (!scalar(reader, node, what))
 		return false;
-	yes = str_eq(node->text, STR("true"));
-	if (!node->plain || (!yes && !str_eq(node->text, STR("false"))))
+	is_true = str_eq(node->text, STR("true"));
+	is_false = str_eq(node->text, STR("false"));
+	if (!is_true && !is_false)
 		return bad(reader, node->mark, "'%s' is '" STR_FMT "'; expected true or false",
 			   what, STR_ARG(node->text));
-	*ret_value = yes;
+	if (!node->plain)
+		return bad(reader, node->mark,
+			   "'%s' is text in quotes; expected " STR_FMT " without quotes", what,
+			   STR_ARG(node->text));
+	*ret_value = is_true;
 	return true;
+}
+
+/* 007 and 0: the first is refused, since some would read it as octal. */
+static bool has_leading_zero(struct str text)
+{
+	return text.len > 1 && text.at[0] == '0' && text.at[1] >= '0' && text.at[1] <= '9';
 }
 
 bool value_number(struct value_reader *reader, const struct yaml_node *node, const char *what,
 		  uint64_t min, uint64_t max, uint64_t *ret_number)
 {
+	const char *range =
+		min == max ? arena_printf(reader->arena, "%" PRIu64, min)
+			   : arena_printf(reader->arena, "%" PRIu64 " to %" PRIu64, min, max);
 	uint64_t number;
 
 	if (!scalar(reader, node, what))
 		return false;
 	if (!str_number(node->text, UINT64_MAX, &number))
 		return bad(reader, node->mark,
-			   "'%s' is '" STR_FMT "'; expected a decimal number from %" PRIu64
-			   " to %" PRIu64,
-			   what, STR_ARG(node->text), min, max);
+			   "'%s' is '" STR_FMT "'; expected a decimal number%s, %s", what,
+			   STR_ARG(node->text),
+			   has_leading_zero(node->text) ? " without leading zeros" : "", range);
 	if (number < min || number > max)
-		return bad(reader, node->mark,
-			   "'%s' is %" PRIu64 "; expected %" PRIu64 " to %" PRIu64, what, number,
-			   min, max);
+		return bad(reader, node->mark, "'%s' is %" PRIu64 "; expected %s", what, number,
+			   range);
 	*ret_number = number;
 	return true;
 }
@@ -149,11 +272,13 @@ bool value_choice(struct value_reader *reader, const struct yaml_node *node, con
 bool value_list(struct value_reader *reader, const struct yaml_node *node, const char *what,
 		const struct yaml_node **ret_items, size_t *ret_len)
 {
+	if (node->kind == YAML_REFUSED)
+		return false;
 	if (node->kind != YAML_LIST)
-		return bad(reader, node->mark, "'%s' is %s; expected a list", what,
-			   yaml_kind_name(node->kind));
+		return bad(reader, node->mark, "'%s' is %s; expected a list", what, value_is(node));
 	if (!node->items.len)
-		return bad(reader, node->mark, "'%s' is an empty list", what);
+		return bad(reader, node->mark, "'%s' is an empty list; expected at least one item",
+			   what);
 	*ret_items = node->items.at;
 	*ret_len = node->items.len;
 	return true;
@@ -163,12 +288,30 @@ bool value_items(struct value_reader *reader, const struct yaml_node *node, cons
 		 const struct yaml_node **ret_items, size_t *ret_len)
 {
 	if (node->kind == YAML_MAP)
-		return bad(reader, node->mark, "'%s' is a map; expected one value or a list", what);
+		return bad(reader, node->mark, "'%s' is a map; expected one value or a list%s",
+			   what, ipv6_hint(node));
 	if (node->kind == YAML_LIST)
 		return value_list(reader, node, what, ret_items, ret_len);
 	*ret_items = node;
 	*ret_len = 1;
 	return true;
+}
+
+/* The network in which an address with a prefix length lies. */
+static const char *network_of(struct value_reader *reader, struct str text)
+{
+	struct addr_range range;
+	struct str addr = text, length;
+	char buffer[ADDR_TEXT_SIZE];
+	uint64_t bits;
+
+	if (!str_cut(text, '/', &addr, &length) || addr_parse(addr, &range.first) ||
+	    !str_number(length, 128, &bits))
+		return "";
+	for (size_t bit = bits; bit < 128; bit++)
+		range.first.bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+	return arena_printf(reader->arena, "%s/" STR_FMT, addr_print(&range.first, buffer),
+			    STR_ARG(length));
 }
 
 /* The message for a text that reads like an address and is none. */
@@ -179,7 +322,9 @@ static bool bad_range(struct value_reader *reader, struct mark at, struct str te
 	case ADDR_OK:
 		return true;
 	case ADDR_NOT_AN_ADDRESS:
-		return bad(reader, at, "'" STR_FMT "' is no address, prefix or range a-b",
+		return bad(reader, at,
+			   "'" STR_FMT
+			   "' is no address; expected an address, a prefix or a range a-b",
 			   STR_ARG(text));
 	case ADDR_BAD_ADDRESS:
 		return bad(reader, at,
@@ -189,23 +334,46 @@ static bool bad_range(struct value_reader *reader, struct mark at, struct str te
 	case ADDR_BAD_LENGTH:
 		return bad(reader, at,
 			   "'" STR_FMT
-			   "' has no prefix length behind '/'; expected a decimal number",
+			   "' has no prefix length behind '/'; expected a decimal number "
+			   "without leading zeros",
 			   STR_ARG(text));
 	case ADDR_LENGTH_TOO_LONG:
-		return bad(reader, at, "'" STR_FMT "': the prefix is too long; at most %s",
+		return bad(reader, at, "'" STR_FMT "' has too long a prefix; expected at most /%s",
 			   STR_ARG(text), memchr(text.at, ':', text.len) ? "128" : "32");
 	case ADDR_HOST_BITS:
 		return bad(reader, at,
-			   "'" STR_FMT "' has host bits set behind the prefix; expected the first "
-			   "address of the network",
-			   STR_ARG(text));
+			   "'" STR_FMT "' has host bits set behind the prefix; expected %s, or one "
+			   "address without a prefix",
+			   STR_ARG(text), network_of(reader, text));
 	case ADDR_REVERSED:
-		return bad(reader, at, "'" STR_FMT "' ends before it begins", STR_ARG(text));
+		return bad(reader, at,
+			   "'" STR_FMT "' ends before it begins; expected the lower "
+			   "address first",
+			   STR_ARG(text));
 	case ADDR_MIXED:
-		return bad(reader, at, "'" STR_FMT "' begins and ends in different families",
+		return bad(reader, at,
+			   "'" STR_FMT "' begins and ends in different families; expected "
+			   "IPv4 or IPv6 on both sides",
 			   STR_ARG(text));
 	}
 	return false;
+}
+
+/* What separates several items that stand in one text; 0 for none. */
+static char separator_in(struct str text)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.at[i] == ',' || text.at[i] == ' ' || text.at[i] == ';')
+			return text.at[i];
+	}
+	return 0;
+}
+
+static bool several(struct value_reader *reader, struct mark at, struct str text, const char *what,
+		    const char *list)
+{
+	return bad(reader, at, "'" STR_FMT "' is several %s in one text; expected a list: %s",
+		   STR_ARG(text), what, list);
 }
 
 bool value_range(struct value_reader *reader, const struct yaml_node *node, const char *what,
@@ -213,8 +381,11 @@ bool value_range(struct value_reader *reader, const struct yaml_node *node, cons
 {
 	struct str text = STR("");
 
-	return value_text(reader, node, what, &text) &&
-	       bad_range(reader, node->mark, text, addr_range_parse(text, ret_range));
+	if (!value_item(reader, node, what, &text))
+		return false;
+	if (separator_in(text))
+		return several(reader, node->mark, text, "addresses", "[10.0.0.0/8, 192.0.2.1]");
+	return bad_range(reader, node->mark, text, addr_range_parse(text, ret_range));
 }
 
 static bool is_letter(char c)
@@ -236,18 +407,20 @@ static bool reads_as_name(struct str text)
 	return true;
 }
 
-bool value_peer(struct value_reader *reader, const struct yaml_node *node, bool in_rule,
-		struct ast_peer *ret_peer)
+bool value_peer(struct value_reader *reader, const struct yaml_node *node, const char *what,
+		bool in_rule, struct ast_peer *ret_peer)
 {
 	struct ast_peer peer = {.mark = node->mark};
 	enum addr_error error;
 	struct str text = STR("");
 
-	if (!value_text(reader, node, "address", &text))
+	if (!value_item(reader, node, what, &text))
 		return false;
 	error = addr_range_parse(text, &peer.range);
 	if (!error)
 		peer.kind = AST_PEER_RANGE;
+	else if (separator_in(text))
+		return several(reader, node->mark, text, "addresses", "[10.0.0.0/8, 192.0.2.1]");
 	else if (error != ADDR_NOT_AN_ADDRESS)
 		return bad_range(reader, node->mark, text, error);
 	else if (str_eq(text, STR("any")))
@@ -256,25 +429,29 @@ bool value_peer(struct value_reader *reader, const struct yaml_node *node, bool 
 		peer.kind = AST_PEER_SELF;
 	else if (!reads_as_name(text))
 		return bad(reader, node->mark,
-			   "'" STR_FMT "' is no address, prefix, range a-b or name", STR_ARG(text));
+			   "'" STR_FMT "' is no address and no name; expected %san address, a "
+			   "prefix, a range a-b, a set or a tag",
+			   STR_ARG(text), in_rule ? "any, self, " : "");
 	else
 		peer.kind = AST_PEER_NAME;
 	if (!in_rule && (peer.kind == AST_PEER_ANY || peer.kind == AST_PEER_SELF))
 		return bad(reader, node->mark,
-			   "'" STR_FMT "' does not go into a set; name it in the rule",
+			   "'" STR_FMT "' does not go into a set; expected it in the rule itself",
 			   STR_ARG(text));
 	peer.name = text;
 	*ret_peer = peer;
 	return true;
 }
 
-static bool one_port(struct value_reader *reader, struct str text, struct mark at, uint16_t *port)
+/* One end of the ports that are written as text. */
+static bool one_port(struct value_reader *reader, struct str end, struct str text, struct mark at,
+		     uint16_t *port)
 {
 	uint64_t number;
 
-	if (!str_number(text, UINT64_MAX, &number))
-		return bad(reader, at, "'" STR_FMT "' is no port; expected any, N or N-M",
-			   STR_ARG(text));
+	if (!str_number(end, UINT64_MAX, &number))
+		return bad(reader, at, "'" STR_FMT "' is no port; expected any, N or N-M%s",
+			   STR_ARG(text), has_leading_zero(end) ? " without leading zeros" : "");
 	if (number > UINT16_MAX)
 		return bad(reader, at, "port %" PRIu64 " is out of range; expected 0 to 65535",
 			   number);
@@ -292,28 +469,27 @@ bool value_port_text(struct value_reader *reader, struct str text, struct mark a
 		*ret_range = range;
 		return true;
 	}
-	if (text.len && memchr(text.at, ',', text.len))
-		return bad(reader, at,
-			   "'" STR_FMT "' is several ports in one text; write a list: "
-			   "[80, 443]",
-			   STR_ARG(text));
+	if (separator_in(text))
+		return several(reader, at, text, "ports", "[80, 443]");
 	(void)str_cut(text, '-', &first, &last);
-	if (!one_port(reader, first, at, &range.first) || !one_port(reader, last, at, &range.last))
+	if (!one_port(reader, first, text, at, &range.first) ||
+	    !one_port(reader, last, text, at, &range.last))
 		return false;
 	if (range.first > range.last)
-		return bad(reader, at, "port range '" STR_FMT "' ends before it begins",
-			   STR_ARG(text));
+		return bad(reader, at,
+			   "port range '" STR_FMT "' ends before it begins; expected %u-%u",
+			   STR_ARG(text), range.last, range.first);
 	*ret_range = range;
 	return true;
 }
 
-bool value_port(struct value_reader *reader, const struct yaml_node *node,
+bool value_port(struct value_reader *reader, const struct yaml_node *node, const char *what,
 		struct ast_port *ret_port)
 {
 	struct ast_port port = {.mark = node->mark};
 	struct str text = STR("");
 
-	if (!value_text(reader, node, "port", &text) ||
+	if (!value_item(reader, node, what, &text) ||
 	    !value_port_text(reader, text, node->mark, &port.range))
 		return false;
 	*ret_port = port;

@@ -12,6 +12,8 @@
 struct value_reader {
 	struct arena *arena;
 	struct diag *diag;
+	/* Says of an unknown key where it belongs instead, else NULL; NULL: nothing to say. */
+	const char *(*elsewhere)(struct str key);
 };
 
 struct value_key {
@@ -21,14 +23,25 @@ struct value_key {
 
 /*
  * Looks up every key of a map: values[i] is the node of keys[i] or NULL. Refuses a node that is
- * no map, unknown keys (with the nearest known one) and missing ones. what names the map in
- * messages: "a rule". False only when node is no map at all.
+ * no map, unknown keys (with the nearest known one, for which it is then taken) and missing
+ * ones. what names the map in messages: "a rule". False only when node is no map at all.
  */
 bool value_map(struct value_reader *reader, const struct yaml_node *node, const char *what,
 	       const struct value_key *keys, size_t n_keys, const struct yaml_node **values);
 
+/* The key of a value that value_map found. */
+struct mark value_key_mark(const struct yaml_node *map, const struct yaml_node *value);
+
+/* 'bulkhead: 1' as the first key of a file; value is what value_map found, required or not. */
+void value_version(struct value_reader *reader, const struct yaml_node *map, const char *what,
+		   const struct yaml_node *value);
+
 /* A scalar that is not empty; what is the key's name. */
 bool value_text(struct value_reader *reader, const struct yaml_node *node, const char *what,
+		struct str *ret_text);
+
+/* The same for an item of a list, which may be the one value in place of a list. */
+bool value_item(struct value_reader *reader, const struct yaml_node *node, const char *what,
 		struct str *ret_text);
 
 /* Exactly true or false, without quotes. */
@@ -45,7 +58,7 @@ bool value_choice(struct value_reader *reader, const struct yaml_node *node, con
 
 /*
  * One or a list: the nodes to take as items, at least one. An empty list and a map are refused;
- * lists in the list are refused by whoever reads the items as scalars.
+ * lists in the list are refused by value_item.
  */
 bool value_items(struct value_reader *reader, const struct yaml_node *node, const char *what,
 		 const struct yaml_node **ret_items, size_t *ret_len);
@@ -54,16 +67,16 @@ bool value_items(struct value_reader *reader, const struct yaml_node *node, cons
 bool value_list(struct value_reader *reader, const struct yaml_node *node, const char *what,
 		const struct yaml_node **ret_items, size_t *ret_len);
 
-/* any (where allowed), self (where allowed), an address, a prefix, a-b, or a name. */
-bool value_peer(struct value_reader *reader, const struct yaml_node *node, bool in_rule,
-		struct ast_peer *ret_peer);
+/* any and self (in rules), an address, a prefix, a-b, or a name; what is the key's or set's name. */
+bool value_peer(struct value_reader *reader, const struct yaml_node *node, const char *what,
+		bool in_rule, struct ast_peer *ret_peer);
 
 /* An address, a prefix or a range; what is the key's name. */
 bool value_range(struct value_reader *reader, const struct yaml_node *node, const char *what,
 		 struct addr_range *ret_range);
 
-/* any, N or N-M. */
-bool value_port(struct value_reader *reader, const struct yaml_node *node,
+/* any, N or N-M; what is the key's name. */
+bool value_port(struct value_reader *reader, const struct yaml_node *node, const char *what,
 		struct ast_port *ret_port);
 
 /* The ports of a text that belongs to a larger one, whose place is at. */

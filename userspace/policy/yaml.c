@@ -7,7 +7,7 @@
 
 #include "policy/yaml.h"
 
-enum { MAX_DEPTH = 12, MAX_NODES = 1 << 20, MAX_SCALAR = 4096 };
+enum { MAX_DEPTH = 12, MAX_NODES = 1 << 20, MAX_SCALAR = 512 };
 
 struct reader {
 	struct arena *arena;
@@ -33,6 +33,7 @@ const char *yaml_kind_name(enum yaml_kind kind)
 		[YAML_SCALAR] = "text",
 		[YAML_LIST] = "a list",
 		[YAML_MAP] = "a map",
+		[YAML_REFUSED] = "refused",
 	};
 
 	return names[kind];
@@ -72,8 +73,7 @@ static bool is_in_ipv6(char c)
 	       c == ':';
 }
 
-/* Whether something on the line reads like an IPv6 address without quotes. */
-static bool has_bare_ipv6(struct str line)
+bool yaml_has_bare_ipv6(struct str line)
 {
 	size_t run = 0, colons = 0;
 
@@ -92,26 +92,62 @@ static bool has_bare_ipv6(struct str line)
 	return false;
 }
 
+static bool is_indented_by_tab(struct str line)
+{
+	size_t i = 0;
+
+	while (i < line.len && line.at[i] == ' ')
+		i++;
+	return i < line.len && line.at[i] == '\t';
+}
+
+/* What libyaml's error may really be about. */
+static const char *hint_for(const struct reader *reader)
+{
+	const yaml_parser_t *parser = &reader->parser;
+
+	if (is_indented_by_tab(text_of_line(reader->source, parser->problem_mark.line)))
+		return "; lines are indented with blanks, not with tabs";
+	if (yaml_has_bare_ipv6(text_of_line(reader->source, parser->problem_mark.line)) ||
+	    (parser->context &&
+	     yaml_has_bare_ipv6(text_of_line(reader->source, parser->context_mark.line))))
+		return YAML_IPV6_HINT;
+	return "";
+}
+
+/* libyaml counts bytes where a text is no UTF-8. */
+static struct mark mark_of_byte(const struct reader *reader, size_t offset)
+{
+	struct str text = reader->source->text;
+	struct mark mark = {.source = reader->source, .line = 1, .column = 1, .len = 1};
+
+	for (size_t i = 0; i < offset && i < text.len; i++) {
+		if (text.at[i] == '\n') {
+			mark.line++;
+			mark.column = 1;
+		} else {
+			mark.column += ((unsigned char)text.at[i] & 0xc0) != 0x80;
+		}
+	}
+	return mark;
+}
+
 /* libyaml's own error: where, inside what, and what it may really be. */
 static int bad_yaml(struct reader *reader)
 {
 	const yaml_parser_t *parser = &reader->parser;
 	const char *problem = parser->problem ? parser->problem : "not well formed";
 	const yaml_mark_t *at = &parser->problem_mark;
-	const char *hint = "";
 	int err;
 
 	if (parser->error == YAML_MEMORY_ERROR)
 		return diag_bad(reader->diag, (struct mark){.source = reader->source},
 				"too large to read");
 	if (parser->error == YAML_READER_ERROR)
-		return diag_bad(reader->diag, (struct mark){.source = reader->source},
-				"not UTF-8 text: %s at byte %zu", problem, parser->problem_offset);
-	if (has_bare_ipv6(text_of_line(reader->source, at->line)) ||
-	    (parser->context &&
-	     has_bare_ipv6(text_of_line(reader->source, parser->context_mark.line))))
-		hint = "; write IPv6 addresses in quotes: \"2001:db8::1\"";
-	err = diag_bad(reader->diag, mark_of(reader, at, NULL), "not YAML: %s%s", problem, hint);
+		return diag_bad(reader->diag, mark_of_byte(reader, parser->problem_offset),
+				"not UTF-8 text: %s", problem);
+	err = diag_bad(reader->diag, mark_of(reader, at, NULL), "not YAML: %s%s", problem,
+		       hint_for(reader));
 	if (parser->context && parser->context_mark.line != at->line)
 		diag_note(reader->diag, mark_of(reader, &parser->context_mark, NULL), "%s",
 			  parser->context);
@@ -128,49 +164,50 @@ static int next_event(struct reader *reader, yaml_event_t *event)
 static int read_node(struct reader *reader, const yaml_event_t *event, unsigned depth,
 		     struct yaml_node *node);
 
-static bool is_known_tag(const yaml_char_t *tag)
-{
-	/* "!" alone is what a quoted scalar may be said to have. */
-	return !tag;
-}
-
-static int refuse_extras(struct reader *reader, const yaml_event_t *event,
-			 const yaml_char_t *anchor, const yaml_char_t *tag)
+/* Refused, but what they stand before can be read. */
+static void refuse_extras(struct reader *reader, const yaml_event_t *event,
+			  const yaml_char_t *anchor, const yaml_char_t *tag)
 {
 	struct mark at = mark_of(reader, &event->start_mark, &event->end_mark);
 
 	if (anchor)
-		return diag_bad(reader->diag, at, "anchors (&%s) are not allowed", anchor);
-	if (!is_known_tag(tag))
-		return diag_bad(reader->diag, at, "YAML tags are not allowed");
-	return 0;
+		diag_bad(reader->diag, at,
+			 "anchors (&%s) are not allowed; expected a set or a service where "
+			 "something is used twice",
+			 anchor);
+	if (tag)
+		diag_bad(reader->diag, at,
+			 "YAML tags (%s) are not allowed; expected the value alone", tag);
 }
 
-static int read_scalar(struct reader *reader, const yaml_event_t *event, struct yaml_node *node)
+static void read_scalar(struct reader *reader, const yaml_event_t *event, struct yaml_node *node)
 {
 	size_t len = event->data.scalar.length;
 	const char *text = (const char *)event->data.scalar.value;
-	int err = refuse_extras(reader, event, event->data.scalar.anchor, event->data.scalar.tag);
 
-	if (err)
-		return err;
-	if (len > MAX_SCALAR)
-		return diag_bad(reader->diag, node->mark,
-				"a text of %zu bytes; at most %d are allowed", len, MAX_SCALAR);
-	if (memchr(text, '\0', len))
-		return diag_bad(reader->diag, node->mark, "a NUL character is not allowed");
+	refuse_extras(reader, event, event->data.scalar.anchor, event->data.scalar.tag);
+	node->kind = YAML_REFUSED;
+	if (len > MAX_SCALAR) {
+		diag_bad(reader->diag, node->mark, "a text of %zu bytes; at most %d are allowed",
+			 len, MAX_SCALAR);
+		return;
+	}
+	if (memchr(text, '\0', len)) {
+		diag_bad(reader->diag, node->mark, "a NUL character is not allowed");
+		return;
+	}
 	node->kind = YAML_SCALAR;
 	node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 	node->text = (struct str){.at = arena_copy(reader->arena, text, len), .len = len};
-	return 0;
 }
 
 static int read_list(struct reader *reader, const yaml_event_t *event, unsigned depth,
 		     struct yaml_node *node)
 {
-	int err = refuse_extras(reader, event, event->data.sequence_start.anchor,
-				event->data.sequence_start.tag);
+	int err = 0;
 
+	refuse_extras(reader, event, event->data.sequence_start.anchor,
+		      event->data.sequence_start.tag);
 	node->kind = YAML_LIST;
 	while (!err) {
 		scoped(yaml_event_delete) yaml_event_t next = {};
@@ -188,32 +225,48 @@ static int read_list(struct reader *reader, const yaml_event_t *event, unsigned 
 
 static int compare_keys(const void *a, const void *b)
 {
-	const struct yaml_entry *one = *(const struct yaml_entry *const *)a;
-	const struct yaml_entry *two = *(const struct yaml_entry *const *)b;
+	const struct yaml_entry *one = *(struct yaml_entry *const *)a;
+	const struct yaml_entry *two = *(struct yaml_entry *const *)b;
 	int order = str_compare(one->key.text, two->key.text);
 
 	/* Of equal ones the first in the file stays first. */
 	return order ? order : (one > two) - (one < two);
 }
 
-/* Sorted, so that a map of very many keys takes no very long time. */
-static int refuse_duplicate_keys(struct reader *reader, const struct yaml_node *node)
+static void drop_refused(struct yaml_node *node)
 {
-	size_t n = node->entries.len;
-	const struct yaml_entry **sorted = arena_calloc(reader->arena, n, sizeof(*sorted));
-	int err = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < node->entries.len; i++) {
+		if (node->entries.at[i].key.kind != YAML_REFUSED)
+			node->entries.at[n++] = node->entries.at[i];
+	}
+	node->entries.len = n;
+}
+
+/*
+ * The first one of a key stays. Sorted, so that a map of very many keys takes no very long time.
+ */
+static void refuse_duplicate_keys(struct reader *reader, struct yaml_node *node)
+{
+	size_t n = node->entries.len, first = 0;
+	struct yaml_entry **sorted = arena_calloc(reader->arena, n, sizeof(*sorted));
 
 	for (size_t i = 0; i < n; i++)
 		sorted[i] = &node->entries.at[i];
 	qsort(sorted, n, sizeof(*sorted), compare_keys);
 	for (size_t i = 1; i < n; i++) {
-		if (!str_eq(sorted[i - 1]->key.text, sorted[i]->key.text))
+		if (!str_eq(sorted[first]->key.text, sorted[i]->key.text)) {
+			first = i;
 			continue;
-		err = diag_bad(reader->diag, sorted[i]->key.mark, "key '" STR_FMT "' stands twice",
-			       STR_ARG(sorted[i]->key.text));
-		diag_note(reader->diag, sorted[i - 1]->key.mark, "first here");
+		}
+		diag_bad(reader->diag, sorted[i]->key.mark,
+			 "key '" STR_FMT "' stands twice; expected once",
+			 STR_ARG(sorted[i]->key.text));
+		diag_note(reader->diag, sorted[first]->key.mark, "first here");
+		sorted[i]->key.kind = YAML_REFUSED;
 	}
-	return err;
+	drop_refused(node);
 }
 
 static int read_entry(struct reader *reader, const yaml_event_t *key, unsigned depth,
@@ -223,25 +276,27 @@ static int read_entry(struct reader *reader, const yaml_event_t *key, unsigned d
 	struct yaml_entry entry = {};
 	int err = read_node(reader, key, depth + 1, &entry.key);
 
-	if (err)
-		return err;
-	if (entry.key.kind != YAML_SCALAR)
-		return diag_bad(reader->diag, entry.key.mark, "a key must be text, not %s",
-				yaml_kind_name(entry.key.kind));
-	err = next_event(reader, &value);
+	if (!err)
+		err = next_event(reader, &value);
 	if (!err)
 		err = read_node(reader, &value, depth + 1, &entry.value);
-	if (!err)
+	if (err || entry.key.kind == YAML_REFUSED)
+		return err;
+	if (entry.key.kind == YAML_SCALAR)
 		array_push(reader->arena, &node->entries, entry);
-	return err;
+	else
+		diag_bad(reader->diag, entry.key.mark, "a key is %s; expected text",
+			 yaml_kind_name(entry.key.kind));
+	return 0;
 }
 
 static int read_map(struct reader *reader, const yaml_event_t *event, unsigned depth,
 		    struct yaml_node *node)
 {
-	int err = refuse_extras(reader, event, event->data.mapping_start.anchor,
-				event->data.mapping_start.tag);
+	int err = 0;
 
+	refuse_extras(reader, event, event->data.mapping_start.anchor,
+		      event->data.mapping_start.tag);
 	node->kind = YAML_MAP;
 	while (!err) {
 		scoped(yaml_event_delete) yaml_event_t key = {};
@@ -249,8 +304,10 @@ static int read_map(struct reader *reader, const yaml_event_t *event, unsigned d
 		err = next_event(reader, &key);
 		if (err)
 			return err;
-		if (key.type == YAML_MAPPING_END_EVENT)
-			return refuse_duplicate_keys(reader, node);
+		if (key.type == YAML_MAPPING_END_EVENT) {
+			refuse_duplicate_keys(reader, node);
+			return 0;
+		}
 		err = read_entry(reader, &key, depth, node);
 	}
 	return err;
@@ -268,14 +325,19 @@ static int read_node(struct reader *reader, const yaml_event_t *event, unsigned 
 				MAX_NODES);
 	switch (event->type) {
 	case YAML_SCALAR_EVENT:
-		return read_scalar(reader, event, node);
+		read_scalar(reader, event, node);
+		return 0;
 	case YAML_SEQUENCE_START_EVENT:
 		return read_list(reader, event, depth, node);
 	case YAML_MAPPING_START_EVENT:
 		return read_map(reader, event, depth, node);
 	case YAML_ALIAS_EVENT:
-		return diag_bad(reader->diag, node->mark, "aliases (*%s) are not allowed",
-				event->data.alias.anchor);
+		node->kind = YAML_REFUSED;
+		diag_bad(reader->diag, node->mark,
+			 "aliases (*%s) are not allowed; expected a value, or the name of a set or "
+			 "a service",
+			 event->data.alias.anchor);
+		return 0;
 	default:
 		return diag_bad(reader->diag, node->mark, "not YAML that a policy can hold");
 	}
@@ -291,7 +353,8 @@ static int read_document(struct reader *reader, struct yaml_node *node)
 			return err;
 		if (event.type == YAML_STREAM_END_EVENT)
 			return diag_bad(reader->diag, (struct mark){.source = reader->source},
-					"the file is empty");
+					"the file is empty; expected 'bulkhead: 1' as its first "
+					"key");
 		if (event.type == YAML_STREAM_START_EVENT ||
 		    event.type == YAML_DOCUMENT_START_EVENT)
 			continue;
@@ -308,10 +371,11 @@ static int read_end(struct reader *reader)
 
 		if (err || event.type == YAML_STREAM_END_EVENT)
 			return err;
-		if (event.type == YAML_DOCUMENT_START_EVENT)
-			return diag_bad(reader->diag,
-					mark_of(reader, &event.start_mark, &event.end_mark),
-					"a second document; a file holds one");
+		if (event.type == YAML_DOCUMENT_START_EVENT) {
+			diag_bad(reader->diag, mark_of(reader, &event.start_mark, &event.end_mark),
+				 "a second document; expected one a file");
+			return 0;
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ enum yaml_kind {
 	YAML_SCALAR,
 	YAML_LIST,
 	YAML_MAP,
+	YAML_REFUSED, /* an alias, or a text that is too long: the message has been added */
 };
 
 struct yaml_entry;
@@ -32,9 +33,20 @@ struct yaml_entry {
 	struct yaml_node value;
 };
 
-/* The source's one document; -EBADMSG with places otherwise. Nodes live in the arena. */
+/*
+ * The source's one document, as nodes in the arena. -EBADMSG, with its place in diag, where there is
+ * none to be had. Mistakes that leave the rest readable (anchors, aliases, tags, duplicate keys, a
+ * second document) are errors in diag, and yet 0 comes back, so that the same run tells what else is
+ * wrong: the caller has to count the errors.
+ */
 int yaml_read(struct arena *arena, const struct source *source, struct diag *diag,
 	      struct yaml_node *ret_node);
+
+/* For messages about what is taken for something else since it has no quotes. */
+#define YAML_IPV6_HINT "; write IPv6 addresses in quotes: \"2001:db8::1\""
+
+/* Whether something on the line reads like an IPv6 address without quotes. */
+bool yaml_has_bare_ipv6(struct str line);
 
 /* "text", "a list", "a map", for messages. */
 const char *yaml_kind_name(enum yaml_kind kind);

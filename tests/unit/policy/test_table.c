@@ -137,11 +137,10 @@ Test(table, what_is_wrong_in_a_line_is_told_with_its_place)
 		"or a reason such as nd\n"
 		"  in tcp 10.0.0.1:1 10.0.0.2:443 = allow\n"
 		"                                        ^\n"
-		"t.table:5:46: 'here' is one word too many behind the rule\n"
+		"t.table:5:46: 'here' is one word too many; expected nothing behind the rule but a comment\n"
 		"  in tcp 10.0.0.1:1 10.0.0.2:443 = allow https here\n"
 		"                                               ^~~~\n"
-		"t.table:6:5: 'tpc' is no protocol; expected tcp, udp, sctp, icmp, icmpv6, esp, ah, "
-		"gre or a number to 255\n"
+		"t.table:6:5: 'tpc' is no protocol; did you mean 'tcp'?\n"
 		"   in tpc 10.0.0.1:1 10.0.0.2:443 = allow https\n"
 		"      ^~~\n"
 		"t.table:7:1: no packet; expected DIRECTION PROTOCOL SOURCE DESTINATION\n"
@@ -152,20 +151,20 @@ Test(table, what_is_wrong_in_a_line_is_told_with_its_place)
 Test(table, what_is_wrong_with_self_and_network_is_told)
 {
 	refused("self\nnetwork 10.0.0.1/8 # no\nself 10.0.0.1\nself 10.0.0.x\n",
-		"t.table:1:5: 'self' needs an address\n"
+		"t.table:1:5: nothing behind 'self'; expected the host's own addresses\n"
 		"  self\n"
 		"      ^\n"
 		"t.table:2:9: '10.0.0.1/8' is no prefix; expected one like 10.0.0.0/16, without "
 		"host bits\n"
 		"  network 10.0.0.1/8 # no\n"
 		"          ^~~~~~~~~~\n"
-		"t.table:3:1: 'self' stands twice\n"
+		"t.table:3:1: 'self' stands twice; expected once\n"
 		"  self 10.0.0.1\n"
 		"  ^~~~\n"
 		"t.table:1:1: note: first here\n"
 		"  self\n"
 		"  ^~~~\n"
-		"t.table:4:1: 'self' stands twice\n"
+		"t.table:4:1: 'self' stands twice; expected once\n"
 		"  self 10.0.0.x\n"
 		"  ^~~~\n"
 		"t.table:1:1: note: first here\n"
@@ -174,10 +173,10 @@ Test(table, what_is_wrong_with_self_and_network_is_told)
 	refused("self 10.0.0.x\n"
 		"in tcp 10.0.0.1:1 10.0.0.2:443 = allow https\n"
 		"network 10.0.0.0/8\n",
-		"t.table:1:6: '10.0.0.x' is no address\n"
+		"t.table:1:6: '10.0.0.x' is no address; expected one like 10.0.0.4 or 2001:db8::4\n"
 		"  self 10.0.0.x\n"
 		"       ^~~~~~~~\n"
-		"t.table:3:1: 'network' behind a packet; it stands before the first\n"
+		"t.table:3:1: 'network' behind a packet; expected it before the first\n"
 		"  network 10.0.0.0/8\n"
 		"  ^~~~~~~\n");
 }
@@ -196,7 +195,7 @@ Test(table, names_that_cannot_be_bound_are_told)
 		"in tcp 10.0.0.1:1 10.0.0.2:443 = deny marshan-source\n"
 		"in tcp 10.0.0.1:1 10.0.0.2:443 = deny off\n"
 		"in tcp 10.0.0.1:1 10.0.0.2:443 = deny rule\n",
-		"t.table:1:39: 'DenyAllInBound' is not unique; write 'site/DenyAllInBound' or "
+		"t.table:1:39: 'DenyAllInBound' is not unique; expected 'site/DenyAllInBound' or "
 		"'web/DenyAllInBound'\n"
 		"  in tcp 10.0.0.1:1 10.0.0.2:443 = deny DenyAllInBound\n"
 		"                                        ^~~~~~~~~~~~~~\n"
@@ -209,10 +208,10 @@ Test(table, names_that_cannot_be_bound_are_told)
 		"t.table:4:39: no rule or reason 'marshan-source'; did you mean 'martian-source'?\n"
 		"  in tcp 10.0.0.1:1 10.0.0.2:443 = deny marshan-source\n"
 		"                                        ^~~~~~~~~~~~~~\n"
-		"t.table:5:39: rule 'off' is disabled and decides nothing\n"
+		"t.table:5:39: rule 'off' is disabled; expected one that is not, or a reason\n"
 		"  in tcp 10.0.0.1:1 10.0.0.2:443 = deny off\n"
 		"                                        ^~~\n"
-		"t.table:6:39: no rule or reason 'rule'\n"
+		"t.table:6:39: no rule or reason 'rule'; expected a rule, as name or group/name, or a reason such as nd\n"
 		"  in tcp 10.0.0.1:1 10.0.0.2:443 = deny rule\n"
 		"                                        ^~~~\n");
 }

@@ -73,13 +73,11 @@ Test(tuple, a_missing_or_wrong_beginning_is_told)
 {
 	refused("", 1, 0, "no packet; expected DIRECTION PROTOCOL SOURCE DESTINATION");
 	refused("inn tcp 10.0.0.1:1 10.0.0.2:2", 1, 3, "'inn' is no direction; expected in or out");
-	refused("in", 3, 0, "no protocol; expected a name such as tcp, or a number to 255");
-	refused("in tpc 10.0.0.1:1 10.0.0.2:2", 4, 3,
-		"'tpc' is no protocol; expected tcp, udp, sctp, icmp, icmpv6, esp, ah, gre or a "
-		"number to 255");
+	refused("in", 3, 0, "no protocol; expected a name such as tcp, or a number, 0 to 255");
+	refused("in tpc 10.0.0.1:1 10.0.0.2:2", 4, 3, "'tpc' is no protocol; did you mean 'tcp'?");
 	refused("in 256 10.0.0.1 10.0.0.2", 4, 3,
 		"'256' is no protocol; expected tcp, udp, sctp, icmp, icmpv6, esp, ah, gre or a "
-		"number to 255");
+		"number, 0 to 255");
 	refused("in tcp", 7, 0, "no source; expected an address");
 	refused("in tcp 10.0.0.1:1", 18, 0, "no destination; expected an address");
 }
@@ -101,49 +99,49 @@ Test(tuple, a_wrong_end_is_told)
 		refused(text, 8, (uint32_t)strlen(wrong[i]), words);
 	}
 	refused("in tcp 10.0.0.1:1 [2001:db8::1]:2", 19, 15,
-		"source and destination are of different families");
+		"source and destination are of different families; expected both IPv4 or both IPv6");
 }
 
 Test(tuple, ports_stand_with_tcp_udp_and_sctp_and_nowhere_else)
 {
 	refused("in tcp 10.0.0.1 10.0.0.2:80", 8, 8,
-		"'10.0.0.1' has no port; tcp, udp and sctp need one, as in 192.0.2.1:443 or "
+		"'10.0.0.1' has no port; expected one with tcp, udp and sctp, as in 192.0.2.1:443 or "
 		"[2001:db8::1]:443");
 	refused("in udp [2001:db8::1]:1 2001:db8::2:80", 24, 14,
-		"'2001:db8::2:80' has no port; tcp, udp and sctp need one, as in 192.0.2.1:443 or "
+		"'2001:db8::2:80' has no port; expected one with tcp, udp and sctp, as in 192.0.2.1:443 or "
 		"[2001:db8::1]:443");
 	refused("in tcp 10.0.0.1:65536 10.0.0.2:80", 8, 14,
 		"'65536' is no port; expected 0 to 65535");
 	refused("in tcp 10.0.0.1: 10.0.0.2:80", 8, 9, "'' is no port; expected 0 to 65535");
 	refused("in tcp 10.0.0.1:080 10.0.0.2:80", 8, 12, "'080' is no port; expected 0 to 65535");
 	refused("in gre 10.0.0.1:1 10.0.0.2", 8, 10,
-		"'10.0.0.1:1' has a port; this protocol has none");
+		"'10.0.0.1:1' has a port; expected the address alone, since the protocol has none");
 	refused("in icmp 10.0.0.1 10.0.0.2:0", 18, 10,
-		"'10.0.0.2:0' has a port; this protocol has none");
+		"'10.0.0.2:0' has a port; expected the address alone, since the protocol has none");
 	refused("in tcp 10.0.0.1:1 10.0.0.2:2 frag", 8, 10,
-		"'10.0.0.1:1' has a port; a later fragment has none");
+		"'10.0.0.1:1' has a port; expected the address alone, since a later fragment has none");
 }
 
 Test(tuple, icmp_is_of_a_family_and_extension_headers_are_no_protocols)
 {
 	refused("in icmp 2001:db8::1 2001:db8::2", 4, 4,
-		"icmp is IPv4's; between IPv6 addresses it is icmpv6");
+		"icmp is IPv4's; expected icmpv6 between IPv6 addresses");
 	refused("in icmpv6 10.0.0.1 10.0.0.2", 4, 6,
-		"icmpv6 is IPv6's; between IPv4 addresses it is icmp");
+		"icmpv6 is IPv6's; expected icmp between IPv4 addresses");
 	refused("in 60 2001:db8::1 2001:db8::2", 4, 2,
-		"60 is an extension header of IPv6, and no protocol");
+		"60 is an extension header of IPv6; expected the protocol behind it");
 	refused("in 58 10.0.0.1 10.0.0.2 type 8", 25, 4,
-		"'type' goes with icmp between IPv4 addresses or icmpv6 between IPv6 addresses "
-		"alone");
+		"'type' beside another protocol; expected icmp between IPv4 addresses or icmpv6 "
+		"between IPv6 addresses");
 	refused("in tcp 10.0.0.1:1 10.0.0.2:2 code 8", 30, 4,
-		"'code' goes with icmp between IPv4 addresses or icmpv6 between IPv6 addresses "
-		"alone");
+		"'code' beside another protocol; expected icmp between IPv4 addresses or icmpv6 "
+		"between IPv6 addresses");
 }
 
 Test(tuple, words_stand_once_and_in_order)
 {
-	static const char *const rest = "is not expected here; behind the addresses may stand type "
-					"N, code N, and last frag or established";
+	static const char *const rest = "is one word too many; expected type N, code N, then frag "
+					"or established, or nothing";
 	static const struct {
 		const char *text;
 		uint32_t column;
@@ -163,10 +161,12 @@ Test(tuple, words_stand_once_and_in_order)
 		snprintf(words, sizeof(words), "'%s' %s", wrong[i].word, rest);
 		refused(wrong[i].text, wrong[i].column, (uint32_t)strlen(wrong[i].word), words);
 	}
-	refused("in icmp 10.0.0.1 10.0.0.2 type", 31, 0, "'type' needs a number from 0 to 255");
-	refused("in icmp 10.0.0.1 10.0.0.2 type 256", 32, 3, "'type' needs a number from 0 to 255");
+	refused("in icmp 10.0.0.1 10.0.0.2 type", 31, 0,
+		"nothing behind 'type'; expected a number, 0 to 255");
+	refused("in icmp 10.0.0.1 10.0.0.2 type 256", 32, 3,
+		"'256' behind 'type'; expected a number, 0 to 255");
 	refused("in icmp 10.0.0.1 10.0.0.2 type 8 frag", 27, 11,
-		"a later fragment has no type and no code");
+		"a later fragment has no type and no code; expected frag alone");
 }
 
 Test(tuple, places_count_from_where_the_text_stands)
