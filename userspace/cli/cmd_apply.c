@@ -151,6 +151,7 @@ const struct command cmd_apply = {
 	.name = "apply",
 	.args = "[FILE...]",
 	.summary = "make a policy the one in force",
+	.more = "FILE may be a folder; without one it is /etc/bulkhead/policy.d.\n",
 	.options = OPTION_JSON | OPTION_HOST | OPTION_PLACES | OPTION_INTERFACE | OPTION_WRITABLE |
 		   OPTION_WAIT,
 	.max_args = SIZE_MAX,

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* bulkhead check: whether a policy is well formed, and what it costs. */
+#include <errno.h>
+
 #include "cli/inputs.h"
 #include "kernel/apply.h"
 
@@ -47,9 +49,14 @@ static int run(struct context *context)
 	struct view_check check;
 	uint8_t *encoded;
 	size_t encoded_size;
-	int err = inputs_policy(context, context->options.args.at, context->options.args.len, NULL,
-				&inputs);
+	int err;
 
+	if (context->options.dump && context->options.json) {
+		diag_refuse(context->diag, -EINVAL, "--dump beside JSON; expected it with text");
+		return STATUS_USAGE;
+	}
+	err = inputs_policy(context, context->options.args.at, context->options.args.len, NULL,
+			    &inputs);
 	if (!err && !inputs.policy.groups.len)
 		diag_warn(context->diag, (struct mark){},
 			  "no file has a group: 'apply' refuses such a policy");
@@ -71,6 +78,7 @@ const struct command cmd_check = {
 	.name = "check",
 	.args = "[FILE...]",
 	.summary = "say whether a policy is well formed, and where it is not",
+	.more = "FILE may be a folder; without one it is /etc/bulkhead/policy.d.\n",
 	.options = OPTION_JSON | OPTION_HOST | OPTION_DUMP,
 	.max_args = SIZE_MAX,
 	.run = run,

@@ -193,6 +193,7 @@ const struct command cmd_doctor = {
 	.name = "doctor",
 	.args = "",
 	.summary = "say what this host and kernel can do",
+	.more = "9 when something would keep bulkhead from enforcing.\n",
 	.options = OPTION_JSON | OPTION_PLACES,
 	.run = run,
 };

@@ -173,6 +173,11 @@ const struct command cmd_explain = {
 	.name = "explain",
 	.args = "PACKET",
 	.summary = "say which rule decides a packet, and why not the others",
+	.more = "PACKET is DIRECTION PROTOCOL SOURCE DESTINATION [type N] [code N] [frag|established]:\n"
+		"  in tcp 203.0.113.9:40000 10.0.1.4:443\n"
+		"  out udp [2001:db8::1]:5000 [2001:db8:20::1]:53\n"
+		"  in icmp 192.0.2.1 10.0.0.4 type 8 code 0\n"
+		"0 when it is allowed, 9 when it is denied.\n",
 	.options = OPTION_JSON | OPTION_HOST | OPTION_PLACES | OPTION_POLICY | OPTION_SELF,
 	.min_args = 1,
 	.max_args = SIZE_MAX,

@@ -5,15 +5,6 @@
 
 #include "cli/command.h"
 
-static void list(FILE *out)
-{
-	fputs("usage: bulkhead COMMAND [OPTIONS] [WORDS]\n\n", out);
-	for (size_t i = 0; i < n_commands; i++)
-		fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
-	fputs("\n'bulkhead help COMMAND' shows its words and options; man bulkhead tells all.\n",
-	      out);
-}
-
 static const struct {
 	unsigned option;
 	const char *words;
@@ -36,42 +27,50 @@ static const struct {
 	{OPTION_INTERVAL, "--interval SECONDS", "how often; implies --watch"},
 	{OPTION_COUNT, "--count N", "end after N"},
 	{OPTION_DUMP, "--dump", "print the image that the policy becomes"},
+	{OPTION_HELP, "-h, --help", "show this"},
 };
 
-static void one(const struct command *command, FILE *out)
+static struct view_help describe(struct arena *arena, const struct command *command)
 {
-	fprintf(out, "usage: bulkhead %s%s%s\n\n%s\n", command->name, command->args[0] ? " " : "",
-		command->args, command->summary);
-	if (command->options)
-		fputc('\n', out);
+	ARRAY(struct view_help_option) options = {};
+
 	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
-		if (command->options & lines[i].option)
-			fprintf(out, "  %-21s %s\n", lines[i].words, lines[i].summary);
+		if ((command->options | OPTION_HELP) & lines[i].option)
+			array_push(arena, &options,
+				   (struct view_help_option){lines[i].words, lines[i].summary});
 	}
+	return (struct view_help){
+		.name = command->name,
+		.args = command->args,
+		.summary = command->summary,
+		.more = command->more,
+		.n_options = options.len,
+		.options = options.at,
+	};
 }
 
 static int run(struct context *context)
 {
 	const char *name = context->options.args.len ? context->options.args.at[0] : NULL;
+	ARRAY(struct view_help) shown = {};
 
-	if (!name) {
-		list(context->view->out);
-		return STATUS_DONE;
-	}
 	for (size_t i = 0; i < n_commands; i++) {
-		if (!strcmp(commands[i]->name, name)) {
-			one(commands[i], context->view->out);
-			return STATUS_DONE;
-		}
+		if (!name || !strcmp(commands[i]->name, name))
+			array_push(context->arena, &shown, describe(context->arena, commands[i]));
 	}
-	diag_refuse(context->diag, -EINVAL, "no command '%s'; see 'bulkhead help'", name);
-	return STATUS_USAGE;
+	if (!shown.len) {
+		diag_refuse(context->diag, -EINVAL, "no command '%s'; see 'bulkhead help'", name);
+		return STATUS_USAGE;
+	}
+	context->view->ops->help(context->view, shown.at, shown.len);
+	return STATUS_DONE;
 }
 
 const struct command cmd_help = {
 	.name = "help",
 	.args = "[COMMAND]",
 	.summary = "show the commands, or the options of one",
+	.options = OPTION_JSON,
 	.max_args = 1,
 	.run = run,
 };

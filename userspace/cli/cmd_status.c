@@ -273,6 +273,7 @@ const struct command cmd_status = {
 	.name = "status",
 	.args = "",
 	.summary = "say what is enforced, since when, and what is not covered",
+	.more = "0 when all that was asked for is enforced, else 9.\n",
 	.options = OPTION_JSON | OPTION_PLACES,
 	.run = run,
 };

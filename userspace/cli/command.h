@@ -51,6 +51,7 @@ enum option_bit {
 	OPTION_INTERVAL = 1 << 9,  /* --interval SECONDS, --watch */
 	OPTION_COUNT = 1 << 10,	   /* --count N */
 	OPTION_DUMP = 1 << 11,	   /* --dump */
+	OPTION_HELP = 1 << 12,	   /* -h, --help; every command takes it */
 };
 
 struct options {
@@ -66,6 +67,7 @@ struct options {
 	bool unused;
 	bool watch;
 	bool dump;
+	bool help;	   /* show the command's own help instead of running it */
 	unsigned interval; /* seconds; 0: not given */
 	uint64_t count;	   /* 0: no end */
 	ARRAY(const char *) args;
@@ -82,6 +84,7 @@ struct command {
 	const char *name;
 	const char *args;    /* for help: "[FILE...]" */
 	const char *summary; /* one line, no full stop */
+	const char *more;    /* further lines for help, each with its end; NULL: none */
 	unsigned options;    /* enum option_bit */
 	size_t min_args;
 	size_t max_args;
@@ -96,8 +99,11 @@ extern const struct command cmd_apply, cmd_check, cmd_detach, cmd_doctor, cmd_ex
 extern const struct command *const commands[];
 extern const size_t n_commands;
 
+/* The index of the command's name among the words, argc for none: options may stand before it. */
+int options_find_command(int argc, char **argv);
+
 /*
- * Reads the words behind the command's name; options may stand anywhere. -EINVAL with one
+ * Reads the words of a command, whose name is argv[0]; options may stand anywhere. -EINVAL with one
  * message for wrong usage.
  */
 int options_parse(const struct command *command, struct arena *arena, int argc, char **argv,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "policy/names.h"
 
 const struct command *const commands[] = {
 	&cmd_apply, &cmd_check, &cmd_detach, &cmd_doctor, &cmd_explain, &cmd_flows, &cmd_help,
@@ -56,15 +57,52 @@ static const struct command *find(const char *name)
 	return NULL;
 }
 
+/*
+ * The command that the words name; its name is then the first of them. NULL, with one message, where
+ * there is none.
+ */
+static const struct command *choose(int argc, char **argv, struct context *context)
+{
+	const struct command *command = argc > 1 ? find(argv[1]) : NULL;
+	int at = options_find_command(argc, argv);
+	struct nearest nearest = {};
+	char *name;
+
+	if (command)
+		return command;
+	if (at >= argc) {
+		diag_refuse(context->diag, -EINVAL, "no command; see 'bulkhead help'");
+		return NULL;
+	}
+	name = argv[at];
+	memmove(argv + 2, argv + 1, (size_t)(at - 1) * sizeof(*argv));
+	argv[1] = name;
+	command = find(name);
+	if (command)
+		return command;
+	nearest.wanted = str_of(name);
+	for (size_t i = 0; i < n_commands; i++)
+		nearest_try(&nearest, str_of(commands[i]->name));
+	diag_refuse(context->diag, -EINVAL, "unknown command '%s'%s", name,
+		    nearest.text.len ? nearest_hint(context->arena, &nearest)
+				     : "; see 'bulkhead help'");
+	return NULL;
+}
+
 static int run(const struct command *command, int argc, char **argv, struct context *context)
 {
 	scoped(view_free) struct view *view = NULL;
-	int status = options_parse(command, context->arena, argc, argv, context->diag,
-				   &context->options);
+	struct options *options = &context->options;
+	int status = options_parse(command, context->arena, argc, argv, context->diag, options);
 
 	if (status)
 		return STATUS_USAGE;
-	view = view_new(context->options.json, stdout);
+	if (options->help) {
+		options->args.len = 0;
+		array_push(context->arena, &options->args, command->name);
+		command = &cmd_help;
+	}
+	view = view_new(options->json, stdout);
 	context->view = view;
 	status = command->run(context);
 	if (!view_end(view))
@@ -77,18 +115,13 @@ int main(int argc, char **argv)
 	scoped(arena_free) struct arena *arena = arena_new();
 	scoped(diag_free) struct diag *diag = diag_new();
 	struct context context = {.arena = arena, .diag = diag};
-	const struct command *command = argc > 1 ? find(argv[1]) : NULL;
-	int status;
+	const struct command *command = choose(argc, argv, &context);
+	int status = STATUS_USAGE;
 
 	/* A reader that goes away ends the writing, not the cleaning up. */
 	(void)signal(SIGPIPE, SIG_IGN);
-	if (!command) {
-		fprintf(stderr, "bulkhead: %s%s%s; see 'bulkhead help'\n",
-			argc > 1 ? "unknown command '" : "no command", argc > 1 ? argv[1] : "",
-			argc > 1 ? "'" : "");
-		return STATUS_USAGE;
-	}
-	status = run(command, argc - 1, argv + 1, &context);
+	if (command)
+		status = run(command, argc - 1, argv + 1, &context);
 	diag_print(diag, stderr);
 	return status;
 }

@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "kernel/bpffs.h"
 #include "kernel/store.h"
+#include "policy/names.h"
 
 enum {
 	WORD_JSON = 256,
@@ -45,6 +46,7 @@ static const struct {
 	{{"interval", required_argument, NULL, WORD_INTERVAL}, OPTION_INTERVAL},
 	{{"count", required_argument, NULL, WORD_COUNT}, OPTION_COUNT},
 	{{"dump", no_argument, NULL, WORD_DUMP}, OPTION_DUMP},
+	{{"help", no_argument, NULL, 'h'}, OPTION_HELP},
 };
 
 static int usage(struct diag *diag, const struct command *command, const char *what,
@@ -54,33 +56,35 @@ static int usage(struct diag *diag, const struct command *command, const char *w
 			   command->name, command->args[0] ? " " : "", command->args);
 }
 
-static int number(struct diag *diag, const struct command *command, const char *text, uint64_t max,
-		  uint64_t *ret_number)
+static int number(struct diag *diag, const char *option, uint64_t max, uint64_t *ret_number)
 {
 	uint64_t value;
 
-	if (!str_number(str_of(text), max, &value) || !value)
-		return usage(diag, command, "expected a number above 0, not", text);
+	if (!str_number(str_of(optarg), max, &value) || !value)
+		return diag_refuse(diag, -EINVAL, "'%s' behind %s; expected a number, 1 to %llu",
+				   optarg, option, (unsigned long long)max);
 	*ret_number = value;
 	return 0;
 }
 
-static int output(struct diag *diag, const struct command *command, struct options *options)
+static int output(struct diag *diag, struct options *options)
 {
 	if (strcmp(optarg, "json") && strcmp(optarg, "text"))
-		return usage(diag, command, "unknown output", optarg);
+		return diag_refuse(diag, -EINVAL, "'%s' behind -o; expected text or json", optarg);
 	options->json = optarg[0] == 'j';
 	return 0;
 }
 
-static int take_word(const struct command *command, struct arena *arena, int word,
-		     struct diag *diag, struct options *options)
+static int take_word(struct arena *arena, int word, struct diag *diag, struct options *options)
 {
 	uint64_t seconds = 0;
 
 	switch (word) {
+	case 'h':
+		options->help = true;
+		return 0;
 	case 'o':
-		return output(diag, command, options);
+		return output(diag, options);
 	case WORD_JSON:
 		options->json = true;
 		return 0;
@@ -119,22 +123,49 @@ static int take_word(const struct command *command, struct arena *arena, int wor
 		return 0;
 	case WORD_INTERVAL:
 		options->watch = true;
-		if (number(diag, command, optarg, 86400, &seconds))
+		if (number(diag, "--interval", 86400, &seconds))
 			return -EINVAL;
 		options->interval = (unsigned)seconds;
 		return 0;
 	case WORD_COUNT:
-		return number(diag, command, optarg, UINT32_MAX, &options->count);
+		return number(diag, "--count", UINT32_MAX, &options->count);
 	default:
 		return -EINVAL;
 	}
 }
 
-/* getopt's own ':' and '?' become one line. */
-static int bad_word(struct diag *diag, const struct command *command, int word, char **argv)
+/* What helps with an option that the command does not take. */
+static const char *option_hint(struct arena *arena, const struct command *command, const char *word)
 {
-	return usage(diag, command, word == ':' ? "a value is missing behind" : "unknown option",
-		     argv[optind - 1]);
+	struct nearest nearest = {.wanted = str_of(word)};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (words[i].option & (command->options | OPTION_HELP))
+			nearest_try(&nearest,
+				    str_of(arena_printf(arena, "--%s", words[i].word.name)));
+	}
+	if (nearest.text.len)
+		return nearest_hint(arena, &nearest);
+	return arena_printf(arena, "; see 'bulkhead help %s'", command->name);
+}
+
+/* getopt's own ':' and '?' become one line. Of a long option that it does not know optopt is 0. */
+static int bad_word(struct arena *arena, struct diag *diag, const struct command *command, int word,
+		    char **argv)
+{
+	const char *text =
+		optopt > 0 && optopt < 256 ? arena_printf(arena, "-%c", optopt) : argv[optind - 1];
+
+	if (word == ':')
+		return diag_refuse(diag, -EINVAL, "no value behind %s; see 'bulkhead help %s'",
+				   text, command->name);
+	if (optopt >= 256)
+		return diag_refuse(diag, -EINVAL,
+				   "a value in '%s', which takes none; see 'bulkhead "
+				   "help %s'",
+				   text, command->name);
+	return diag_refuse(diag, -EINVAL, "unknown option '%s'%s", text,
+			   option_hint(arena, command, text));
 }
 
 static int check_args(struct diag *diag, const struct command *command,
@@ -149,6 +180,19 @@ static int check_args(struct diag *diag, const struct command *command,
 	return 0;
 }
 
+int options_find_command(int argc, char **argv)
+{
+	struct option known[ARRAY_LEN(words) + 1] = {};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		known[i] = words[i].word;
+	optind = 0;
+	opterr = 0;
+	while (getopt_long(argc, argv, "+:o:h", known, NULL) != -1)
+		;
+	return optind;
+}
+
 int options_parse(const struct command *command, struct arena *arena, int argc, char **argv,
 		  struct diag *diag, struct options *ret_options)
 {
@@ -158,23 +202,22 @@ int options_parse(const struct command *command, struct arena *arena, int argc, 
 	int word;
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-		if (words[i].option & command->options)
+		if (words[i].option & (command->options | OPTION_HELP))
 			known[n_known++] = words[i].word;
 	}
 	optind = 0;
 	opterr = 0;
-	while ((word = getopt_long(argc, argv, command->options & OPTION_JSON ? ":o:" : ":", known,
-				   NULL)) != -1) {
-		int err = word == ':' || word == '?'
-				  ? bad_word(diag, command, word, argv)
-				  : take_word(command, arena, word, diag, &options);
+	while ((word = getopt_long(argc, argv, command->options & OPTION_JSON ? ":o:h" : ":h",
+				   known, NULL)) != -1) {
+		int err = word == ':' || word == '?' ? bad_word(arena, diag, command, word, argv)
+						     : take_word(arena, word, diag, &options);
 
 		if (err)
 			return err;
 	}
 	for (int i = optind; i < argc; i++)
 		array_push(arena, &options.args, argv[i]);
-	if (check_args(diag, command, &options))
+	if (!options.help && check_args(diag, command, &options))
 		return -EINVAL;
 	*ret_options = options;
 	return 0;

@@ -238,6 +238,21 @@ struct view_finding {
 	const char *words;
 };
 
+/* A command, for help. */
+struct view_help_option {
+	const char *words; /* "--host FILE" */
+	const char *summary;
+};
+
+struct view_help {
+	const char *name;
+	const char *args;
+	const char *summary;
+	const char *more; /* lines, each with its end */
+	size_t n_options;
+	const struct view_help_option *options;
+};
+
 struct view_version {
 	const char *version;
 	uint32_t abi;
@@ -264,6 +279,8 @@ struct view_ops {
 	void (*event)(struct view *view, const struct view_event *event);
 	void (*watched)(struct view *view, const struct view_watched *watched);
 	void (*finding)(struct view *view, const struct view_finding *finding);
+	/* Several commands in a line each, or one in full. */
+	void (*help)(struct view *view, const struct view_help *commands, size_t n_commands);
 	void (*version)(struct view *view, const struct view_version *version);
 	/* Writes out what is still held back: the end of one result. */
 	void (*flush)(struct view *view);

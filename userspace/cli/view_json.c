@@ -372,6 +372,27 @@ static void add_finding(struct view *view, const struct view_finding *finding)
 	put(object, "words", text(finding->words));
 }
 
+static void add_help(struct view *view, const struct view_help *commands, size_t n_commands)
+{
+	for (size_t i = 0; i < n_commands; i++) {
+		json_t *object = append(view, "commands");
+		json_t *options = json_array();
+
+		put(object, "name", text(commands[i].name));
+		put(object, "args", text(commands[i].args));
+		put(object, "summary", text(commands[i].summary));
+		put(object, "more", text(commands[i].more));
+		for (size_t j = 0; j < commands[i].n_options; j++) {
+			json_t *option = json_object();
+
+			put(option, "words", text(commands[i].options[j].words));
+			put(option, "summary", text(commands[i].options[j].summary));
+			(void)json_array_append_new(options, option);
+		}
+		put(object, "options", options);
+	}
+}
+
 static void add_version(struct view *view, const struct view_version *version)
 {
 	put(root(view), "version", text(version->version));
@@ -397,6 +418,7 @@ const struct view_ops view_json = {
 	.event = add_event,
 	.watched = add_watched,
 	.finding = add_finding,
+	.help = add_help,
 	.version = add_version,
 	.flush = write_root,
 };

@@ -398,6 +398,31 @@ static void show_finding(struct view *view, const struct view_finding *finding)
 		    (const char *[]){finding->level, finding->subject, finding->words});
 }
 
+static void show_one_help(struct view *view, const struct view_help *command)
+{
+	fprintf(view->out, "usage: bulkhead %s%s%s\n\n%s\n", command->name,
+		command->args[0] ? " " : "", command->args, command->summary);
+	if (has(command->more))
+		fprintf(view->out, "\n%s", command->more);
+	fputc('\n', view->out);
+	for (size_t i = 0; i < command->n_options; i++)
+		fprintf(view->out, "  %-21s %s\n", command->options[i].words,
+			command->options[i].summary);
+}
+
+static void show_help(struct view *view, const struct view_help *commands, size_t n_commands)
+{
+	if (n_commands == 1) {
+		show_one_help(view, commands);
+		return;
+	}
+	fputs("usage: bulkhead COMMAND [OPTIONS] [WORDS]\n\n", view->out);
+	for (size_t i = 0; i < n_commands; i++)
+		fprintf(view->out, "  %-9s %s\n", commands[i].name, commands[i].summary);
+	fputs("\n'bulkhead help COMMAND' shows its words and options; man bulkhead tells all.\n",
+	      view->out);
+}
+
 static void show_version(struct view *view, const struct view_version *version)
 {
 	fprintf(view->out, "bulkhead %s (abi %u)\n", version->version, version->abi);
@@ -429,6 +454,7 @@ const struct view_ops view_text = {
 	.event = show_event,
 	.watched = show_watched,
 	.finding = show_finding,
+	.help = show_help,
 	.version = show_version,
 	.flush = show_rest,
 };
