@@ -398,7 +398,8 @@ static __always_inline enum bh_reason parse_check_upper(const struct packet *pac
 		reason = BH_REASON_TRUNCATED;
 	if (reason == BH_REASON_TRUNCATED && packet->fragment == PACKET_FIRST)
 		return BH_REASON_FRAGMENT_SHORT;
-	if (reason != BH_REASON_RULE || packet->protocol != IPPROTO_TCP)
+	if (reason != BH_REASON_RULE || packet->protocol != IPPROTO_TCP ||
+	    packet->fragment == PACKET_LATER)
 		return reason;
 	if (!(flags & PARSE_TCP_ALL) ||
 	    (flags & PARSE_TCP_SYN && flags & (PARSE_TCP_FIN | PARSE_TCP_RST)))
