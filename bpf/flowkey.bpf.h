@@ -30,15 +30,11 @@ static __always_inline __u32 flowkey_kind(const struct packet *packet)
 		return BH_FLOW_TCP;
 	if (packet->protocol == IPPROTO_UDP || packet->protocol == IPPROTO_SCTP)
 		return BH_FLOW_UDP;
-	if (packet->protocol != IPPROTO_ICMP && packet->protocol != IPPROTO_ICMPV6)
-		return BH_FLOW_OTHER;
+	if (packet->protocol != (packet->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+		return BH_FLOW_OTHER; /* each over its own family alone */
 	if (packet->family == 4)
-		return packet->protocol == IPPROTO_ICMP && (type == 8 || type == 0)
-			       ? BH_FLOW_ECHO
-			       : FLOWKEY_STATELESS;
-	return packet->protocol == IPPROTO_ICMPV6 && (type == 128 || type == 129)
-		       ? BH_FLOW_ECHO
-		       : FLOWKEY_STATELESS;
+		return type == 8 || type == 0 ? BH_FLOW_ECHO : FLOWKEY_STATELESS;
+	return type == 128 || type == 129 ? BH_FLOW_ECHO : FLOWKEY_STATELESS;
 }
 
 /*
