@@ -157,9 +157,15 @@ static __always_inline bool classify_address6(const struct image_view *view,
 	return true;
 }
 
-/* Whether an address is one of the host's own: 1 or 0. False: no table. */
-static __always_inline bool classify_self(const union packet_address *address, __u32 *ret_self)
+/*
+ * Whether an address is one of the host's own: 1 or 0. ::ffff:a.b.c.d over IPv6 is not the
+ * IPv4 address that stands in the table in this form. False: no table.
+ */
+static __always_inline bool classify_self(const union packet_address *address, __u8 family,
+					  __u32 *ret_self)
 {
+	__u64 unmapped = address->half[0] | (address->word[2] ^ bpf_htonl(0xffff)) | (family ^ 6);
+	__u64 never = classify_below(unmapped, 1);
 	__u64 high = address->half[0];
 	__u64 low = address->half[1];
 	__u32 zero = 0;
@@ -172,7 +178,8 @@ static __always_inline bool classify_self(const union packet_address *address, _
 		return false;
 	bucket = bh_self_hash(high, low, self->seed) & (BH_SELF_BUCKETS - 1);
 	for (int way = 0; way < BH_SELF_WAYS; way++)
-		hit |= !((self->way[bucket][way][0] ^ high) | (self->way[bucket][way][1] ^ low));
+		hit |= !((self->way[bucket][way][0] ^ high) | (self->way[bucket][way][1] ^ low) |
+			 never);
 	*ret_self = hit & !!(high | low); /* :: is an empty way */
 	return true;
 }
@@ -196,7 +203,7 @@ static __always_inline bool classify_side(const struct image_view *view,
 			return false;
 		}
 	}
-	if (tables->sides_self & 1 << side && !classify_self(address, &self))
+	if (tables->sides_self & 1 << side && !classify_self(address, key->family, &self))
 		return false;
 	self = tables->side[side] + (class * 2 + self) * 2;
 	page = image_page(view, self);
