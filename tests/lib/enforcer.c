@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -18,6 +19,7 @@ enum {
 	START_JIFFIES = 1 << 20,
 	PASS_XDP = 2, /* XDP_PASS */
 	DROP_TC = 2,  /* TC_ACT_SHOT */
+	N_LINKS = 2,  /* that have counters */
 };
 
 struct enforcer {
@@ -28,8 +30,17 @@ struct enforcer {
 	uint64_t generation;
 	uint64_t jiffies;
 	uint32_t n_rows;
+	uint32_t n_image_pages[2]; /* of each slot */
 	uint32_t n_state_pages;
 	int n_cpus;
+	/*
+	 * Descriptors of the pages that are put, 0: none yet. They are written over in place, since to
+	 * put another map waits until no packet sees the one before.
+	 */
+	int image[2 * BH_IMAGE_PAGES];
+	int counters[2 * N_LINKS * BH_ROW_PAGES];
+	int state[BH_STATE_PAGES];
+	int self;
 	struct bh_row *rows; /* of every CPU, as they were at the last call of enforcer_changed */
 	struct bh_row *scratch;
 	struct bh_event *events; /* of the enforcer_events under way */
@@ -142,10 +153,21 @@ struct enforcer *enforcer_new(void)
 	return enforcer;
 }
 
+static void close_pages(const int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (fds[i])
+			(void)close(fds[i]);
+}
+
 void enforcer_free(struct enforcer *enforcer)
 {
 	if (!enforcer)
 		return;
+	close_pages(enforcer->image, ARRAY_LEN(enforcer->image));
+	close_pages(enforcer->counters, ARRAY_LEN(enforcer->counters));
+	close_pages(enforcer->state, ARRAY_LEN(enforcer->state));
+	close_pages(&enforcer->self, 1);
 	ring_buffer__free(enforcer->ring);
 	enforce__destroy(enforcer->skeleton);
 	diag_free(enforcer->diag);
@@ -173,41 +195,43 @@ uint32_t enforcer_instructions(const struct enforcer *enforcer, enum enforcer_pr
 
 /* ---- what the loader does ---- */
 
-static void put_page(const struct enforcer *enforcer, enum load_map map, uint32_t index,
-		     const void *value)
+/* The page behind *fd, made and put under an index where there is none yet. */
+static void want_page(const struct enforcer *enforcer, enum load_map map, uint32_t index, int *fd)
+{
+	int outer = bpf_map__fd(load_skeleton_map(enforcer->skeleton, map));
+
+	if (*fd)
+		return;
+	must(enforcer, load_skeleton_page(enforcer->skeleton, map, enforcer->diag, fd),
+	     "cannot make a page");
+	must(enforcer, bpf_map_update_elem(outer, &index, fd, 0), "cannot put a page");
+}
+
+static void fill_page(const struct enforcer *enforcer, int fd, const void *value)
 {
 	uint32_t key = 0;
-	scoped(close) int fd = -1;
 
-	must(enforcer, load_skeleton_page(enforcer->skeleton, map, enforcer->diag, &fd),
-	     "cannot make a page");
-	if (value)
-		must(enforcer, bpf_map_update_elem(fd, &key, value, 0), "cannot fill a page");
-	must(enforcer,
-	     bpf_map_update_elem(bpf_map__fd(load_skeleton_map(enforcer->skeleton, map)), &index,
-				 &fd, 0),
-	     "cannot put a page");
+	must(enforcer, bpf_map_update_elem(fd, &key, value, 0), "cannot fill a page");
 }
 
 /* One page in both slots. */
-static void put_state_page(const struct enforcer *enforcer, uint32_t page)
+static void put_state_page(struct enforcer *enforcer, uint32_t page)
 {
-	int outer = enforcer_map(enforcer, "bh_state");
 	uint32_t other = BH_STATE_PAGES + page;
-	scoped(close) int fd = -1;
 
-	must(enforcer, load_skeleton_page(enforcer->skeleton, LOAD_MAP_STATE, enforcer->diag, &fd),
-	     "cannot make a page of state");
-	must(enforcer, bpf_map_update_elem(outer, &page, &fd, 0), "cannot put a page of state");
-	must(enforcer, bpf_map_update_elem(outer, &other, &fd, 0), "cannot put a page of state");
+	want_page(enforcer, LOAD_MAP_STATE, page, &enforcer->state[page]);
+	must(enforcer,
+	     bpf_map_update_elem(enforcer_map(enforcer, "bh_state"), &other, &enforcer->state[page], 0),
+	     "cannot put a page of state");
 }
 
 void enforcer_forget(struct enforcer *enforcer)
 {
+	scoped(free) void *empty = mem_calloc(1, BH_STATE_PAGE_SIZE);
 	uint64_t none = 0;
 
 	for (uint32_t page = 0; page < enforcer->n_state_pages; page++)
-		put_state_page(enforcer, page);
+		fill_page(enforcer, enforcer->state[page], empty);
 	for (uint32_t key = 0; key < BH_REASON_COUNT; key++) {
 		uint32_t reason = BH_NO_RULE + 1 + key;
 
@@ -217,18 +241,55 @@ void enforcer_forget(struct enforcer *enforcer)
 	}
 }
 
+static int *counter_page(struct enforcer *enforcer, uint32_t slot, uint32_t link, uint32_t page)
+{
+	return &enforcer->counters[(slot * N_LINKS + link) * BH_ROW_PAGES + page];
+}
+
+static void clear_counters(const struct enforcer *enforcer, int fd, const struct bh_row *zeros)
+{
+	uint32_t keys[BH_PAGE_ROWS];
+	uint32_t n = BH_PAGE_ROWS;
+
+	for (uint32_t i = 0; i < n; i++)
+		keys[i] = i;
+	must(enforcer, bpf_map_update_batch(fd, keys, zeros, &n, NULL), "cannot clear counters");
+}
+
 static void put_counters(struct enforcer *enforcer, uint32_t slot)
 {
 	uint32_t n_pages = (enforcer->n_rows + BH_PAGE_ROWS - 1) / BH_PAGE_ROWS;
 	size_t n = (size_t)n_pages * BH_PAGE_ROWS * enforcer->n_cpus;
 
-	for (uint32_t link = 0; link < BH_LINKS; link++)
-		for (uint32_t page = 0; page < (link < 2 ? n_pages : 0); page++)
-			put_page(enforcer, LOAD_MAP_COUNTERS,
-				 (slot * BH_LINKS + link) * BH_ROW_PAGES + page, NULL);
 	enforcer->rows = mem_realloc(enforcer->rows, n, sizeof(*enforcer->rows));
 	enforcer->scratch = mem_realloc(enforcer->scratch, n, sizeof(*enforcer->scratch));
 	memset(enforcer->rows, 0, n * sizeof(*enforcer->rows));
+	for (uint32_t link = 0; link < N_LINKS; link++) {
+		for (uint32_t page = 0; page < n_pages; page++) {
+			int *fd = counter_page(enforcer, slot, link, page);
+
+			want_page(enforcer, LOAD_MAP_COUNTERS,
+				  (slot * BH_LINKS + link) * BH_ROW_PAGES + page, fd);
+			clear_counters(enforcer, *fd, enforcer->rows);
+		}
+	}
+}
+
+/* What the image before had behind this one's end becomes empty. */
+static void put_image(struct enforcer *enforcer, uint32_t slot, const struct image *image)
+{
+	scoped(free) void *empty = mem_calloc(1, BH_PAGE_SIZE);
+	uint32_t end = enforcer->n_image_pages[slot];
+
+	for (uint32_t page = 0; page < image->n_pages || page < end; page++) {
+		uint32_t index = slot * BH_IMAGE_PAGES + page;
+
+		want_page(enforcer, LOAD_MAP_IMAGE, index, &enforcer->image[index]);
+		fill_page(enforcer, enforcer->image[index],
+			  page < image->n_pages ? image->tables + (size_t)page * BH_PAGE_SIZE
+						: empty);
+	}
+	enforcer->n_image_pages[slot] = image->n_pages;
 }
 
 void enforcer_apply(struct enforcer *enforcer, const struct image *image)
@@ -239,9 +300,7 @@ void enforcer_apply(struct enforcer *enforcer, const struct image *image)
 	uint32_t n_state_pages = tables_state_pages(&head->config);
 	uint32_t key = 0;
 
-	for (uint32_t page = 0; page < image->n_pages; page++)
-		put_page(enforcer, LOAD_MAP_IMAGE, slot * BH_IMAGE_PAGES + page,
-			 image->tables + (size_t)page * BH_PAGE_SIZE);
+	put_image(enforcer, slot, image);
 	enforcer->n_rows = BH_FIXED_ROWS + head->n_outcomes;
 	put_counters(enforcer, slot);
 	for (uint32_t page = enforcer->n_state_pages; page < n_state_pages; page++)
@@ -301,7 +360,8 @@ void enforcer_set_self(struct enforcer *enforcer, const addr_list *self)
 		table->seed = seed;
 		seed += 2;
 	} while (!fill_self(table, self));
-	put_page(enforcer, LOAD_MAP_SELF, 0, table);
+	want_page(enforcer, LOAD_MAP_SELF, 0, &enforcer->self);
+	fill_page(enforcer, enforcer->self, table);
 }
 
 void enforcer_set_link(struct enforcer *enforcer, uint32_t ifindex, uint16_t number)
@@ -346,22 +406,54 @@ static int run(const struct enforcer *enforcer, enum enforcer_program program,
 	return opts->retval;
 }
 
-bool enforcer_run(const struct enforcer *enforcer, enum enforcer_program program, const void *data,
-		  size_t size, const struct enforcer_context *context)
+static bool run_xdp(const struct enforcer *enforcer, enum enforcer_program program,
+		    const struct enforcer_context *context, struct bpf_test_run_opts *opts)
+{
+	struct xdp_md md = {};
+
+	if (context && context->linear) {
+		md.data_end = context->linear;
+		opts->ctx_in = &md;
+		opts->ctx_size_in = sizeof(md);
+	}
+	return run(enforcer, program, opts) == PASS_XDP;
+}
+
+static bool run_tc(const struct enforcer *enforcer, enum enforcer_program program,
+		   const struct enforcer_context *context, struct bpf_test_run_opts *opts)
 {
 	struct __sk_buff skb = {};
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data, .data_size_in = size);
 
-	if (program == ENFORCER_XDP || program == ENFORCER_XDP_FRAGS)
-		return run(enforcer, program, &opts) == PASS_XDP;
 	if (context) {
 		skb.gso_segs = context->gso_segments;
 		skb.gso_size = context->gso_size;
 		skb.wire_len = context->wire_length;
-		opts.ctx_in = &skb;
-		opts.ctx_size_in = sizeof(skb);
+		opts->ctx_in = &skb;
+		opts->ctx_size_in = sizeof(skb);
 	}
-	return run(enforcer, program, &opts) != DROP_TC;
+	return run(enforcer, program, opts) != DROP_TC;
+}
+
+bool enforcer_run(const struct enforcer *enforcer, enum enforcer_program program, const void *data,
+		  size_t size, const struct enforcer_context *context)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data, .data_size_in = (uint32_t)size);
+
+	if (program == ENFORCER_XDP || program == ENFORCER_XDP_FRAGS)
+		return run_xdp(enforcer, program, context, &opts);
+	return run_tc(enforcer, program, context, &opts);
+}
+
+bool enforcer_can_cut(const struct enforcer *enforcer)
+{
+	static const uint8_t frame[128];
+	struct xdp_md md = {.data_end = sizeof(frame) / 2};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame),
+		    .ctx_in = &md, .ctx_size_in = sizeof(md));
+
+	return enforcer_has(enforcer, ENFORCER_XDP_FRAGS) &&
+	       !bpf_prog_test_run_opts(bpf_program__fd(program_of(enforcer, ENFORCER_XDP_FRAGS)),
+				       &opts);
 }
 
 uint32_t enforcer_time(const struct enforcer *enforcer, enum enforcer_program program,
@@ -388,37 +480,51 @@ static void add_row(struct bh_row *sum, const struct bh_row *row)
 		sum->last = row->last;
 }
 
+/* The page of counters of a link in the generation in force. */
+static int counters_fd(const struct enforcer *enforcer, uint32_t link, uint32_t page)
+{
+	uint32_t slot = enforcer->generation & 1;
+	int fd = link < N_LINKS ? enforcer->counters[(slot * N_LINKS + link) * BH_ROW_PAGES + page]
+				: 0;
+
+	if (!fd)
+		fail(enforcer, "no page of counters");
+	return fd;
+}
+
 /* All rows of a page, of every CPU. */
 static void read_page(const struct enforcer *enforcer, uint32_t link, uint32_t page,
 		      struct bh_row *ret_rows)
 {
-	uint32_t slot = enforcer->generation & 1;
-	uint32_t element = (slot * BH_LINKS + link) * BH_ROW_PAGES + page;
 	uint32_t keys[BH_PAGE_ROWS];
 	uint32_t n = BH_PAGE_ROWS;
-	uint32_t id = 0;
 	uint32_t cursor;
-	int err;
+	int err = bpf_map_lookup_batch(counters_fd(enforcer, link, page), NULL, &cursor, keys,
+				       ret_rows, &n, NULL);
 
-	must(enforcer, bpf_map_lookup_elem(enforcer_map(enforcer, "bh_counters"), &element, &id),
-	     "no page of counters");
-	scoped(close) int fd = bpf_map_get_fd_by_id(id);
-
-	if (fd < 0)
-		fail(enforcer, "cannot open a page of counters");
-	err = bpf_map_lookup_batch(fd, NULL, &cursor, keys, ret_rows, &n, NULL);
 	if ((err && err != -ENOENT) || n != BH_PAGE_ROWS)
 		fail(enforcer, "cannot read counters: %d", err);
 }
 
+/* One row of every CPU. */
+static void read_row(const struct enforcer *enforcer, uint32_t link, uint32_t row,
+		     struct bh_row *ret_rows)
+{
+	uint32_t element = row % BH_PAGE_ROWS;
+
+	must(enforcer,
+	     bpf_map_lookup_elem(counters_fd(enforcer, link, row / BH_PAGE_ROWS), &element,
+				 ret_rows),
+	     "cannot read a counter");
+}
+
 struct bh_row enforcer_row(const struct enforcer *enforcer, uint32_t link, uint32_t row)
 {
-	const struct bh_row *rows = enforcer->scratch;
 	struct bh_row sum = {};
 
-	read_page(enforcer, link, row / BH_PAGE_ROWS, enforcer->scratch);
+	read_row(enforcer, link, row, enforcer->scratch);
 	for (int cpu = 0; cpu < enforcer->n_cpus; cpu++)
-		add_row(&sum, &rows[(row % BH_PAGE_ROWS) * enforcer->n_cpus + cpu]);
+		add_row(&sum, &enforcer->scratch[cpu]);
 	return sum;
 }
 
@@ -478,6 +584,23 @@ bool enforcer_changed(struct enforcer *enforcer, uint32_t *ret_row, struct bh_ro
 		memcpy(then, enforcer->scratch, page_len * sizeof(*then));
 	}
 	return n_changed == 1;
+}
+
+bool enforcer_changed_at(struct enforcer *enforcer, uint32_t guess, uint32_t *ret_row,
+			 struct bh_row *ret_by)
+{
+	struct bh_row *then = enforcer->rows + (size_t)guess * enforcer->n_cpus;
+
+	read_row(enforcer, 0, guess, enforcer->scratch);
+	for (int cpu = 0; cpu < enforcer->n_cpus; cpu++) {
+		if (!memcmp(&enforcer->scratch[cpu], &then[cpu], sizeof(*then)))
+			continue;
+		*ret_row = guess;
+		*ret_by = row_less(&enforcer->scratch[cpu], &then[cpu]);
+		then[cpu] = enforcer->scratch[cpu];
+		return true;
+	}
+	return enforcer_changed(enforcer, ret_row, ret_by);
 }
 
 uint64_t enforcer_note(const struct enforcer *enforcer, enum bh_note note)

@@ -63,12 +63,16 @@ void enforcer_watch(struct enforcer *enforcer, uint64_t until);
 void enforcer_advance(struct enforcer *enforcer, uint64_t jiffies);
 uint64_t enforcer_jiffies(const struct enforcer *enforcer);
 
-/* What the hook knows besides bytes; all zero is an ordinary packet. tc only. */
+/* What the hook knows besides bytes; all zero is an ordinary packet. */
 struct enforcer_context {
-	uint32_t gso_segments;
+	uint32_t gso_segments; /* tc */
 	uint32_t gso_size;
 	uint32_t wire_length;
+	uint32_t linear; /* XDP with frags: bytes of the first buffer; 0: as many as fit */
 };
+
+/* Whether the kernel can cut a frame for XDP where linear says (from 6.18 on). */
+bool enforcer_can_cut(const struct enforcer *enforcer);
 
 /* Whether the packet passes. context NULL: an ordinary one. */
 bool enforcer_run(const struct enforcer *enforcer, enum enforcer_program program, const void *data,
@@ -93,6 +97,13 @@ struct bh_row enforcer_total(const struct enforcer *enforcer, uint32_t link);
  * more than one.
  */
 bool enforcer_changed(struct enforcer *enforcer, uint32_t *ret_row, struct bh_row *ret_by);
+
+/*
+ * The same, cheaper where guess is the row: then no other one is looked at, and a second that has
+ * changed is found by the next call that looks at all of them.
+ */
+bool enforcer_changed_at(struct enforcer *enforcer, uint32_t guess, uint32_t *ret_row,
+			 struct bh_row *ret_by);
 
 uint64_t enforcer_note(const struct enforcer *enforcer, enum bh_note note);
 
