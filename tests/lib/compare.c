@@ -10,7 +10,7 @@
 #include "tests/lib/random_policy.h"
 #include "tests/lib/tables.h"
 
-enum { BATCH = 100, MAX_DIFFERENCES = 10 };
+enum { BATCH = 100, MAX_DIFFERENCES = 10, PREFIXES_PER_RULE = 10 };
 
 /* One policy before all judges. */
 struct bench {
@@ -70,17 +70,23 @@ static bool judge_packet(const struct bench *bench, const struct tuple *tuple)
 		       bench->judges[0].name, verdict_text(bench->arena, &bench->policy, &first),
 		       bench->judges[i].name,
 		       err ? strerror(-err) : verdict_text(bench->arena, &bench->policy, &other));
+		if (bench->judges[i].detail)
+			printf("#     %s\n", bench->judges[i].detail());
 		return false;
 	}
 	return !err;
 }
 
-static int prepare(struct bench *bench, uint64_t seed)
+static int prepare(struct bench *bench, uint64_t seed, uint32_t n_rules)
 {
 	scoped(diag_free) struct diag *diag = diag_new();
 	int err;
 
-	random_policy(bench->arena, seed, &bench->made);
+	if (n_rules)
+		random_nsg_policy(bench->arena, seed, n_rules, n_rules * PREFIXES_PER_RULE,
+				  RANDOM_BOTH, &bench->made);
+	else
+		random_policy(bench->arena, seed, &bench->made);
 	err = resolve(bench->arena, bench->made.files.at, bench->made.files.len, &bench->made.host,
 		      diag, &bench->policy);
 	for (size_t i = 0; !err && i < bench->n_judges; i++)
@@ -95,7 +101,7 @@ static bool run_seed(const struct random_run *run, uint64_t seed, const struct j
 	scoped(arena_free) struct arena *arena = arena_new();
 	struct bench bench = {.arena = arena, .judges = judges, .n_judges = n_judges};
 	struct rng rng = {seed};
-	int err = prepare(&bench, seed);
+	int err = prepare(&bench, seed, run->n_rules);
 	bool ok = !err;
 
 	if (err)

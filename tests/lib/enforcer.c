@@ -221,7 +221,8 @@ static void put_state_page(struct enforcer *enforcer, uint32_t page)
 
 	want_page(enforcer, LOAD_MAP_STATE, page, &enforcer->state[page]);
 	must(enforcer,
-	     bpf_map_update_elem(enforcer_map(enforcer, "bh_state"), &other, &enforcer->state[page], 0),
+	     bpf_map_update_elem(enforcer_map(enforcer, "bh_state"), &other, &enforcer->state[page],
+				 0),
 	     "cannot put a page of state");
 }
 
@@ -406,42 +407,28 @@ static int run(const struct enforcer *enforcer, enum enforcer_program program,
 	return opts->retval;
 }
 
-static bool run_xdp(const struct enforcer *enforcer, enum enforcer_program program,
-		    const struct enforcer_context *context, struct bpf_test_run_opts *opts)
-{
-	struct xdp_md md = {};
-
-	if (context && context->linear) {
-		md.data_end = context->linear;
-		opts->ctx_in = &md;
-		opts->ctx_size_in = sizeof(md);
-	}
-	return run(enforcer, program, opts) == PASS_XDP;
-}
-
-static bool run_tc(const struct enforcer *enforcer, enum enforcer_program program,
-		   const struct enforcer_context *context, struct bpf_test_run_opts *opts)
-{
-	struct __sk_buff skb = {};
-
-	if (context) {
-		skb.gso_segs = context->gso_segments;
-		skb.gso_size = context->gso_size;
-		skb.wire_len = context->wire_length;
-		opts->ctx_in = &skb;
-		opts->ctx_size_in = sizeof(skb);
-	}
-	return run(enforcer, program, opts) != DROP_TC;
-}
-
 bool enforcer_run(const struct enforcer *enforcer, enum enforcer_program program, const void *data,
 		  size_t size, const struct enforcer_context *context)
 {
+	bool xdp = program == ENFORCER_XDP || program == ENFORCER_XDP_FRAGS;
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data, .data_size_in = (uint32_t)size);
+	struct __sk_buff skb = {};
+	struct xdp_md md = {};
+	int result;
 
-	if (program == ENFORCER_XDP || program == ENFORCER_XDP_FRAGS)
-		return run_xdp(enforcer, program, context, &opts);
-	return run_tc(enforcer, program, context, &opts);
+	if (context && xdp && context->linear) {
+		md.data_end = context->linear;
+		opts.ctx_in = &md;
+		opts.ctx_size_in = sizeof(md);
+	} else if (context && !xdp) {
+		skb.gso_segs = context->gso_segments;
+		skb.gso_size = context->gso_size;
+		skb.wire_len = context->wire_length;
+		opts.ctx_in = &skb;
+		opts.ctx_size_in = sizeof(skb);
+	}
+	result = run(enforcer, program, &opts);
+	return xdp ? result == PASS_XDP : result != DROP_TC;
 }
 
 bool enforcer_can_cut(const struct enforcer *enforcer)

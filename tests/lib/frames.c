@@ -259,7 +259,7 @@ void frame_finish(struct frame *frame)
 
 /* ---- tuples ---- */
 
-static uint8_t hop_limit_of(const struct tuple *tuple)
+uint8_t frame_hop_limit(const struct tuple *tuple)
 {
 	bool icmp6 = tuple->protocol == PROTO_ICMPV6 && tuple->source.family == ADDR_V6;
 	uint8_t type = tuple->icmp_type;
@@ -271,7 +271,7 @@ static uint8_t hop_limit_of(const struct tuple *tuple)
 	return tuple->protocol == PROTO_IGMP && tuple->source.family == ADDR_V4 ? 1 : 64;
 }
 
-static void upper_of_tuple(struct frame *frame, const struct tuple *tuple, uint8_t tcp_flags)
+void frame_upper(struct frame *frame, const struct tuple *tuple, uint8_t tcp_flags)
 {
 	uint8_t icmp = tuple->source.family == ADDR_V4 ? PROTO_ICMP : PROTO_ICMPV6;
 
@@ -293,9 +293,9 @@ static void upper_of_tuple(struct frame *frame, const struct tuple *tuple, uint8
 void frame_of_tuple(struct frame *frame, const struct tuple *tuple, uint8_t tcp_flags)
 {
 	frame_start(frame);
-	frame_ip(frame, &tuple->source, &tuple->destination, hop_limit_of(tuple));
+	frame_ip(frame, &tuple->source, &tuple->destination, frame_hop_limit(tuple));
 	if (tuple->fragment)
 		frame_fragment(frame, 0x77, LATER_OFFSET, false);
-	upper_of_tuple(frame, tuple, tcp_flags);
+	frame_upper(frame, tuple, tcp_flags);
 	frame_finish(frame);
 }

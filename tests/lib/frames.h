@@ -74,6 +74,10 @@ void frame_finish(struct frame *frame);
 
 void frame_put16(struct frame *frame, size_t at, uint16_t value);
 
+/* The layers of a tuple: its hop limit, and its upper header, or payload of a later fragment. */
+uint8_t frame_hop_limit(const struct tuple *tuple);
+void frame_upper(struct frame *frame, const struct tuple *tuple, uint8_t tcp_flags);
+
 /*
  * The packet that a tuple describes: genuine ND, MLD and IGMP by their hop limit, TCP with these
  * flags, a later fragment where the tuple says so.

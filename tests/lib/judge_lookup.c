@@ -8,7 +8,7 @@
 
 /* The images of the policy at hand: the one that build chooses, then the forced ones. */
 static struct arena *arena;
-static struct image images[1 + JUDGES_LOOKUP_FORCED];
+static struct image images[JUDGES_LOOKUP_STRUCTURES];
 
 static uint32_t rule_of(uint16_t rule)
 {
@@ -84,7 +84,7 @@ static int prepare(const struct policy *policy, const struct build_limits *limit
 /* Called first of all, so that it is here that what was before goes away. */
 static int prepare_chosen(const struct policy *policy)
 {
-	struct build_limits limits = build_limits_default();
+	struct build_limits limits = judge_lookup_limits(0);
 
 	arena_free(arena);
 	arena = arena_new();
@@ -101,32 +101,48 @@ static int judge_chosen(const struct policy *policy, const struct tuple *tuple,
 const struct judge judge_lookup = {"lookup", prepare_chosen, judge_chosen};
 
 #define FORCED(X)             \
-	X(0, BLOCKS, 10, 1)   \
-	X(1, RANGES, 11, 2)   \
-	X(2, BLOCKS, 12, 4)   \
-	X(3, RANGES, 13, 8)   \
-	X(4, BLOCKS, 14, 256) \
-	X(5, RANGES, 15, 256) \
-	X(6, BLOCKS, 16, 256) \
-	X(7, RANGES, 17, 512) \
-	X(8, BLOCKS, 18, 512) \
-	X(9, RANGES, 19, 1024)
+	X(1, BLOCKS, 10, 1)   \
+	X(2, RANGES, 11, 2)   \
+	X(3, BLOCKS, 12, 4)   \
+	X(4, RANGES, 13, 8)   \
+	X(5, BLOCKS, 14, 256) \
+	X(6, RANGES, 15, 256) \
+	X(7, BLOCKS, 16, 256) \
+	X(8, RANGES, 17, 512) \
+	X(9, BLOCKS, 18, 512) \
+	X(10, RANGES, 19, 1024)
+
+struct build_limits judge_lookup_limits(size_t structure)
+{
+	struct build_limits limits = build_limits_default();
+
+	switch (structure) {
+#define X(number, kind, bits, near_kb)                      \
+	case number:                                        \
+		limits.force_address4 = BH_ADDRESS4_##kind; \
+		limits.force_address6_bits = bits;          \
+		limits.near_size = (near_kb)*1024;          \
+		break;
+		FORCED(X)
+#undef X
+	default:
+		break;
+	}
+	return limits;
+}
 
 #define X(number, kind, bits, near_kb)                                                    \
 	static int prepare_##number(const struct policy *policy)                          \
 	{                                                                                 \
-		struct build_limits limits = build_limits_default();                      \
+		struct build_limits limits = judge_lookup_limits(number);                 \
                                                                                           \
-		limits.force_address4 = BH_ADDRESS4_##kind;                               \
-		limits.force_address6_bits = bits;                                        \
-		limits.near_size = (near_kb)*1024;                                        \
-		return prepare(policy, &limits, &images[1 + (number)]);                   \
+		return prepare(policy, &limits, &images[number]);                         \
 	}                                                                                 \
                                                                                           \
 	static int judge_##number(const struct policy *policy, const struct tuple *tuple, \
 				  const addr_list *self, struct verdict *ret_verdict)     \
 	{                                                                                 \
-		return judge_by(&images[1 + (number)], policy, tuple, self, ret_verdict); \
+		return judge_by(&images[number], policy, tuple, self, ret_verdict);       \
 	}
 FORCED(X)
 #undef X

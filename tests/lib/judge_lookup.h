@@ -7,7 +7,7 @@
 #ifndef TESTS_JUDGE_LOOKUP_H
 #define TESTS_JUDGE_LOOKUP_H
 
-#include "classify/image.h"
+#include "classify/build.h"
 #include "tests/lib/judges.h"
 
 /* The image as build chooses it. */
@@ -16,6 +16,10 @@ extern const struct judge judge_lookup;
 /* Every structure forced: IPv4 blocks and ranges, IPv6 indexes of 10 to 19 bits, far pages. */
 enum { JUDGES_LOOKUP_FORCED = 10 };
 extern const struct judge judges_lookup_forced[JUDGES_LOOKUP_FORCED];
+
+/* The same structures by number, 0 being what build chooses, for those who build images themselves. */
+enum { JUDGES_LOOKUP_STRUCTURES = 1 + JUDGES_LOOKUP_FORCED };
+struct build_limits judge_lookup_limits(size_t structure);
 
 /* An outcome of an image as a verdict of the policy that it was made of. */
 struct verdict verdict_of_outcome(const struct bh_outcome *outcome);

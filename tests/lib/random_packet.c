@@ -176,6 +176,8 @@ static struct tuple special_packet(struct rng *rng, const addr_list *self)
 		"in tcp [::1]:80 [2001:db8:1::5]:80",
 		"in tcp [ff02::1]:80 [2001:db8:1::5]:80",
 		"in tcp [::ffff:10.1.2.3]:80 [2001:db8:1::5]:80",
+		"in tcp [2001:db8:1::9]:80 [::ffff:10.1.2.3]:443",
+		"out tcp [::ffff:10.1.2.3]:80 [2001:db8:1::9]:443",
 		"in icmp 10.1.2.1 10.1.2.3 type 5 code 1",
 		"out icmpv6 fe80::1 2001:db8:1::9 type 137 code 0",
 		"in icmp 10.1.2.1 10.1.2.3 type 3 code 4",

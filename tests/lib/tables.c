@@ -55,6 +55,8 @@ static bool judge_row(const struct loaded *loaded, const struct table_row *row,
 		printf("#   expected %s, %s says %s\n",
 		       verdict_text(loaded->arena, &loaded->policy, &expected), judge->name,
 		       verdict_text(loaded->arena, &loaded->policy, &verdict));
+	if (judge->detail)
+		printf("#     %s\n", judge->detail());
 	return false;
 }
 

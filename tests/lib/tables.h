@@ -19,6 +19,7 @@ struct random_run {
 	uint64_t first_seed;
 	uint32_t n_policies;
 	uint32_t n_packets; /* for each policy */
+	uint32_t n_rules;   /* of random_nsg_policy; 0: random_policy */
 };
 
 /*
