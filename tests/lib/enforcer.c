@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The programs under test, with the maps that the loader would fill. */
-#include "tests/lib/enforcer.h"
+/*
+ * The programs under test, with the maps that the loader would fill. What became of a packet is
+ * read in enforcer_counters.c.
+ */
+#include "tests/lib/enforcer_inside.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -19,37 +22,9 @@ enum {
 	START_JIFFIES = 1 << 20,
 	PASS_XDP = 2, /* XDP_PASS */
 	DROP_TC = 2,  /* TC_ACT_SHOT */
-	N_LINKS = 2,  /* that have counters */
 };
 
-struct enforcer {
-	struct arena *arena;
-	struct diag *diag;
-	struct enforce *skeleton;
-	struct ring_buffer *ring;
-	uint64_t generation;
-	uint64_t jiffies;
-	uint32_t n_rows;
-	uint32_t n_image_pages[2]; /* of each slot */
-	uint32_t n_state_pages;
-	int n_cpus;
-	/*
-	 * Descriptors of the pages that are put, 0: none yet. They are written over in place, since to
-	 * put another map waits until no packet sees the one before.
-	 */
-	int image[2 * BH_IMAGE_PAGES];
-	int counters[2 * N_LINKS * BH_ROW_PAGES];
-	int state[BH_STATE_PAGES];
-	int self;
-	struct bh_row *rows; /* of every CPU, as they were at the last call of enforcer_changed */
-	struct bh_row *scratch;
-	struct bh_event *events; /* of the enforcer_events under way */
-	size_t events_max;
-	size_t events_len;
-};
-
-static void __attribute__((format(printf, 2, 3), noreturn))
-fail(const struct enforcer *enforcer, const char *format, ...)
+void enforcer_fail(const struct enforcer *enforcer, const char *format, ...)
 {
 	va_list arguments;
 
@@ -62,10 +37,10 @@ fail(const struct enforcer *enforcer, const char *format, ...)
 	abort();
 }
 
-static void must(const struct enforcer *enforcer, int err, const char *what)
+void enforcer_must(const struct enforcer *enforcer, int err, const char *what)
 {
 	if (err)
-		fail(enforcer, "%s: %s", what, strerror(err < 0 ? -err : err));
+		enforcer_fail(enforcer, "%s: %s", what, strerror(err < 0 ? -err : err));
 }
 
 int enforcer_map(const struct enforcer *enforcer, const char *name)
@@ -104,7 +79,7 @@ static int take_event(void *context, void *data, size_t size)
 	struct enforcer *enforcer = context;
 
 	if (size < sizeof(struct bh_event))
-		fail(enforcer, "an event of %zu bytes", size);
+		enforcer_fail(enforcer, "an event of %zu bytes", size);
 	if (enforcer->events_len < enforcer->events_max)
 		memcpy(&enforcer->events[enforcer->events_len], data, sizeof(struct bh_event));
 	enforcer->events_len++;
@@ -115,9 +90,10 @@ static void set_clock(const struct enforcer *enforcer)
 {
 	uint32_t key = 0;
 
-	must(enforcer,
-	     bpf_map_update_elem(enforcer_map(enforcer, "bh_clock"), &key, &enforcer->jiffies, 0),
-	     "cannot set the clock");
+	enforcer_must(enforcer,
+		      bpf_map_update_elem(enforcer_map(enforcer, "bh_clock"), &key,
+					  &enforcer->jiffies, 0),
+		      "cannot set the clock");
 }
 
 struct enforcer *enforcer_new(void)
@@ -136,19 +112,20 @@ struct enforcer *enforcer_new(void)
 	enforcer->n_cpus = libbpf_num_possible_cpus();
 	enforcer->jiffies = START_JIFFIES;
 	libbpf_set_print(NULL);
-	must(enforcer, probe_kernel(enforcer->diag, &probe), "cannot ask the kernel");
-	must(enforcer,
-	     load_skeleton_open(enforcer->arena, &probe, enforcer->diag, &log, &enforcer->skeleton),
-	     "cannot open the programs");
+	enforcer_must(enforcer, probe_kernel(enforcer->diag, &probe), "cannot ask the kernel");
+	enforcer_must(enforcer,
+		      load_skeleton_open(enforcer->arena, &probe, enforcer->diag, &log,
+					 &enforcer->skeleton),
+		      "cannot open the programs");
 	load_skeleton_configure(enforcer->skeleton, &machine);
 	enforcer->skeleton->rodata->test_clock = true;
 	(void)bpf_program__set_autoload(enforcer->skeleton->progs.bh_xdp, true);
-	must(enforcer, load_skeleton_load(enforcer->skeleton, log, enforcer->diag),
-	     "cannot load the programs");
+	enforcer_must(enforcer, load_skeleton_load(enforcer->skeleton, log, enforcer->diag),
+		      "cannot load the programs");
 	enforcer->ring =
 		ring_buffer__new(enforcer_map(enforcer, "bh_events"), take_event, enforcer, NULL);
 	if (!enforcer->ring)
-		fail(enforcer, "cannot read the ring buffer");
+		enforcer_fail(enforcer, "cannot read the ring buffer");
 	set_clock(enforcer);
 	return enforcer;
 }
@@ -187,9 +164,10 @@ uint32_t enforcer_instructions(const struct enforcer *enforcer, enum enforcer_pr
 	struct bpf_prog_info info = {};
 	uint32_t size = sizeof(info);
 
-	must(enforcer,
-	     bpf_obj_get_info_by_fd(bpf_program__fd(program_of(enforcer, program)), &info, &size),
-	     "cannot ask for a program");
+	enforcer_must(enforcer,
+		      bpf_obj_get_info_by_fd(bpf_program__fd(program_of(enforcer, program)), &info,
+					     &size),
+		      "cannot ask for a program");
 	return info.verified_insns;
 }
 
@@ -202,16 +180,16 @@ static void want_page(const struct enforcer *enforcer, enum load_map map, uint32
 
 	if (*fd)
 		return;
-	must(enforcer, load_skeleton_page(enforcer->skeleton, map, enforcer->diag, fd),
-	     "cannot make a page");
-	must(enforcer, bpf_map_update_elem(outer, &index, fd, 0), "cannot put a page");
+	enforcer_must(enforcer, load_skeleton_page(enforcer->skeleton, map, enforcer->diag, fd),
+		      "cannot make a page");
+	enforcer_must(enforcer, bpf_map_update_elem(outer, &index, fd, 0), "cannot put a page");
 }
 
 static void fill_page(const struct enforcer *enforcer, int fd, const void *value)
 {
 	uint32_t key = 0;
 
-	must(enforcer, bpf_map_update_elem(fd, &key, value, 0), "cannot fill a page");
+	enforcer_must(enforcer, bpf_map_update_elem(fd, &key, value, 0), "cannot fill a page");
 }
 
 /* One page in both slots. */
@@ -220,10 +198,10 @@ static void put_state_page(struct enforcer *enforcer, uint32_t page)
 	uint32_t other = BH_STATE_PAGES + page;
 
 	want_page(enforcer, LOAD_MAP_STATE, page, &enforcer->state[page]);
-	must(enforcer,
-	     bpf_map_update_elem(enforcer_map(enforcer, "bh_state"), &other, &enforcer->state[page],
-				 0),
-	     "cannot put a page of state");
+	enforcer_must(enforcer,
+		      bpf_map_update_elem(enforcer_map(enforcer, "bh_state"), &other,
+					  &enforcer->state[page], 0),
+		      "cannot put a page of state");
 }
 
 void enforcer_forget(struct enforcer *enforcer)
@@ -236,15 +214,16 @@ void enforcer_forget(struct enforcer *enforcer)
 	for (uint32_t key = 0; key < BH_REASON_COUNT; key++) {
 		uint32_t reason = BH_NO_RULE + 1 + key;
 
-		must(enforcer,
-		     bpf_map_update_elem(enforcer_map(enforcer, "bh_limits"), &reason, &none, 0),
-		     "cannot reset a limit");
+		enforcer_must(
+			enforcer,
+			bpf_map_update_elem(enforcer_map(enforcer, "bh_limits"), &reason, &none, 0),
+			"cannot reset a limit");
 	}
 }
 
 static int *counter_page(struct enforcer *enforcer, uint32_t slot, uint32_t link, uint32_t page)
 {
-	return &enforcer->counters[(slot * N_LINKS + link) * BH_ROW_PAGES + page];
+	return &enforcer->counters[(slot * ENFORCER_LINKS + link) * BH_ROW_PAGES + page];
 }
 
 static void clear_counters(const struct enforcer *enforcer, int fd, const struct bh_row *zeros)
@@ -254,7 +233,8 @@ static void clear_counters(const struct enforcer *enforcer, int fd, const struct
 
 	for (uint32_t i = 0; i < n; i++)
 		keys[i] = i;
-	must(enforcer, bpf_map_update_batch(fd, keys, zeros, &n, NULL), "cannot clear counters");
+	enforcer_must(enforcer, bpf_map_update_batch(fd, keys, zeros, &n, NULL),
+		      "cannot clear counters");
 }
 
 static void put_counters(struct enforcer *enforcer, uint32_t slot)
@@ -265,7 +245,7 @@ static void put_counters(struct enforcer *enforcer, uint32_t slot)
 	enforcer->rows = mem_realloc(enforcer->rows, n, sizeof(*enforcer->rows));
 	enforcer->scratch = mem_realloc(enforcer->scratch, n, sizeof(*enforcer->scratch));
 	memset(enforcer->rows, 0, n * sizeof(*enforcer->rows));
-	for (uint32_t link = 0; link < N_LINKS; link++) {
+	for (uint32_t link = 0; link < ENFORCER_LINKS; link++) {
 		for (uint32_t page = 0; page < n_pages; page++) {
 			int *fd = counter_page(enforcer, slot, link, page);
 
@@ -308,8 +288,9 @@ void enforcer_apply(struct enforcer *enforcer, const struct image *image)
 		put_state_page(enforcer, page);
 	if (n_state_pages > enforcer->n_state_pages)
 		enforcer->n_state_pages = n_state_pages;
-	must(enforcer, bpf_map_update_elem(enforcer_map(enforcer, "bh_active"), &key, &active, 0),
-	     "cannot flip");
+	enforcer_must(enforcer,
+		      bpf_map_update_elem(enforcer_map(enforcer, "bh_active"), &key, &active, 0),
+		      "cannot flip");
 	enforcer->generation = active.generation;
 }
 
@@ -372,8 +353,9 @@ void enforcer_set_link(struct enforcer *enforcer, uint32_t ifindex, uint16_t num
 
 	links.slot[(ifindex * links.multiplier) >> 24] =
 		(struct bh_link){.ifindex = ifindex, .number = number};
-	must(enforcer, bpf_map_update_elem(enforcer_map(enforcer, "bh_links"), &key, &links, 0),
-	     "cannot number a link");
+	enforcer_must(enforcer,
+		      bpf_map_update_elem(enforcer_map(enforcer, "bh_links"), &key, &links, 0),
+		      "cannot number a link");
 }
 
 void enforcer_watch(struct enforcer *enforcer, uint64_t until)
@@ -381,8 +363,9 @@ void enforcer_watch(struct enforcer *enforcer, uint64_t until)
 	struct bh_watch watch = {.until = until};
 	uint32_t key = 0;
 
-	must(enforcer, bpf_map_update_elem(enforcer_map(enforcer, "bh_watch"), &key, &watch, 0),
-	     "cannot watch");
+	enforcer_must(enforcer,
+		      bpf_map_update_elem(enforcer_map(enforcer, "bh_watch"), &key, &watch, 0),
+		      "cannot watch");
 }
 
 void enforcer_advance(struct enforcer *enforcer, uint64_t jiffies)
@@ -403,7 +386,7 @@ static int run(const struct enforcer *enforcer, enum enforcer_program program,
 {
 	int err = bpf_prog_test_run_opts(bpf_program__fd(program_of(enforcer, program)), opts);
 
-	must(enforcer, err, "cannot run a packet");
+	enforcer_must(enforcer, err, "cannot run a packet");
 	return opts->retval;
 }
 
@@ -451,167 +434,4 @@ uint32_t enforcer_time(const struct enforcer *enforcer, enum enforcer_program pr
 
 	(void)run(enforcer, program, &opts);
 	return opts.duration;
-}
-
-/* ---- what became of them ---- */
-
-static void add_row(struct bh_row *sum, const struct bh_row *row)
-{
-	sum->packets += row->packets;
-	sum->bytes += row->bytes;
-	sum->reply_packets += row->reply_packets;
-	sum->reply_bytes += row->reply_bytes;
-	sum->flows += row->flows;
-	sum->would_denied += row->would_denied;
-	if (row->last > sum->last)
-		sum->last = row->last;
-}
-
-/* The page of counters of a link in the generation in force. */
-static int counters_fd(const struct enforcer *enforcer, uint32_t link, uint32_t page)
-{
-	uint32_t slot = enforcer->generation & 1;
-	int fd = link < N_LINKS ? enforcer->counters[(slot * N_LINKS + link) * BH_ROW_PAGES + page]
-				: 0;
-
-	if (!fd)
-		fail(enforcer, "no page of counters");
-	return fd;
-}
-
-/* All rows of a page, of every CPU. */
-static void read_page(const struct enforcer *enforcer, uint32_t link, uint32_t page,
-		      struct bh_row *ret_rows)
-{
-	uint32_t keys[BH_PAGE_ROWS];
-	uint32_t n = BH_PAGE_ROWS;
-	uint32_t cursor;
-	int err = bpf_map_lookup_batch(counters_fd(enforcer, link, page), NULL, &cursor, keys,
-				       ret_rows, &n, NULL);
-
-	if ((err && err != -ENOENT) || n != BH_PAGE_ROWS)
-		fail(enforcer, "cannot read counters: %d", err);
-}
-
-/* One row of every CPU. */
-static void read_row(const struct enforcer *enforcer, uint32_t link, uint32_t row,
-		     struct bh_row *ret_rows)
-{
-	uint32_t element = row % BH_PAGE_ROWS;
-
-	must(enforcer,
-	     bpf_map_lookup_elem(counters_fd(enforcer, link, row / BH_PAGE_ROWS), &element,
-				 ret_rows),
-	     "cannot read a counter");
-}
-
-struct bh_row enforcer_row(const struct enforcer *enforcer, uint32_t link, uint32_t row)
-{
-	struct bh_row sum = {};
-
-	read_row(enforcer, link, row, enforcer->scratch);
-	for (int cpu = 0; cpu < enforcer->n_cpus; cpu++)
-		add_row(&sum, &enforcer->scratch[cpu]);
-	return sum;
-}
-
-uint32_t enforcer_reason_row(enum bh_reason reason, enum bh_direction direction)
-{
-	return reason * BH_DIRECTION_COUNT + direction;
-}
-
-uint32_t enforcer_n_rows(const struct enforcer *enforcer)
-{
-	return enforcer->n_rows;
-}
-
-struct bh_row enforcer_total(const struct enforcer *enforcer, uint32_t link)
-{
-	uint32_t n_pages = (enforcer->n_rows + BH_PAGE_ROWS - 1) / BH_PAGE_ROWS;
-	struct bh_row sum = {};
-
-	for (uint32_t page = 0; page < n_pages; page++) {
-		read_page(enforcer, link, page, enforcer->scratch);
-		for (int i = 0; i < BH_PAGE_ROWS * enforcer->n_cpus; i++)
-			add_row(&sum, &enforcer->scratch[i]);
-	}
-	return sum;
-}
-
-static struct bh_row row_less(const struct bh_row *now, const struct bh_row *then)
-{
-	return (struct bh_row){
-		.packets = now->packets - then->packets,
-		.bytes = now->bytes - then->bytes,
-		.reply_packets = now->reply_packets - then->reply_packets,
-		.reply_bytes = now->reply_bytes - then->reply_bytes,
-		.flows = now->flows - then->flows,
-		.would_denied = now->would_denied - then->would_denied,
-		.last = now->last,
-	};
-}
-
-bool enforcer_changed(struct enforcer *enforcer, uint32_t *ret_row, struct bh_row *ret_by)
-{
-	uint32_t n_pages = (enforcer->n_rows + BH_PAGE_ROWS - 1) / BH_PAGE_ROWS;
-	size_t page_len = (size_t)BH_PAGE_ROWS * enforcer->n_cpus;
-	unsigned n_changed = 0;
-
-	for (uint32_t page = 0; page < n_pages; page++) {
-		struct bh_row *then = enforcer->rows + page * page_len;
-
-		read_page(enforcer, 0, page, enforcer->scratch);
-		for (size_t i = 0; i < page_len; i++) {
-			if (!memcmp(&enforcer->scratch[i], &then[i], sizeof(*then)))
-				continue;
-			*ret_row = page * BH_PAGE_ROWS + (uint32_t)(i / enforcer->n_cpus);
-			*ret_by = row_less(&enforcer->scratch[i], &then[i]);
-			n_changed++;
-		}
-		memcpy(then, enforcer->scratch, page_len * sizeof(*then));
-	}
-	return n_changed == 1;
-}
-
-bool enforcer_changed_at(struct enforcer *enforcer, uint32_t guess, uint32_t *ret_row,
-			 struct bh_row *ret_by)
-{
-	struct bh_row *then = enforcer->rows + (size_t)guess * enforcer->n_cpus;
-
-	read_row(enforcer, 0, guess, enforcer->scratch);
-	for (int cpu = 0; cpu < enforcer->n_cpus; cpu++) {
-		if (!memcmp(&enforcer->scratch[cpu], &then[cpu], sizeof(*then)))
-			continue;
-		*ret_row = guess;
-		*ret_by = row_less(&enforcer->scratch[cpu], &then[cpu]);
-		then[cpu] = enforcer->scratch[cpu];
-		return true;
-	}
-	return enforcer_changed(enforcer, ret_row, ret_by);
-}
-
-uint64_t enforcer_note(const struct enforcer *enforcer, enum bh_note note)
-{
-	scoped(free) uint64_t *values = mem_calloc(enforcer->n_cpus, sizeof(*values));
-	uint32_t key = note;
-	uint64_t sum = 0;
-
-	must(enforcer, bpf_map_lookup_elem(enforcer_map(enforcer, "bh_notes"), &key, values),
-	     "cannot read a note");
-	for (int cpu = 0; cpu < enforcer->n_cpus; cpu++)
-		sum += values[cpu];
-	return sum;
-}
-
-size_t enforcer_events(struct enforcer *enforcer, struct bh_event *events, size_t max)
-{
-	int n;
-
-	enforcer->events = events;
-	enforcer->events_max = max;
-	enforcer->events_len = 0;
-	n = ring_buffer__consume(enforcer->ring);
-	if (n < 0)
-		fail(enforcer, "cannot read events: %d", n);
-	return enforcer->events_len;
 }
