@@ -29,7 +29,7 @@ SCOPED(struct scene *, scene_free);
 void scene_apply(struct scene *scene, const char *host, const char *policy);
 
 /* Small tables, for hosts that say more than that. */
-#define SCENE_TABLES "tables: {flows: 16384, half_open: 8192, fragments: 1024}\n"
+#define SCENE_TABLES "tables: {flows: 8192, half_open: 4096, fragments: 1024}\n"
 #define SCENE_HOST   "bulkhead: 1\n" SCENE_TABLES
 
 /*

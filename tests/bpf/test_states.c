@@ -6,30 +6,10 @@
  */
 #include <criterion/criterion.h>
 
-#include "tests/bpf/scene.h"
-#include "tests/lib/page.h"
+#include "tests/bpf/cells.h"
 
-enum { PROTO_TCP = 6, PROTO_UDP = 17 };
-
-/* ---- packets ---- */
-
-struct kind {
-	const char *name;
-	uint8_t tcp_flags;
-};
-
-/* Bare: neither SYN, FIN, RST nor ACK. */
-static const struct kind kinds[] = {
-	{"SYN", FRAME_TCP_SYN},
-	{"SYN-ACK", FRAME_TCP_SYN | FRAME_TCP_ACK},
-	{"ACK", FRAME_TCP_ACK},
-	{"data", FRAME_TCP_PSH | FRAME_TCP_ACK},
-	{"FIN-ACK", FRAME_TCP_FIN | FRAME_TCP_ACK},
-	{"FIN", FRAME_TCP_FIN},
-	{"RST", FRAME_TCP_RST},
-	{"RST-ACK", FRAME_TCP_RST | FRAME_TCP_ACK},
-	{"bare", FRAME_TCP_PSH},
-};
+enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_GRE = 47, PROTO_ESP = 50 };
+enum { PROTO_ICMPV6 = 58, PROTO_SCTP = 132, PROTO_TEST = 253 };
 
 /* ---- states, and how packets lead there: > from the opener, < from the replier ---- */
 
@@ -70,55 +50,6 @@ static const struct recipe recipes[] = {
 	{"closing", ">data <data <RST >data >RST"},
 };
 
-static uint8_t flags_of(struct str name)
-{
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		if (str_eq(name, str_of(kinds[i].name)))
-			return kinds[i].tcp_flags;
-	cr_assert_fail("no packet is called " STR_FMT, STR_ARG(name));
-	return 0;
-}
-
-static void play(const struct scene *scene, const struct subject *subject, const char *packets)
-{
-	struct str rest = str_of(packets);
-	struct str word;
-
-	while (str_word(&rest, &word))
-		(void)scene_send(scene, subject, word.at[0] == '<',
-				 flags_of((struct str){word.at + 1, word.len - 1}));
-}
-
-/* ---- what an entry is called ---- */
-
-enum { STATE_NAME_SIZE = 40 };
-
-static const char *state_name(const struct subject *subject, const struct flowtable_entry *entry,
-			      char *buffer)
-{
-	uint32_t flags = flows_flags(entry);
-	bool ended = flags & (BH_FLOW_FIN_OPENER | BH_FLOW_FIN_REPLIER);
-	bool turned = subject->out != (bool)(flags & BH_FLOW_OUT);
-	const char *name = "half-open";
-
-	if (flags & BH_FLOW_CLOSING)
-		return "closing";
-	if (flags & BH_FLOW_ESTABLISHED)
-		return "established";
-	if (flags & BH_FLOW_PICKED_UP)
-		name = "picked-up";
-	else if (flags & BH_FLOW_SYN_ACK)
-		name = "answered";
-	(void)snprintf(buffer, STATE_NAME_SIZE, "%s%s%s", name, ended ? " ended" : "",
-		       turned ? " turned" : "");
-	return buffer;
-}
-
-static uint32_t end_of(bool reply)
-{
-	return reply ? BH_FLOW_FIN_REPLIER : BH_FLOW_FIN_OPENER;
-}
-
 /* The same as rows of the page say it: of a closing flow, who has ended. */
 static struct str row_name(const char *state, const struct flowtable_entry *entry, bool reply)
 {
@@ -126,57 +57,6 @@ static struct str row_name(const char *state, const struct flowtable_entry *entr
 		return str_of(state);
 	return flows_flags(entry) & end_of(reply) ? STR("closing by the sender")
 						  : STR("closing by the other");
-}
-
-/* ---- the page ---- */
-
-static bool lists(struct str cell, struct str name)
-{
-	struct str item;
-
-	while (page_item(&cell, &item))
-		if (str_eq(item, name))
-			return true;
-	return false;
-}
-
-static const struct page_row *find_row(const page_rows *rows, struct str state, struct str kind)
-{
-	const struct page_row *found = NULL;
-
-	for (size_t i = 0; i < rows->len; i++) {
-		if (!lists(rows->at[i].cell[0], state) || !lists(rows->at[i].cell[1], kind))
-			continue;
-		cr_assert(!found, "lines %zu and %zu both say what " STR_FMT " does to " STR_FMT,
-			  found->line, rows->at[i].line, STR_ARG(kind), STR_ARG(state));
-		found = &rows->at[i];
-	}
-	cr_assert(found, "the page does not say what " STR_FMT " does to " STR_FMT, STR_ARG(kind),
-		  STR_ARG(state));
-	return found;
-}
-
-/* "deny", "pass", "pass, ignored", "pass → STATE". */
-struct cell {
-	bool pass;
-	bool ignored;
-	struct str next; /* empty: the state does not change */
-};
-
-static struct cell cell_of(struct str text)
-{
-	static const struct str arrow = {"pass → ", sizeof("pass → ") - 1};
-	struct cell cell = {.pass = true};
-
-	if (str_starts(text, arrow))
-		cell.next = (struct str){text.at + arrow.len, text.len - arrow.len};
-	else if (str_eq(text, STR("pass, ignored")))
-		cell.ignored = true;
-	else if (str_eq(text, STR("deny")))
-		cell = (struct cell){.ignored = true};
-	else
-		cr_assert(str_eq(text, STR("pass")), "a cell says " STR_FMT, STR_ARG(text));
-	return cell;
 }
 
 /* ---- TCP ---- */
@@ -302,6 +182,12 @@ static void try_all(struct trial *trial, enum addr_family family, bool out)
 	}
 }
 
+static void read_page(const struct scene *scene, const char *heading, page_rows *ret_rows)
+{
+	cr_assert_eq(page_table(scene->loaded.arena, DATAPATH_PAGE, heading, ret_rows), 0,
+		     "no table under '%s'", heading);
+}
+
 static struct scene *scene_of_states(void)
 {
 	struct scene *scene;
@@ -319,9 +205,254 @@ Test(states, a_tcp_packet_does_to_each_entry_what_the_page_says)
 	page_rows rows = {};
 	struct trial trial = {.scene = scene, .rows = &rows};
 
-	cr_assert_eq(page_table(scene->loaded.arena, DATAPATH_PAGE,
-				"A TCP packet that meets an entry", &rows),
-		     0);
+	read_page(scene, "A TCP packet that meets an entry", &rows);
 	for (int i = 0; i < 4; i++)
 		try_all(&trial, i & 1 ? ADDR_V6 : ADDR_V4, i & 2);
+}
+
+/* What became of a packet with these flags that came after the packets of a recipe. */
+struct outcome {
+	bool pass;
+	bool exists;
+	uint32_t flags;
+};
+
+static struct outcome try_flags(const struct scene *scene, const struct subject *subject,
+				const char *packets, bool reply, uint8_t tcp_flags)
+{
+	struct flowtable_entry entry = {};
+	struct outcome outcome;
+
+	play(scene, subject, packets);
+	outcome.pass = scene_send(scene, subject, reply, tcp_flags);
+	outcome.exists = scene_entry(scene, subject, &entry);
+	outcome.flags = flows_flags(&entry);
+	return outcome;
+}
+
+/* The flags alone that a packet is named by; a reset is one whatever else it says. */
+static uint8_t named_flags(uint8_t tcp_flags)
+{
+	uint8_t flags = tcp_flags & (FRAME_TCP_FIN | FRAME_TCP_SYN | FRAME_TCP_RST | FRAME_TCP_ACK);
+
+	if (flags & FRAME_TCP_RST)
+		flags &= ~FRAME_TCP_FIN;
+	return flags ? flags : FRAME_TCP_PSH;
+}
+
+Test(states, a_packet_is_what_syn_fin_rst_and_ack_make_of_it_and_no_other_flag_counts)
+{
+	static const char *const packets[] = {"", ">SYN", ">SYN <SYN-ACK", ">ACK", ">ACK <ACK"};
+	scoped(scene_free) struct scene *scene = scene_of_states();
+	struct subject subject = {ADDR_V4, PROTO_TCP, false, false, 0};
+
+	for (uint32_t i = 0; i < ARRAY_LEN(packets) * 512; i++) {
+		const char *before = packets[i / 512];
+		uint8_t flags = i & 0xff;
+		bool reply = i & 0x100;
+		struct outcome raw, named;
+
+		if (!(flags & 0x3f) ||
+		    (flags & FRAME_TCP_SYN && flags & (FRAME_TCP_FIN | FRAME_TCP_RST)))
+			continue; /* the parser denies these */
+		subject.number++;
+		raw = try_flags(scene, &subject, before, reply, flags);
+		subject.number++;
+		named = try_flags(scene, &subject, before, reply, named_flags(flags));
+		cr_expect(raw.pass == named.pass && raw.exists == named.exists &&
+				  raw.flags == named.flags,
+			  "after '%s' flags %#x %s", before, flags, reply ? "back" : "on");
+	}
+}
+
+/* ---- packets without an entry ---- */
+
+/* A packet as the page lists it, and the subject that sends it. */
+struct first {
+	const char *name;
+	uint8_t protocol;
+	uint8_t tcp_flags;
+	bool reply; /* as if it were the answer: an echo reply */
+};
+
+static void check_first(struct scene *scene, const struct first *first, struct subject *subject,
+			struct str opens)
+{
+	struct flowtable_entry entry = {};
+	char name[STATE_NAME_SIZE];
+	struct str is = STR("none");
+	const char *counted;
+	struct bh_row by;
+	bool pass;
+
+	subject->number++;
+	(void)scene_counted(scene, &by);
+	pass = scene_send(scene, subject, first->reply, first->tcp_flags);
+	counted = scene_counted(scene, &by);
+	if (scene_entry(scene, subject, &entry))
+		is = str_of(state_name(subject, &entry, name));
+	cr_expect(pass, "%s: is denied", first->name);
+	cr_expect(str_eq(is, opens), "%s opens " STR_FMT ", and not " STR_FMT, first->name,
+		  STR_ARG(is), STR_ARG(opens));
+	cr_expect_str_eq(counted, subject->out == first->reply ? "scene/in" : "scene/out", "%s",
+			 first->name);
+	cr_expect_eq(by.packets, 1, "%s", first->name);
+	cr_expect_eq(by.flows, !str_eq(opens, STR("none")), "%s", first->name);
+}
+
+/* From a side that the policy does not let open anything. */
+static void check_denied(const struct scene *scene, const struct first *first,
+			 struct subject *subject)
+{
+	struct flowtable_entry entry;
+	bool out = subject->out;
+
+	subject->number++;
+	cr_expect_not(scene_send(scene, subject, true, first->tcp_flags), "%s back", first->name);
+	cr_expect_not(scene_entry(scene, subject, &entry), "%s back", first->name);
+	subject->out = !out;
+	cr_expect_not(scene_entry(scene, subject, &entry), "%s back", first->name);
+	subject->out = out;
+}
+
+static void try_firsts(struct scene *scene, const page_rows *rows, size_t column)
+{
+	static const struct first firsts[] = {
+		{"UDP", PROTO_UDP, 0, false},
+		{"SCTP", PROTO_SCTP, 0, false},
+		{"echo request", PROTO_ICMP, 0, false},
+		{"echo reply", PROTO_ICMP, 0, true},
+		{"GRE", PROTO_GRE, 0, false},
+		{"ESP", PROTO_ESP, 0, false},
+		{"any other protocol", PROTO_TEST, 0, false},
+	};
+
+	for (size_t i = 0; i < (KINDS + ARRAY_LEN(firsts)) * 4; i++) {
+		struct subject subject = {i & 1 ? ADDR_V6 : ADDR_V4, PROTO_TCP, i & 2, false,
+					  (uint16_t)(i * 2)};
+		struct first first;
+
+		if (i / 4 < KINDS)
+			first = (struct first){kinds[i / 4].name, PROTO_TCP, kinds[i / 4].tcp_flags,
+					       false};
+		else
+			first = firsts[i / 4 - KINDS];
+		subject.protocol = first.protocol;
+		if (first.protocol == PROTO_ICMP && i & 1)
+			subject.protocol = PROTO_ICMPV6;
+		subject.both = first.reply;
+		check_first(scene, &first, &subject,
+			    find_row(rows, STR("none"), str_of(first.name))->cell[column]);
+		subject.both = false;
+		check_denied(scene, &first, &subject);
+	}
+}
+
+Test(states, what_a_packet_without_an_entry_opens_is_what_the_page_says)
+{
+	scoped(scene_free) struct scene *scene = scene_of_states();
+	page_rows rows = {};
+
+	read_page(scene, "A packet that meets none", &rows);
+	try_firsts(scene, &rows, 2);
+	enforcer_forget(scene->enforcer);
+	scene_apply(scene, SCENE_HOST "tcp_pickup: false\n", scene_policy);
+	read_page(scene, "A packet that meets none", &rows);
+	try_firsts(scene, &rows, 3);
+}
+
+Test(states, icmp_that_is_no_echo_opens_nothing_and_is_the_reply_of_nothing)
+{
+	scoped(scene_free) struct scene *scene = scene_of_states();
+	struct subject subject = {ADDR_V4, PROTO_ICMP, true, false, 1};
+	struct tuple ask = subject_opener(&subject);
+	struct tuple answer = tuple_turn(&ask);
+	const struct bh_config *config = scene_config(scene);
+
+	ask.icmp_type = 13; /* timestamp, and its reply */
+	answer.icmp_type = 14;
+	cr_expect(scene_send_tuple(scene, &ask, 0));
+	cr_expect_not(scene_send_tuple(scene, &answer, 0));
+	cr_expect_eq(flows_count(scene->enforcer, config, BH_TABLE_HALF_OPEN4), 0);
+}
+
+/* ---- everything but TCP ---- */
+
+static void check_other(struct trial *trial, struct str state)
+{
+	bool reply = trial->column != FROM_OPENER;
+	const struct page_row *row = find_row(trial->rows, state, STR("any"));
+	struct cell cell = cell_of(row->cell[trial->column]);
+	struct flowtable_entry before = {};
+	struct flowtable_entry after = {};
+	const char *counted;
+	struct bh_row by;
+	bool pass;
+
+	cr_assert(scene_entry(trial->scene, &trial->subject, &before), "%s", trial->where);
+	(void)scene_counted(trial->scene, &by);
+	pass = scene_send(trial->scene, &trial->subject, reply, 0);
+	counted = scene_counted(trial->scene, &by);
+	cr_expect_eq(pass, cell.pass, "%s: %s", trial->where, pass ? "passes" : "is denied");
+	cr_assert(scene_entry(trial->scene, &trial->subject, &after), "%s", trial->where);
+	check_entry(trial, &cell, &before, &after);
+	check_count(trial, &cell, false, counted, &by);
+}
+
+/* Brings the subject into the state that a row begins with. */
+static void lead_to(const struct trial *trial, const char *state)
+{
+	const struct scene *scene = trial->scene;
+
+	(void)scene_send(scene, &trial->subject, false, 0);
+	if (!strcmp(state, "half-open"))
+		return;
+	(void)scene_send(scene, &trial->subject, true, 0);
+	if (!strcmp(state, "replied"))
+		return;
+	scene_wait(scene, 3);
+	if (strcmp(state, "established") == 0)
+		(void)scene_send(scene, &trial->subject, false, 0);
+}
+
+static void try_other(struct trial *trial, const char *state)
+{
+	static const struct recipe replied = {"replied", ""};
+	struct recipe recipe = {state, ""};
+
+	trial->recipe = strcmp(state, "replied 2 s ago") == 0 ? &replied : &recipe;
+	(void)snprintf(trial->where, sizeof(trial->where), "protocol %u over IPv%d, %s, %s, %s",
+		       trial->subject.protocol, trial->subject.family,
+		       trial->subject.out ? "out" : "in", state,
+		       trial->column == FROM_OPENER ? "on" : "back");
+	lead_to(trial, state);
+	scene_wait(trial->scene, 1);
+	check_other(trial, str_of(state));
+}
+
+Test(states, a_packet_of_another_protocol_does_to_each_entry_what_the_page_says)
+{
+	static const char *const states[] = {"half-open", "replied", "replied 2 s ago",
+					     "established"};
+	static const uint8_t protocols[] = {PROTO_UDP, PROTO_SCTP, PROTO_ICMP,
+					    PROTO_GRE, PROTO_ESP,  PROTO_TEST};
+	static const struct kind any = {"any", 0};
+	scoped(scene_free) struct scene *scene = scene_of_states();
+	page_rows rows = {};
+	struct trial trial = {.scene = scene, .rows = &rows, .kind = &any};
+
+	read_page(scene, "Any other packet that meets an entry", &rows);
+	for (uint32_t i = 0; i < ARRAY_LEN(protocols) * ARRAY_LEN(states) * 16; i++) {
+		uint8_t protocol = protocols[i / 16 / ARRAY_LEN(states)];
+
+		trial.column = (i & 3) < 2 ? FROM_OPENER : FROM_OPENER + (i & 3) - 1;
+		trial.subject = (struct subject){
+			.family = i & 4 ? ADDR_V6 : ADDR_V4,
+			.protocol = protocol == PROTO_ICMP && i & 4 ? PROTO_ICMPV6 : protocol,
+			.out = i & 8,
+			.both = i & 1,
+			.number = (uint16_t)(i + 1),
+		};
+		try_other(&trial, states[i / 16 % ARRAY_LEN(states)]);
+	}
 }
