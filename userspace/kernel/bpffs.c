@@ -3,10 +3,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+
+#include "kernel/private.h"
 
 #define USUAL_PLACE "/sys/fs/bpf"
 
@@ -73,6 +76,16 @@ static bool lies_on_bpffs(struct arena *arena, const char *path)
 	return bpffs_has(path);
 }
 
+/* On a bpffs that every user may write, somebody could have been here first. */
+static int check_private(const char *pins, struct diag *diag)
+{
+	scoped(close) int fd = open(pins, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return diag_sys(diag, errno, "cannot open folder '%s'", pins);
+	return private_check(fd, pins, diag);
+}
+
 int bpffs_prepare(const char *pins, struct diag *diag)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
@@ -86,7 +99,7 @@ int bpffs_prepare(const char *pins, struct diag *diag)
 	}
 	if (!err)
 		err = make_folders(arena, pins, 0700, diag);
-	return err;
+	return err ? err : check_private(pins, diag);
 }
 
 static int compare_versions(const void *a, const void *b)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "kernel/private.h"
 #include "kernel/store_file.h"
 #include "kernel/store_json.h"
 
@@ -79,7 +80,7 @@ static int open_folder(struct store_folder *folder, struct diag *diag)
 			       : diag_sys(diag, errno, "cannot open folder '%s'", folder->path);
 }
 
-/* The way to the folder is made as mkdir -p makes it; the last part is the owner's alone. */
+/* The way to the folder is made as mkdir -p makes it; the folder itself is the owner's alone. */
 static int make_folder(struct arena *arena, const char *path, struct diag *diag)
 {
 	char *part = arena_printf(arena, "%s", path);
@@ -100,14 +101,18 @@ static int make_folder(struct arena *arena, const char *path, struct diag *diag)
 int store_open(const char *path, bool wait, struct diag *diag, struct store **ret_store)
 {
 	scoped(store_close) struct store *store = store_new(path);
-	int err = make_folder(store->arena, store->images.path, diag);
+	int err = make_folder(store->arena, store->top.path, diag);
 
-	if (!err && chmod(store->images.path, 0700))
-		err = diag_sys(diag, errno, "cannot change the mode of '%s'", store->images.path);
 	if (!err)
 		err = open_folder(&store->top, diag);
 	if (!err)
+		err = private_check(store->top.fd, store->top.path, diag);
+	if (!err && mkdirat(store->top.fd, "images", 0700) && errno != EEXIST)
+		err = diag_sys(diag, errno, "cannot make folder '%s'", store->images.path);
+	if (!err)
 		err = open_folder(&store->images, diag);
+	if (!err)
+		err = private_check(store->images.fd, store->images.path, diag);
 	if (!err)
 		err = store_file_lock(&store->top, "lock", wait, diag, &store->lock_fd);
 	if (err)
