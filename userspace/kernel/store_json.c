@@ -73,9 +73,22 @@ static void set_number(json_t *object, const char *key, uint64_t number)
 	(void)json_object_set_new(object, key, json_integer((json_int_t)number));
 }
 
+/*
+ * JSON is UTF-8, and the name of a link any bytes: what is none stands as question marks, since a
+ * key left out would make the whole file one that cannot be believed.
+ */
 static void set_text(json_t *object, const char *key, const char *text)
 {
-	(void)json_object_set_new(object, key, json_string(text));
+	json_t *string = json_string(text);
+
+	if (!string) {
+		scoped(free) char *ascii = mem_alloc(strlen(text) + 1);
+
+		for (size_t i = 0; i <= strlen(text); i++)
+			ascii[i] = (char)((unsigned char)text[i] < 0x80 ? text[i] : '?');
+		string = json_string(ascii);
+	}
+	(void)json_object_set_new(object, key, string);
 }
 
 static char *print_json(const json_t *object)
