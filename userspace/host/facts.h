@@ -92,8 +92,8 @@ struct host_pattern {
  * Which links are to be covered, in the order of ifindex, each once. n_patterns 0 is auto:
  * Ethernet links with a device behind them, up or down, no VF under netvsc, no port of a bond
  * or bridge that is itself chosen, not lo.
- * With patterns: every one must match a link; a glob takes the Ethernet links that it matches and no lo,
- * a plain name that is no Ethernet link, or lo, is refused.
+ * With patterns: every one must match a link; a glob takes the Ethernet links that it matches, no
+ * lo and no such VF; a plain name of what a glob passes over is refused.
  * -ENODEV with words for: a pattern that matches nothing, a refused name, auto that finds no link.
  */
 int host_select(struct arena *arena, const struct host_facts *facts,

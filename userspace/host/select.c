@@ -74,6 +74,12 @@ static int take_name(struct arena *arena, const struct host_facts *facts,
 		return refuse(
 			diag, pattern,
 			arena_printf(arena, "'" STR_FMT "' is no Ethernet link", STR_ARG(text)));
+	if (link->netvsc_vf)
+		return refuse(diag, pattern,
+			      arena_printf(arena,
+					   "'" STR_FMT "' is a virtual function, which is covered "
+					   "through its netvsc link: name that one",
+					   STR_ARG(text)));
 	add_once(arena, links, link);
 	return 0;
 }
@@ -87,7 +93,8 @@ static int take_glob(struct arena *arena, const struct host_facts *facts,
 	for (size_t i = 0; i < facts->links.len; i++) {
 		const struct host_link *link = &facts->links.at[i];
 
-		if (!link->ethernet || link->loopback || fnmatch(glob, link->name, 0))
+		if (!link->ethernet || link->loopback || link->netvsc_vf ||
+		    fnmatch(glob, link->name, 0))
 			continue;
 		add_once(arena, links, link);
 		found = true;
