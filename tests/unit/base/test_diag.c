@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What went wrong, in words: codes, counts, places, and what is shown of a line. */
+#include <criterion/criterion.h>
+#include <errno.h>
+
+#include "base/arena.h"
+#include "base/diag.h"
+
+static const struct mark nowhere;
+
+/* All that diag_print writes, in the arena. */
+static const char *printed(struct arena *arena, const struct diag *diag)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+	const char *copy;
+
+	diag_print(diag, out);
+	(void)fclose(out);
+	copy = arena_copy(arena, text, size);
+	free(text);
+	return copy;
+}
+
+static void shows(const char *text, struct mark at, const char *expected)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(diag_free) struct diag *diag = diag_new();
+	struct source source = {.path = "web.yaml", .text = str_of(text)};
+
+	at.source = &source;
+	(void)diag_bad(diag, at, "words");
+	cr_assert_str_eq(printed(arena, diag), expected);
+}
+
+Test(diag, each_way_to_fail_returns_what_the_caller_returns)
+{
+	scoped(diag_free) struct diag *diag = diag_new();
+
+	cr_assert_eq(diag_bad(diag, nowhere, "bad"), -EBADMSG);
+	cr_assert_eq(diag_sys(diag, ENOSPC, "sys"), -ENOSPC);
+	cr_assert_eq(diag_refuse(diag, -E2BIG, "refused"), -E2BIG);
+	cr_assert_eq(diag_n_errors(diag), 3);
+	cr_assert_eq(diag_n_warnings(diag), 0);
+}
+
+Test(diag, warnings_and_notes_make_nothing_fail)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(diag_free) struct diag *diag = diag_new();
+	const struct diag_message *messages;
+	size_t n = 0;
+
+	diag_warn(diag, nowhere, "odd");
+	diag_note(diag, nowhere, "first defined here");
+	cr_assert_eq(diag_n_errors(diag), 0);
+	cr_assert_eq(diag_n_warnings(diag), 1);
+	messages = diag_messages(diag, &n);
+	cr_assert_eq(n, 2);
+	cr_assert_eq(messages[0].level, DIAG_WARNING);
+	cr_assert_eq(messages[1].level, DIAG_NOTE);
+	cr_assert_str_eq(printed(arena, diag), "warning: odd\nnote: first defined here\n");
+}
+
+Test(diag, the_system_s_reason_stands_behind_the_words)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(diag_free) struct diag *diag = diag_new();
+
+	(void)diag_sys(diag, ENOSPC, "cannot write file '%s'", "a");
+	(void)diag_refuse(diag, -ENOSPC, "full");
+	cr_assert_str_eq(printed(arena, diag),
+			 "cannot write file 'a': No space left on device\nfull\n");
+}
+
+Test(diag, control_characters_of_quoted_text_do_not_reach_the_terminal)
+{
+	scoped(diag_free) struct diag *diag = diag_new();
+	size_t n = 0;
+
+	(void)diag_bad(diag, nowhere, "no set '%s'", "a\x1b[2Jb\nc\x7f");
+	cr_assert_str_eq(diag_messages(diag, &n)[0].text, "no set 'a?[2Jb?c?'");
+}
+
+Test(diag, a_place_is_shown_with_its_line_and_a_caret)
+{
+	shows("group: web\nrules: x\n", (struct mark){.line = 2, .column = 8, .len = 1},
+	      "web.yaml:2:8: words\n  rules: x\n         ^\n");
+	shows("group: web\nrules: x\n", (struct mark){.line = 1, .column = 8, .len = 3},
+	      "web.yaml:1:8: words\n  group: web\n         ^~~\n");
+	shows("last line", (struct mark){.line = 1, .column = 6, .len = 4},
+	      "web.yaml:1:6: words\n  last line\n       ^~~~\n");
+	shows("a: b\r\n", (struct mark){.line = 1, .column = 1},
+	      "web.yaml:1:1: words\n  a: b\n  ^\n");
+}
+
+Test(diag, a_file_as_a_whole_has_no_line)
+{
+	shows("group: web\n", (struct mark){}, "web.yaml: words\n");
+}
+
+Test(diag, a_place_behind_the_end_shows_no_line_of_another)
+{
+	shows("a\n", (struct mark){.line = 2, .column = 1}, "web.yaml:2:1: words\n");
+	shows("", (struct mark){.line = 1, .column = 1}, "web.yaml:1:1: words\n");
+}
+
+Test(diag, columns_are_characters_and_not_bytes)
+{
+	shows("\xc3\xa4\xc3\xb6: x\n", (struct mark){.line = 1, .column = 5, .len = 1},
+	      "web.yaml:1:5: words\n  \xc3\xa4\xc3\xb6: x\n      ^\n");
+}
+
+Test(diag, what_a_terminal_would_obey_is_shown_as_a_question_mark)
+{
+	shows("a\x1b"
+	      "b\tc\xff"
+	      "d\xc2\x9b"
+	      "e\n",
+	      (struct mark){.line = 1, .column = 3, .len = 1},
+	      "web.yaml:1:3: words\n  a?b c?d?e\n    ^\n");
+}
+
+Test(diag, a_long_line_is_cut_around_its_place)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(diag_free) struct diag *diag = diag_new();
+	char text[5001];
+	struct source source = {.path = "long", .text = {text, sizeof(text) - 1}};
+	const char *shown;
+	const char *line;
+	const char *caret;
+
+	memset(text, 'a', sizeof(text));
+	text[3000] = 'X';
+	text[sizeof(text) - 1] = '\n';
+	(void)diag_bad(diag, (struct mark){&source, 1, 3001, 1}, "words");
+	shown = printed(arena, diag);
+	line = strchr(shown, '\n') + 1;
+	caret = strchr(line, '\n') + 1;
+	cr_assert_eq(caret - line, 2 + 200 + 1);
+	cr_assert_eq(strchr(line, 'X') - line, strchr(caret, '^') - caret);
+}
+
+Test(diag, messages_are_shown_by_file_and_in_the_order_of_their_places)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(diag_free) struct diag *diag = diag_new();
+	struct source one = {.path = "one", .text = STR("1\n2\n3\n")};
+	struct source two = {.path = "two", .text = STR("x\ny\n")};
+
+	(void)diag_bad(diag, (struct mark){&one, 3, 1, 1}, "a");
+	(void)diag_bad(diag, (struct mark){&one, 1, 1, 1}, "b");
+	(void)diag_bad(diag, (struct mark){&two, 2, 1, 1}, "c");
+	(void)diag_bad(diag, (struct mark){&one, 2, 1, 1}, "d");
+	cr_assert_str_eq(printed(arena, diag), "one:1:1: b\n  1\n  ^\none:2:1: d\n  2\n  ^\n"
+					       "one:3:1: a\n  3\n  ^\ntwo:2:1: c\n  y\n  ^\n");
+}
+
+Test(diag, freeing_none_is_no_mistake)
+{
+	diag_free(NULL);
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Jiffies and time. */
+#include <criterion/criterion.h>
+#include <time.h>
+
+#include "base/array.h"
+#include "kernel/clock.h"
+
+static const uint32_t usual[] = {100, 250, 300, 1000};
+
+static uint64_t monotonic(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+Test(clock, hz_is_told_from_readings_that_are_a_jiffy_off)
+{
+	for (size_t i = 0; i < ARRAY_LEN(usual); i++) {
+		for (int off = -1; off <= 1; off++) {
+			struct clock_pair first = {.jiffies = 4294967296, .monotonic = 77};
+			struct clock_pair second = {
+				.jiffies = first.jiffies + usual[i] / 10 + (uint64_t)off,
+				.monotonic = first.monotonic + 100000000,
+			};
+
+			cr_assert_eq(clock_guess_hz(first, second), usual[i], "%u, %d", usual[i],
+				     off);
+		}
+	}
+}
+
+Test(clock, a_reading_is_as_old_as_its_jiffies_whatever_hz_is)
+{
+	for (size_t i = 0; i < ARRAY_LEN(usual); i++) {
+		struct bh_machine machine = {.hz = usual[i], .jiffies_at_zero = 4294667296};
+		uint64_t now = machine.jiffies_at_zero +
+			       (uint64_t)((unsigned __int128)monotonic() * usual[i] / 1000000000);
+		int64_t age = (int64_t)time(NULL) -
+			      (int64_t)clock_real(&machine, now - 3600UL * usual[i]);
+
+		cr_assert(age >= 3599 && age <= 3601, "%d s", (int)age);
+	}
+}
+
+Test(clock, never_stays_never_and_the_future_is_now)
+{
+	const struct bh_machine machine = {.hz = 1000, .jiffies_at_zero = 1};
+	const struct bh_machine unknown = {};
+	int64_t ahead = (int64_t)clock_real(&machine, UINT64_MAX / 4) - (int64_t)time(NULL);
+
+	cr_assert_eq(clock_real(&machine, 0), 0);
+	cr_assert_eq(clock_real(&unknown, 77), 0);
+	cr_assert(ahead >= -1 && ahead <= 1, "%d s", (int)ahead);
+}
+
+Test(clock, a_tick_is_a_power_of_two_of_jiffies)
+{
+	const struct bh_machine machine = {.hz = 250, .tick_shift = 5, .jiffies_at_zero = 1000};
+	uint64_t low = (1000 + monotonic() / 4000000) >> 5;
+	uint64_t tick = clock_tick(&machine);
+	uint64_t high = (1000 + monotonic() / 4000000) >> 5;
+
+	cr_assert(low <= tick && tick <= high);
+}

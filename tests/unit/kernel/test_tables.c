@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The small tables beside the image, as the programs look into them. */
+#include <criterion/criterion.h>
+#include <errno.h>
+
+#include "kernel/tables.h"
+
+/* As bpf/classify.bpf.h asks: one bucket, all of its ways. */
+static bool self_has(const struct bh_self *self, const struct addr *addr)
+{
+	uint8_t bytes[16] = {[10] = 0xff, [11] = 0xff};
+	uint64_t half[2];
+	uint32_t bucket;
+
+	if (addr->family == ADDR_V4)
+		memcpy(bytes + 12, addr->bytes, 4);
+	else
+		memcpy(bytes, addr->bytes, sizeof(bytes));
+	memcpy(half, bytes, sizeof(bytes));
+	bucket = bh_self_hash(half[0], half[1], self->seed) & (BH_SELF_BUCKETS - 1);
+	for (int i = 0; i < BH_SELF_WAYS; i++)
+		if (self->way[bucket][i][0] == half[0] && self->way[bucket][i][1] == half[1])
+			return true;
+	return false;
+}
+
+/* n addresses of both families by turns, in their order. */
+static void make_addresses(struct addr *addresses, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (i < n / 2)
+			addresses[i] = addr_v4(0x0a000000 + (uint32_t)i * 257);
+		else
+			addresses[i] = (struct addr){
+				.family = ADDR_V6,
+				.bytes = {0x20, 0x01, [14] = (uint8_t)(i >> 8), [15] = (uint8_t)i},
+			};
+	}
+}
+
+Test(tables, every_own_address_is_found_and_reads_back_in_order)
+{
+	static const size_t sizes[] = {0, 1, 2, 9, 50, 120};
+	struct addr addresses[120];
+	static struct bh_self self;
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		scoped(arena_free) struct arena *arena = arena_new();
+		scoped(diag_free) struct diag *diag = diag_new();
+		const struct addr other = addr_v4(0xc0000201);
+		addr_ranges back = {};
+		size_t n = sizes[i];
+
+		make_addresses(addresses, n);
+		cr_assert_eq(tables_make_self(addresses, n, diag, &self), 0, "%zu addresses", n);
+		cr_assert_eq(self.n, n);
+		cr_assert_not(self_has(&self, &other));
+		tables_read_self(&self, arena, &back);
+		cr_assert_eq(back.len, n);
+		for (size_t j = 0; j < n; j++) {
+			cr_assert(self_has(&self, &addresses[j]), "%zu of %zu", j, n);
+			cr_assert_eq(addr_compare(&back.at[j].first, &addresses[j]), 0);
+			cr_assert_eq(addr_compare(&back.at[j].last, &addresses[j]), 0);
+		}
+	}
+}
+
+Test(tables, too_many_own_addresses_are_refused_with_the_arithmetic)
+{
+	enum { N = BH_SELF_BUCKETS * BH_SELF_WAYS + 1 };
+	scoped(diag_free) struct diag *diag = diag_new();
+	scoped(free) struct addr *addresses = mem_calloc(N, sizeof(*addresses));
+	static struct bh_self self;
+	char expected[16];
+	size_t n = 0;
+
+	make_addresses(addresses, N);
+	cr_assert_eq(tables_make_self(addresses, N, diag, &self), -E2BIG);
+	(void)snprintf(expected, sizeof(expected), "%d own", N);
+	cr_assert(strstr(diag_messages(diag, &n)[0].text, expected));
+}
+
+Test(tables, every_link_is_in_the_slot_that_its_number_hashes_to)
+{
+	struct store_link links[BH_LINKS - 1];
+
+	for (uint32_t round = 0; round < 50; round++) {
+		struct bh_links table;
+		uint32_t filled = 0;
+
+		for (uint32_t i = 0; i < BH_LINKS - 1; i++)
+			links[i] = (struct store_link){
+				.number = i + 1,
+				.ifindex = 2 + i * (1 + round * 977),
+			};
+		tables_make_links(links, BH_LINKS - 1, &table);
+		for (uint32_t i = 0; i < BH_LINKS - 1; i++) {
+			uint32_t slot = (links[i].ifindex * table.multiplier) >> 24;
+
+			cr_assert_eq(table.slot[slot].ifindex, links[i].ifindex);
+			cr_assert_eq(table.slot[slot].number, i + 1);
+		}
+		for (uint32_t i = 0; i < BH_LINK_SLOTS; i++)
+			filled += table.slot[i].ifindex != 0;
+		cr_assert_eq(filled, BH_LINKS - 1);
+	}
+}
+
+Test(tables, the_state_takes_the_pages_up_to_the_end_of_its_last_table)
+{
+	struct bh_config config = {};
+	const uint32_t per_page4 = BH_STATE_PAGE_SIZE / BH_BUCKET4_SIZE;
+	const uint32_t per_page6 = BH_STATE_PAGE_SIZE / BH_BUCKET6_SIZE;
+
+	cr_assert_eq(tables_state_pages(&config), 1, "a bucket needs a page");
+	config.tables[BH_TABLE_ESTABLISHED4].mask = 4 * per_page4 - 1;
+	cr_assert_eq(tables_state_pages(&config), 4);
+	config.tables[BH_TABLE_ESTABLISHED4].mask = 4 * per_page4;
+	cr_assert_eq(tables_state_pages(&config), 5, "part of a page is a page");
+	config.tables[BH_TABLE_FRAGMENTS].first_page = 7;
+	config.tables[BH_TABLE_FRAGMENTS].mask = 2 * per_page6 - 1;
+	cr_assert_eq(tables_state_pages(&config), 9);
+}
