@@ -30,7 +30,7 @@ static bool same_outcome(const struct policy_outcome *a, const struct policy_out
 	return a->rule == b->rule && a->log == b->log && a->keep == b->keep;
 }
 
-static bool same(const struct verdict *a, const struct verdict *b)
+bool verdict_same(const struct verdict *a, const struct verdict *b)
 {
 	bool by_rules = a->reason == EVAL_RULE || a->reason == EVAL_NO_GROUP;
 
@@ -64,7 +64,7 @@ static bool judge_packet(const struct bench *bench, const struct tuple *tuple)
 	for (size_t i = 1; !err && i < bench->n_judges; i++) {
 		other = (struct verdict){};
 		err = bench->judges[i].judge(&bench->policy, tuple, &bench->made.self, &other);
-		if (!err && same(&first, &other))
+		if (!err && verdict_same(&first, &other))
 			continue;
 		printf("# %s\n#   %s: %s\n#   %s: %s\n", tuple_print(tuple, packet),
 		       bench->judges[0].name, verdict_text(bench->arena, &bench->policy, &first),

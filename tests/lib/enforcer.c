@@ -192,16 +192,34 @@ static void fill_page(const struct enforcer *enforcer, int fd, const void *value
 	enforcer_must(enforcer, bpf_map_update_elem(fd, &key, value, 0), "cannot fill a page");
 }
 
-/* One page in both slots. */
-static void put_state_page(struct enforcer *enforcer, uint32_t page)
+/*
+ * State pages from first up to end, each in both slots: at once where the kernel can, since every
+ * update alone waits for a grace period.
+ */
+static void put_state_pages(struct enforcer *enforcer, uint32_t first, uint32_t end)
 {
-	uint32_t other = BH_STATE_PAGES + page;
+	uint32_t n = end > first ? end - first : 0;
+	scoped(free) uint32_t *indices = mem_calloc(n, sizeof(*indices));
+	int outer = enforcer_map(enforcer, "bh_state");
 
-	want_page(enforcer, LOAD_MAP_STATE, page, &enforcer->state[page]);
-	enforcer_must(enforcer,
-		      bpf_map_update_elem(enforcer_map(enforcer, "bh_state"), &other,
-					  &enforcer->state[page], 0),
-		      "cannot put a page of state");
+	for (uint32_t page = first; page < end; page++)
+		enforcer_must(enforcer,
+			      load_skeleton_page(enforcer->skeleton, LOAD_MAP_STATE, enforcer->diag,
+						 &enforcer->state[page]),
+			      "cannot make a page of state");
+	for (uint32_t slot = 0; slot < 2 && n; slot++) {
+		uint32_t done = n;
+
+		for (uint32_t i = 0; i < n; i++)
+			indices[i] = slot * BH_STATE_PAGES + first + i;
+		if (!bpf_map_update_batch(outer, indices, &enforcer->state[first], &done, NULL))
+			continue;
+		for (uint32_t i = 0; i < n; i++)
+			enforcer_must(enforcer,
+				      bpf_map_update_elem(outer, &indices[i],
+							  &enforcer->state[first + i], 0),
+				      "cannot put a page of state");
+	}
 }
 
 void enforcer_forget(struct enforcer *enforcer)
@@ -284,8 +302,7 @@ void enforcer_apply(struct enforcer *enforcer, const struct image *image)
 	put_image(enforcer, slot, image);
 	enforcer->n_rows = BH_FIXED_ROWS + head->n_outcomes;
 	put_counters(enforcer, slot);
-	for (uint32_t page = enforcer->n_state_pages; page < n_state_pages; page++)
-		put_state_page(enforcer, page);
+	put_state_pages(enforcer, enforcer->n_state_pages, n_state_pages);
 	if (n_state_pages > enforcer->n_state_pages)
 		enforcer->n_state_pages = n_state_pages;
 	enforcer_must(enforcer,

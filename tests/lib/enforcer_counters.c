@@ -24,8 +24,9 @@ static void add_row(struct bh_row *sum, const struct bh_row *row)
 static int counters_fd(const struct enforcer *enforcer, uint32_t link, uint32_t page)
 {
 	uint32_t slot = enforcer->generation & 1;
-	int fd = link < ENFORCER_LINKS ? enforcer->counters[(slot * ENFORCER_LINKS + link) * BH_ROW_PAGES + page]
-				: 0;
+	int fd = link < ENFORCER_LINKS
+			 ? enforcer->counters[(slot * ENFORCER_LINKS + link) * BH_ROW_PAGES + page]
+			 : 0;
 
 	if (!fd)
 		enforcer_fail(enforcer, "no page of counters");
@@ -53,9 +54,9 @@ static void read_row(const struct enforcer *enforcer, uint32_t link, uint32_t ro
 	uint32_t element = row % BH_PAGE_ROWS;
 
 	enforcer_must(enforcer,
-	     bpf_map_lookup_elem(counters_fd(enforcer, link, row / BH_PAGE_ROWS), &element,
-				 ret_rows),
-	     "cannot read a counter");
+		      bpf_map_lookup_elem(counters_fd(enforcer, link, row / BH_PAGE_ROWS), &element,
+					  ret_rows),
+		      "cannot read a counter");
 }
 
 struct bh_row enforcer_row(const struct enforcer *enforcer, uint32_t link, uint32_t row)
@@ -149,8 +150,9 @@ uint64_t enforcer_note(const struct enforcer *enforcer, enum bh_note note)
 	uint32_t key = note;
 	uint64_t sum = 0;
 
-	enforcer_must(enforcer, bpf_map_lookup_elem(enforcer_map(enforcer, "bh_notes"), &key, values),
-	     "cannot read a note");
+	enforcer_must(enforcer,
+		      bpf_map_lookup_elem(enforcer_map(enforcer, "bh_notes"), &key, values),
+		      "cannot read a note");
 	for (int cpu = 0; cpu < enforcer->n_cpus; cpu++)
 		sum += values[cpu];
 	return sum;

@@ -24,6 +24,9 @@ struct judge {
 	const char *(*detail)(void);
 };
 
+/* All that judges have to agree on: of what rules decide, the rule of each tier too. */
+bool verdict_same(const struct verdict *a, const struct verdict *b);
+
 /* The plain loop of policy/eval. */
 judge_fn judge_by_eval;
 
