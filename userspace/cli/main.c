@@ -122,6 +122,9 @@ int main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (command)
 		status = run(command, argc - 1, argv + 1, &context);
+	/* stderr has no buffer of its own, and a file may hold very many mistakes. */
+	(void)setvbuf(stderr, NULL, _IOFBF, 1 << 16);
 	diag_print(diag, stderr);
+	(void)fflush(stderr);
 	return status;
 }

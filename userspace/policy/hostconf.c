@@ -287,12 +287,13 @@ static void values_of(struct value_reader *reader, const struct yaml_node *const
 int hostconf_parse(struct arena *arena, const struct source *source, struct diag *diag,
 		   struct hostconf *ret_conf)
 {
+	scoped(arena_free) struct arena *scratch = arena_new();
 	const struct yaml_node *values[HOST_KEY_COUNT];
 	struct value_reader reader = {.arena = arena, .diag = diag};
 	size_t before = diag_n_errors(diag);
 	struct hostconf conf;
 	struct yaml_node node;
-	int err = yaml_read(arena, source, diag, &node);
+	int err = yaml_read(arena, scratch, source, diag, &node);
 
 	if (err)
 		return err;

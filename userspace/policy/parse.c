@@ -666,13 +666,14 @@ static bool head(struct value_reader *reader, const struct yaml_node *node,
 int parse(struct arena *arena, const struct source *source, struct diag *diag,
 	  struct ast_file *ret_file)
 {
+	scoped(arena_free) struct arena *scratch = arena_new();
 	const struct yaml_node *values[FILE_KEY_COUNT];
 	struct value_reader reader = {.arena = arena, .diag = diag};
 	struct ast_file file = {.source = source, .tier.value = AST_TIER_NIC};
 	size_t before = diag_n_errors(diag);
 	ast_rules nobodys = {};
 	struct yaml_node node;
-	int err = yaml_read(arena, source, diag, &node);
+	int err = yaml_read(arena, scratch, source, diag, &node);
 
 	if (err)
 		return err;

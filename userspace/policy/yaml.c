@@ -10,7 +10,8 @@
 enum { MAX_DEPTH = 12, MAX_NODES = 1 << 20, MAX_SCALAR = 512 };
 
 struct reader {
-	struct arena *arena;
+	struct arena *arena;   /* of texts */
+	struct arena *scratch; /* of nodes */
 	const struct source *source;
 	struct diag *diag;
 	yaml_parser_t parser;
@@ -218,7 +219,7 @@ static int read_list(struct reader *reader, const yaml_event_t *event, unsigned 
 			return err;
 		err = read_node(reader, &next, depth + 1, &item);
 		if (!err)
-			array_push(reader->arena, &node->items, item);
+			array_push(reader->scratch, &node->items, item);
 	}
 	return err;
 }
@@ -250,7 +251,7 @@ static void drop_refused(struct yaml_node *node)
 static void refuse_duplicate_keys(struct reader *reader, struct yaml_node *node)
 {
 	size_t n = node->entries.len, first = 0;
-	struct yaml_entry **sorted = arena_calloc(reader->arena, n, sizeof(*sorted));
+	struct yaml_entry **sorted = arena_calloc(reader->scratch, n, sizeof(*sorted));
 
 	for (size_t i = 0; i < n; i++)
 		sorted[i] = &node->entries.at[i];
@@ -283,7 +284,7 @@ static int read_entry(struct reader *reader, const yaml_event_t *key, unsigned d
 	if (err || entry.key.kind == YAML_REFUSED)
 		return err;
 	if (entry.key.kind == YAML_SCALAR)
-		array_push(reader->arena, &node->entries, entry);
+		array_push(reader->scratch, &node->entries, entry);
 	else
 		diag_bad(reader->diag, entry.key.mark, "a key is %s; expected text",
 			 yaml_kind_name(entry.key.kind));
@@ -379,11 +380,12 @@ static int read_end(struct reader *reader)
 	}
 }
 
-int yaml_read(struct arena *arena, const struct source *source, struct diag *diag,
-	      struct yaml_node *ret_node)
+int yaml_read(struct arena *arena, struct arena *scratch, const struct source *source,
+	      struct diag *diag, struct yaml_node *ret_node)
 {
 	scoped(yaml_parser_delete) struct reader reader = {
 		.arena = arena,
+		.scratch = scratch,
 		.source = source,
 		.diag = diag,
 	};
