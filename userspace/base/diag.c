@@ -203,6 +203,8 @@ static void print_character(struct str character, size_t size, FILE *out)
 		fputc(' ', out);
 	else if (!size || control)
 		fputc('?', out);
+	else if (size == 1)
+		fputc(first, out);
 	else
 		(void)fwrite(character.at, 1, size, out);
 }

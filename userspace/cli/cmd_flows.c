@@ -137,6 +137,7 @@ static int run(struct context *context)
 	listing.config = &image_head(&live.image)->config;
 	tables = (struct flowtable_tables){live.generation, listing.config};
 	listing.now = (uint32_t)clock_tick(&listing.machine);
+	context->view->ops->list(context->view, "flows");
 	err = flowtable_walk(live.load, &tables, show, &listing, context->diag);
 	return err ? err : STATUS_DONE;
 }

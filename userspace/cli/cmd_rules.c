@@ -39,6 +39,7 @@ static void show_rule(struct context *context, const struct policy *policy, uint
 static void show_rules(struct context *context, const struct policy *policy,
 		       const struct counters_report *report)
 {
+	context->view->ops->list(context->view, "rules");
 	for (int direction = 0; direction < DIRECTION_COUNT; direction++) {
 		enum policy_tier order[TIER_COUNT];
 
@@ -61,6 +62,7 @@ static void show_rules(struct context *context, const struct policy *policy,
 static void show_reasons(struct context *context, const struct live *live,
 			 const struct counters_report *report)
 {
+	context->view->ops->list(context->view, "reasons");
 	for (int reason = BH_REASON_RULE + 1; reason < BH_REASON_COUNT; reason++) {
 		for (int direction = 0; direction < BH_DIRECTION_COUNT; direction++) {
 			const struct counter *count = &report->reasons[reason].count[direction];

@@ -143,6 +143,7 @@ static void show(struct context *context, const stat_lines *now, const stat_line
 {
 	static const struct line none = {};
 
+	context->view->ops->list(context->view, "stats");
 	for (size_t i = 0; i < now->len; i++) {
 		const struct line *line = &now->at[i];
 		const struct line *old = find(before, line);

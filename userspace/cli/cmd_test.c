@@ -32,6 +32,7 @@ static int judge(struct context *context, const struct policy *policy, const str
 {
 	struct view_tested tested = {.n_rows = table->rows.len};
 
+	context->view->ops->list(context->view, "differences");
 	for (size_t i = 0; i < table->rows.len; i++) {
 		const struct table_row *row = &table->rows.at[i];
 		struct addr one;

@@ -43,6 +43,11 @@ void columns_row(struct columns *columns, const char *const *cells)
 		row->cells[i] = str_dup(columns->arena, str_of(cells[i]));
 }
 
+bool columns_are_unused(const struct columns *columns)
+{
+	return !columns->heads && !columns->printed_before;
+}
+
 static int width_of(const struct columns *columns, size_t column)
 {
 	size_t width = strlen(columns->heads[column]) - 1;

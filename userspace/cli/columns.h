@@ -29,6 +29,9 @@ void columns_begin(struct columns *columns, FILE *out, const char *const *heads,
 /* A row; cells are copied, NULL is an empty one. */
 void columns_row(struct columns *columns, const char *const *cells);
 
+/* Whether no table has begun yet. */
+bool columns_are_unused(const struct columns *columns);
+
 /* Prints the table, if there is one, and forgets it. */
 void columns_print(struct columns *columns, FILE *out);
 

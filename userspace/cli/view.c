@@ -1,8 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What both views share; see cli/view.h. */
 #include "cli/view.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "base/arena.h"
 #include "cli/columns.h"
+
+static bool wants_colour(FILE *out)
+{
+	const char *off = getenv("NO_COLOR");
+	const char *terminal = getenv("TERM");
+
+	return isatty(fileno(out)) && !(off && off[0]) && terminal && terminal[0] &&
+	       strcmp(terminal, "dumb") != 0;
+}
 
 struct view *view_new(bool json, FILE *out)
 {
@@ -10,6 +24,7 @@ struct view *view_new(bool json, FILE *out)
 
 	view->ops = json ? &view_json : &view_text;
 	view->out = out;
+	view->colour = wants_colour(out);
 	view->arena = arena_new();
 	view->columns = columns_new(view->arena);
 	return view;

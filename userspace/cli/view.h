@@ -261,6 +261,8 @@ struct view_version {
 struct view;
 
 struct view_ops {
+	/* Things of this kind follow, perhaps none: "flows". A program then finds an empty list. */
+	void (*list)(struct view *view, const char *name);
 	void (*check)(struct view *view, const struct view_check *check);
 	void (*rule)(struct view *view, const struct view_rule *rule);
 	void (*reason)(struct view *view, const struct view_reason *reason);
@@ -291,11 +293,14 @@ extern const struct view_ops view_text, view_json;
 struct view {
 	const struct view_ops *ops;
 	FILE *out;
+	bool colour;		 /* view_text: the verdicts and what is wrong stand out */
 	void *root;		 /* view_json: the object being filled */
 	struct columns *columns; /* view_text: the table being filled */
+	const char *list;	 /* view_text: what is said to be missing where no table came */
 	struct arena *arena;
 };
 
+/* Colours are for a terminal that knows them, and not where NO_COLOR is set (to anything but ""). */
 struct view *view_new(bool json, FILE *out);
 void view_free(struct view *view);
 SCOPED(struct view *, view_free);

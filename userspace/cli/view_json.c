@@ -31,17 +31,29 @@ static json_t *number(uint64_t number)
 	return json_integer((json_int_t)number);
 }
 
-/* Appends an object to the list of that name. */
-static json_t *append(struct view *view, const char *list)
+/* The list of that name, made where there is none yet. */
+static json_t *list_of(struct view *view, const char *name)
 {
-	json_t *array = json_object_get(root(view), list);
-	json_t *object = json_object();
+	json_t *array = json_object_get(root(view), name);
 
 	if (!array) {
 		array = json_array();
-		(void)json_object_set_new(root(view), list, array);
+		(void)json_object_set_new(root(view), name, array);
 	}
-	(void)json_array_append_new(array, object);
+	return array;
+}
+
+static void add_list(struct view *view, const char *name)
+{
+	(void)list_of(view, name);
+}
+
+/* Appends an object to the list of that name. */
+static json_t *append(struct view *view, const char *list)
+{
+	json_t *object = json_object();
+
+	(void)json_array_append_new(list_of(view, list), object);
 	return object;
 }
 
@@ -400,6 +412,7 @@ static void add_version(struct view *view, const struct view_version *version)
 }
 
 const struct view_ops view_json = {
+	.list = add_list,
 	.check = add_check,
 	.rule = add_rule,
 	.reason = add_reason,

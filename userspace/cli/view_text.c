@@ -21,6 +21,16 @@ static const char *or_empty(const char *text)
 	return text ? text : "";
 }
 
+/* Never in columns, whose width would count the escape sequences. */
+static const char *painted(struct view *view, const char *colour, const char *text)
+{
+	return view->colour ? TEXT(view, "\033[%sm%s\033[0m", colour, text) : text;
+}
+
+#define GREEN  "32"
+#define YELLOW "33"
+#define RED    "1;31"
+
 static const char *number(struct view *view, uint64_t number)
 {
 	return TEXT(view, "%" PRIu64, number);
@@ -92,6 +102,11 @@ static __attribute__((format(printf, 3, 4))) void pair(struct view *view, const 
 static const char *short_digest(struct view *view, const char *digest)
 {
 	return TEXT(view, "%.12s", or_empty(digest));
+}
+
+static void show_list(struct view *view, const char *name)
+{
+	view->list = name;
 }
 
 static void show_check(struct view *view, const struct view_check *check)
@@ -230,25 +245,32 @@ static void show_explain(struct view *view, const struct view_explain *explain)
 		pair(view, "rules", "not asked: decided before them by %s", explain->before);
 	for (size_t i = 0; i < explain->n_tiers; i++)
 		show_tier(view, &explain->tiers[i]);
-	pair(view, "verdict", "%s by %s%s%s%s", explain->allow ? "allow" : "deny", explain->decider,
+	pair(view, "verdict", "%s by %s%s%s%s",
+	     explain->allow ? painted(view, GREEN, "allow") : painted(view, RED, "deny"),
+	     explain->decider,
 	     has(explain->place.file) ? TEXT(view, " (%s)", place(view, &explain->place)) : "",
 	     explain->by_flow ? ", as the reply of an established flow" : "",
-	     explain->would_deny ? ", which would deny it but is in audit" : "");
+	     explain->would_deny ? painted(view, YELLOW, ", which would deny it but is in audit")
+				 : "");
 	if (has(explain->kernel))
 		pair(view, "kernel", "%s%s", explain->kernel,
-		     explain->kernel_agrees ? "" : "   DISAGREES: please report this");
+		     explain->kernel_agrees
+			     ? ""
+			     : painted(view, RED, "   DISAGREES: please report this"));
 }
 
 static void show_difference(struct view *view, const struct view_difference *difference)
 {
 	fprintf(view->out, "%s: %s\n  expected %s, seen %s\n", place(view, &difference->place),
-		difference->packet, difference->expected, difference->seen);
+		difference->packet, difference->expected, painted(view, RED, difference->seen));
 }
 
 static void show_tested(struct view *view, const struct view_tested *tested)
 {
-	fprintf(view->out, "%zu row%s, %zu differ\n", tested->n_rows,
-		tested->n_rows == 1 ? "" : "s", tested->n_differ);
+	view->list = NULL;
+	fprintf(view->out, "%zu row%s, %s\n", tested->n_rows, tested->n_rows == 1 ? "" : "s",
+		painted(view, tested->n_differ ? RED : GREEN,
+			TEXT(view, "%zu differ", tested->n_differ)));
 }
 
 static void show_hook(struct view *view, const struct view_hook *hook)
@@ -295,11 +317,13 @@ static void show_detached(struct view *view, const struct view_detached *detache
 static void show_status(struct view *view, const struct view_status *status)
 {
 	if (!status->enforcing) {
-		fputs("not enforcing\n", view->out);
+		fprintf(view->out, "%s\n", painted(view, RED, "not enforcing"));
 		return;
 	}
 	pair(view, "enforcing", "since %s%s", instant(view, status->since),
-	     has(status->mode) && status->mode[0] == 'a' ? ", in AUDIT: nothing is denied" : "");
+	     has(status->mode) && status->mode[0] == 'a'
+		     ? painted(view, YELLOW, ", in AUDIT: nothing is denied")
+		     : "");
 	pair(view, "generation", "%" PRIu64 ", applied %s", status->generation,
 	     instant(view, status->applied));
 	pair(view, "image", "%s, %u rules", short_digest(view, status->digest), status->n_rules);
@@ -373,9 +397,13 @@ static void show_stat(struct view *view, const struct view_stat *stat)
 static void show_event(struct view *view, const struct view_event *event)
 {
 	const char *time = instant(view, event->time / 1000000000);
+	const char *colour = event->verdict[0] == 'd'	? RED
+			     : event->verdict[0] == 'a' ? GREEN
+							: YELLOW;
 
-	fprintf(view->out, "%.19s.%03uZ %-10s %s  %s  by %s%s%s  %u bytes\n", time,
-		(unsigned)(event->time / 1000000 % 1000), event->verdict, event->interface,
+	fprintf(view->out, "%.19s.%03uZ %s %s  %s  by %s%s%s  %u bytes\n", time,
+		(unsigned)(event->time / 1000000 % 1000),
+		painted(view, colour, TEXT(view, "%-10s", event->verdict)), event->interface,
 		event->packet, event->decider, has(event->place.file) ? " " : "",
 		has(event->place.file) ? TEXT(view, "(%s)", place(view, &event->place)) : "",
 		event->length);
@@ -430,12 +458,16 @@ static void show_version(struct view *view, const struct view_version *version)
 
 static void show_rest(struct view *view)
 {
+	if (view->list && columns_are_unused(view->columns))
+		fprintf(view->out, "no %s\n", view->list);
+	view->list = NULL;
 	columns_print(view->columns, view->out);
 	(void)fflush(view->out);
 	view_forget(view);
 }
 
 const struct view_ops view_text = {
+	.list = show_list,
 	.check = show_check,
 	.rule = show_rule,
 	.reason = show_reason,

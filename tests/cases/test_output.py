@@ -1,0 +1,294 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+test_output: what no expected text can say of the commands' output. JSON of every command that
+needs no policy in force, colours on a terminal, large files. Prints TAP.
+
+usage: test_output.py BULKHEAD [--sanitized]
+"""
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import tempfile
+
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+BULKHEAD = os.path.abspath(sys.argv[1])
+SANITIZED = "--sanitized" in sys.argv[2:]
+CASES = os.path.join(TOP, "tests", "cases")
+
+# Those that find nothing in force: what they say then is part of the answer.
+NOWHERE = ["--pins", "/sys/fs/bpf/bulkhead-nowhere", "--state", "/nonexistent"]
+PACKET = ["in", "tcp", "192.0.2.1:40000", "10.0.0.4:443"]
+
+tests = []
+
+
+class Skip(Exception):
+    """The test cannot run here; its words say why."""
+
+
+def tap(function):
+    tests.append(function)
+    return function
+
+
+def run(*args, env=None):
+    keep = {name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}
+    return subprocess.run([BULKHEAD, *args], cwd=CASES, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, check=False, timeout=60,
+                          env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C",
+                               **keep, **(env or {})})
+
+
+def measured(*args):
+    """(completed process, its largest memory in kilobytes)"""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen([BULKHEAD, *args], stdin=subprocess.DEVNULL, stdout=out,
+                                   stderr=err)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(args, process.returncode, out.read(),
+                                           err.read()), usage.ru_maxrss
+
+
+def on_terminal(*args, env):
+    """What a command writes when its output is a terminal."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.chdir(CASES)
+        os.execve(BULKHEAD, [BULKHEAD, *args], {"LC_ALL": "C", **env})
+    text = b""
+    while True:
+        try:
+            piece = os.read(fd, 65536)
+        except OSError:  # what a terminal says at its end
+            break
+        if not piece:
+            break
+        text += piece
+    os.close(fd)
+    os.waitpid(pid, 0)
+    return text.decode()
+
+
+COMMANDS = [
+    (["check", "site.yaml"], 0),
+    (["check", "ok-tiers"], 0),
+    (["doctor", *NOWHERE[:2]], None),
+    (["explain", "--policy", "site.yaml", *PACKET], 0),
+    (["explain", "--policy", "site.yaml", *PACKET[:3], "10.0.0.4:1"], 9),
+    (["help"], 0),
+    (["help", "explain"], 0),
+    (["rules", "--policy", "site.yaml"], 0),
+    (["test", "site.yaml", "site.table"], 9),
+    (["test", "ok-tiers", "site-tiers.table"], 0),
+    (["version"], 0),
+]
+
+
+@tap
+def json_of_every_command_is_one_object_of_schema_1():
+    for args, status in COMMANDS:
+        for option in (["--json"], ["-o", "json"], ["--output=json"]):
+            done = run(*args, *option)
+            assert status is None or done.returncode == status, f"{args}: {done}"
+            assert done.stdout.count("\n") == 1 and done.stdout.endswith("\n"), f"{args}: {done}"
+            assert json.loads(done.stdout)["schema"] == 1, f"{args}: {done}"
+            assert list(json.loads(done.stdout))[0] == "schema", f"{args}: {done}"
+
+
+@tap
+def options_may_stand_before_the_command_and_anywhere_behind_it():
+    expected = run("rules", "--json", "--policy", "site.yaml").stdout
+    for args in (["--json", "rules", "--policy", "site.yaml"],
+                 ["--json", "--policy", "site.yaml", "rules"],
+                 ["--policy=site.yaml", "rules", "--json"],
+                 ["rules", "--policy", "site.yaml", "-o", "json"]):
+        done = run(*args)
+        assert (done.returncode, done.stdout) == (0, expected), f"{args}: {done}"
+
+
+@tap
+def help_says_the_same_three_ways():
+    names = [command["name"] for command in json.loads(run("help", "--json").stdout)["commands"]]
+    assert names == sorted(names) and "apply" in names, names
+    for name in names:
+        texts = {run("help", name).stdout, run(name, "--help").stdout, run(name, "-h").stdout}
+        assert len(texts) == 1 and texts.pop().startswith(f"usage: bulkhead {name}"), name
+
+
+@tap
+def mistakes_go_to_stderr_and_results_to_stdout():
+    done = run("check", "bad-keys.yaml")
+    assert done.returncode == 3 and not done.stdout and done.stderr, done
+    done = run("check", "--json", "bad-keys.yaml")
+    assert done.returncode == 3 and not done.stdout and done.stderr, done
+    done = run("check", "site.yaml")
+    assert done.returncode == 0 and done.stdout and not done.stderr, done
+
+
+@tap
+def colours_are_for_a_terminal_without_no_color():
+    args = ["explain", "--policy", "site.yaml", *PACKET[:3], "10.0.0.4:1"]
+    assert "\033[" in on_terminal(*args, env={"TERM": "xterm"}), "none on a terminal"
+    for env in ({"TERM": "xterm", "NO_COLOR": "1"}, {"TERM": "dumb"}, {}):
+        text = on_terminal(*args, env=env)
+        assert "verdict     deny by" in text and "\033" not in text, (env, text)
+    assert "\033" not in on_terminal(*args, "--json", env={"TERM": "xterm"})
+    assert "\033" not in run(*args, env={"TERM": "xterm"}).stdout
+    coloured = on_terminal(*args, env={"TERM": "xterm"})
+    plain = on_terminal(*args, env={"TERM": "xterm", "NO_COLOR": ""})
+    assert coloured == plain, "an empty NO_COLOR means nothing"
+
+
+@tap
+def a_full_disk_is_a_failure():
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([BULKHEAD, "check", os.path.join(CASES, "site.yaml")], stdout=full,
+                              stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1 and "cannot write the output" in done.stderr, done
+
+
+# ---- large files ---------------------------------------------------------------------------------
+
+class Numbers:
+    """Numbers that look random and are the same every time."""
+
+    def __init__(self):
+        self.state = 1
+
+    def below(self, limit):
+        self.state = (self.state * 6364136223846793005 + 1442695040888963407) % (1 << 64)
+        return (self.state >> 33) % limit
+
+
+def prefixes(numbers, n):
+    """So many different prefixes: three quarters IPv4, mostly /24."""
+    made = {}
+    while len(made) < n * 3 // 4:
+        bits = (24, 24, 24, 25, 26, 28, 22, 32)[numbers.below(8)]
+        first = numbers.below(222) + 1
+        if first in (10, 127):
+            continue
+        address = (first << 24 | numbers.below(1 << 24)) >> (32 - bits) << (32 - bits)
+        made[".".join(str(address >> shift & 255) for shift in (24, 16, 8, 0)) + f"/{bits}"] = 1
+    while len(made) < n:
+        words = [0x2000 + numbers.below(0x1fff)] + [numbers.below(65536) for _ in range(3)]
+        made[f'"{":".join(f"{word:x}" for word in words)}::/64"'] = 1
+    return list(made)
+
+
+def write_policy(folder, n_rules, n_prefixes, n_sets):
+    numbers = Numbers()
+    all_prefixes = prefixes(numbers, n_prefixes)
+    share = n_prefixes // n_sets
+    path = os.path.join(folder, f"{n_rules}-{n_prefixes}.yaml")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("bulkhead: 1\ngroup: large\nsets:\n")
+        for i in range(n_sets):
+            file.write(f"  s{i}: [{', '.join(all_prefixes[i * share:(i + 1) * share])}]\n")
+        file.write("rules:\n")
+        for i in range(n_rules):
+            there = f"s{i % n_sets}"
+            inbound = numbers.below(2)
+            file.write(
+                f"  - {{name: r{i}, priority: {100 + i}, "
+                f"direction: {'inbound' if inbound else 'outbound'}, "
+                f"access: {('allow', 'deny')[numbers.below(2)]}, "
+                f"services: [tcp/{numbers.below(65535)}, udp/{numbers.below(65535)}], "
+                f"source: {there if inbound else 'self'}, "
+                f"destination: {'self' if inbound else there}}}\n")
+    return path
+
+
+@tap
+def a_thousand_rules_over_175000_prefixes_take_at_most_128_mb():
+    with tempfile.TemporaryDirectory() as folder:
+        done, kilobytes = measured("check", "--json", write_policy(folder, 1000, 175000, 250))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    # What touches is one prefix: a few of the 175,000 do.
+    assert found["prefixes"] > 170000 and found["rules_inbound"] + found["rules_outbound"] == 1002
+    if SANITIZED:
+        raise Skip(f"with sanitizers memory means nothing ({kilobytes} KB)")
+    assert kilobytes <= 128_000_000 // 1024, f"{kilobytes} KB"
+
+
+@tap
+def fifty_rules_over_200_prefixes_take_at_most_2_mb_of_tables():
+    with tempfile.TemporaryDirectory() as folder:
+        done = run("check", "--json", write_policy(folder, 50, 200, 50))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert 190 <= found["prefixes"] <= 200 and found["table_bytes"] <= 2_000_000, found
+
+
+RULE = ("  - {{name: {name}, priority: {priority}, direction: inbound, access: allow, "
+        "services: [{service}], source: {source}, destination: self}}\n")
+
+
+@tap
+def sixty_thousand_mistakes_in_a_file_are_all_told():
+    """By a run that is ended after a minute: a square law would not be through."""
+    good = {"name": "r{i}", "priority": 100, "service": "tcp/1", "source": "any"}
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "mistakes.yaml")
+        for wrong in ({"source": "unknown{i}"}, {"service": "unknown{i}"},
+                      {"service": "tpc/1"}, {"name": "r{j}"}):
+            with open(path, "w", encoding="ascii") as file:
+                file.write("bulkhead: 1\ngroup: large\nrules:\n")
+                for i in range(60000):
+                    words = {key: str(value).format(i=i, j=i // 2)
+                             for key, value in {**good, **wrong}.items()}
+                    file.write(RULE.format(**words))
+            done = run("check", path)
+            assert done.returncode == 3, done.returncode
+            told = len(re.findall(r"^/\S+: (?!note: )", done.stderr, re.M))
+            # Besides its own, every rule but the first has the priority of another.
+            own = 30000 if "name" in wrong else 60000
+            assert told == own + 59999, f"{wrong}: {told} told"
+        with open(path, "w", encoding="ascii") as file:
+            file.write("bulkhead: 1\ngroup: large\nsets:\n  s: ["
+                       + ", ".join(["10.0.0.1/8"] * 60000) + "]\n")
+        done = run("check", path)
+        assert done.returncode == 3 and done.stderr.count("host bits") == 60000, "on one line"
+
+
+@tap
+def a_file_over_10_mb_is_refused_unread():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "large.yaml")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("bulkhead: 1\ngroup: large\n")
+            file.truncate(10 * 1024 * 1024 + 1)
+        done = run("check", path)
+        assert done.returncode == 3, done
+        assert done.stderr == f"'{path}' has 10485761 bytes; expected at most 10485760\n", done
+
+
+def main():
+    failed = 0
+    print(f"1..{len(tests)}")
+    for number, test in enumerate(tests, 1):
+        result, words = "ok", ""
+        try:
+            test()
+        except Skip as skip:
+            words = f" # SKIP {skip}"
+        except (AssertionError, OSError, ValueError, KeyError,
+                subprocess.TimeoutExpired) as error:
+            failed += 1
+            result = "not ok"
+            print("\n".join(f"# {line}" for line in f"{type(error).__name__}: {error}"
+                            .splitlines()[:20]))
+        print(f"{result} {number} - {test.__name__}{words}", flush=True)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Which files a FILE argument names, and who may write them. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "policy/source.h"
+
+/* A folder that goes away with all that was written into it. */
+struct folder {
+	char path[64];
+	struct arena *arena;
+	struct diag *diag;
+	source_files files;
+};
+
+static void begin(struct folder *folder)
+{
+	*folder = (struct folder){.path = "/tmp/bh-source-XXXXXX"};
+	cr_assert_not_null(mkdtemp(folder->path));
+	folder->arena = arena_new();
+	folder->diag = diag_new();
+}
+
+static const char *in(struct folder *folder, const char *name)
+{
+	return arena_printf(folder->arena, "%s/%s", folder->path, name);
+}
+
+static void put(struct folder *folder, const char *name, const char *text)
+{
+	FILE *file = fopen(in(folder, name), "we");
+
+	cr_assert_not_null(file);
+	cr_assert_geq(fputs(text, file), 0);
+	cr_assert_eq(fclose(file), 0);
+}
+
+static void end(struct folder *folder, const char *const *names)
+{
+	for (size_t i = 0; names[i]; i++)
+		cr_assert_eq(remove(in(folder, names[i])), 0, "%s", names[i]);
+	cr_assert_eq(rmdir(folder->path), 0);
+	diag_free(folder->diag);
+	arena_free(folder->arena);
+}
+
+#define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* The one message, from behind the path of the folder. */
+static void told(struct folder *folder, const char *words)
+{
+	size_t n = 0;
+	const struct diag_message *messages = diag_messages(folder->diag, &n);
+
+	cr_assert_eq(n, 1);
+	cr_assert_not_null(strstr(messages[0].text, words), "%s", messages[0].text);
+}
+
+Test(source, a_folder_is_its_yaml_files_in_byte_order)
+{
+	struct folder folder;
+
+	begin(&folder);
+	put(&folder, "b.yaml", "two");
+	put(&folder, "B.yaml", "one");
+	put(&folder, "a.yml", "no");
+	put(&folder, ".hidden.yaml", "no");
+	put(&folder, ".yaml", "no");
+	cr_assert_eq(source_open(folder.arena, folder.path, folder.diag, &folder.files), 0);
+	cr_assert_eq(folder.files.len, 2);
+	cr_assert(str_eq(folder.files.at[0]->source.text, STR("one")));
+	cr_assert_str_eq(folder.files.at[0]->source.path, in(&folder, "B.yaml"));
+	cr_assert(str_eq(folder.files.at[1]->source.text, STR("two")));
+	end(&folder, NAMES("b.yaml", "B.yaml", "a.yml", ".hidden.yaml", ".yaml"));
+}
+
+Test(source, a_folder_without_any_is_refused)
+{
+	struct folder folder;
+
+	begin(&folder);
+	cr_assert_eq(source_open(folder.arena, folder.path, folder.diag, &folder.files), -EBADMSG);
+	told(&folder, "has no file named *.yaml; expected at least one");
+	end(&folder, NAMES(NULL));
+}
+
+Test(source, a_file_given_twice_is_refused)
+{
+	struct folder folder;
+
+	begin(&folder);
+	put(&folder, "a.yaml", "one");
+	cr_assert_eq(symlink("a.yaml", in(&folder, "link")), 0);
+	cr_assert_eq(source_open(folder.arena, folder.path, folder.diag, &folder.files), 0);
+	cr_assert_eq(source_open(folder.arena, in(&folder, "link"), folder.diag, &folder.files),
+		     -EBADMSG);
+	told(&folder, "is the same file as");
+	cr_assert_eq(folder.files.len, 1);
+	end(&folder, NAMES("link", "a.yaml"));
+}
+
+Test(source, what_is_no_regular_file_is_refused_without_waiting_for_it)
+{
+	struct folder folder;
+
+	begin(&folder);
+	cr_assert_eq(mkfifo(in(&folder, "fifo"), 0600), 0);
+	cr_assert_eq(source_open(folder.arena, in(&folder, "fifo"), folder.diag, &folder.files),
+		     -EBADMSG);
+	told(&folder, "is no regular file");
+	end(&folder, NAMES("fifo"));
+}
+
+Test(source, a_missing_file_is_the_systems_refusal)
+{
+	struct folder folder;
+
+	begin(&folder);
+	cr_assert_eq(source_open(folder.arena, in(&folder, "none"), folder.diag, &folder.files),
+		     -ENOENT);
+	told(&folder, ": No such file or directory");
+	end(&folder, NAMES(NULL));
+}
+
+Test(source, ten_megabytes_are_taken_and_a_byte_more_is_not)
+{
+	struct folder folder;
+
+	begin(&folder);
+	put(&folder, "a.yaml", "");
+	cr_assert_eq(truncate(in(&folder, "a.yaml"), SOURCE_MAX_SIZE), 0);
+	cr_assert_eq(source_open(folder.arena, in(&folder, "a.yaml"), folder.diag, &folder.files),
+		     0);
+	cr_assert_eq(folder.files.at[0]->source.text.len, SOURCE_MAX_SIZE);
+	put(&folder, "b.yaml", "");
+	cr_assert_eq(truncate(in(&folder, "b.yaml"), SOURCE_MAX_SIZE + 1), 0);
+	cr_assert_eq(source_open(folder.arena, in(&folder, "b.yaml"), folder.diag, &folder.files),
+		     -EBADMSG);
+	told(&folder, "has 10485761 bytes; expected at most 10485760");
+	end(&folder, NAMES("a.yaml", "b.yaml"));
+}
+
+enum { CALLER = 1000, SOMEBODY = 1001 };
+
+/* A file as source_open would have found it. */
+static int judge(uint32_t owner, uint32_t mode, const char *words)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(diag_free) struct diag *diag = diag_new();
+	struct source_file file = {.source.path = "p", .owner = owner, .mode = S_IFREG | mode};
+	source_files files = {};
+	const struct diag_message *messages;
+	size_t n = 0;
+	int err;
+
+	array_push(arena, &files, &file);
+	err = source_check_writable(&files, CALLER, diag);
+	messages = diag_messages(diag, &n);
+	cr_assert_eq(n, words != NULL);
+	if (words)
+		cr_assert_not_null(strstr(messages[0].text, words), "%s", messages[0].text);
+	return err;
+}
+
+Test(source, only_root_and_the_caller_may_be_able_to_write_a_policy)
+{
+	cr_assert_eq(judge(0, 0644, NULL), 0);
+	cr_assert_eq(judge(CALLER, 0664, NULL), 0);
+	cr_assert_eq(judge(0, 0646, "anybody may write this file (mode 0646)"), -EBADMSG);
+	cr_assert_eq(judge(CALLER, 0666, "anybody may write this file"), -EBADMSG);
+	cr_assert_eq(judge(SOMEBODY, 0600, "(uid 1001)"), -EBADMSG);
+	cr_assert_eq(judge(0, 0644, NULL), 0);
+}
