@@ -35,19 +35,22 @@ def tap(function):
     return function
 
 
+# Of what meson sets, MALLOC_PERTURB_ would touch memory that the program leaves alone.
+ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C",
+       **{name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}}
+
+
 def run(*args, env=None):
-    keep = {name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}
     return subprocess.run([BULKHEAD, *args], cwd=CASES, capture_output=True, text=True,
                           stdin=subprocess.DEVNULL, check=False, timeout=60,
-                          env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C",
-                               **keep, **(env or {})})
+                          env={**ENV, **(env or {})})
 
 
 def measured(*args):
     """(completed process, its largest memory in kilobytes)"""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen([BULKHEAD, *args], stdin=subprocess.DEVNULL, stdout=out,
-                                   stderr=err)
+                                   stderr=err, env=ENV)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
