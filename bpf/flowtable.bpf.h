@@ -415,7 +415,11 @@ static __always_inline __u32 flow_choose(const struct flow_query *query, __u32 u
 	       (established > other ? flow_highest(from & 15) : flow_lowest(from & 15));
 }
 
-/* Takes an entry out, whatever has been marked in it since meta was read. */
+/*
+ * Takes an entry out, whatever has been marked in it since meta was read. Not for one that is past its
+ * time-out: what has been marked since is then an entry of the same key that another CPU has opened in
+ * its place.
+ */
 static __always_inline void flow_release(struct bh_flow_state *state, __u64 meta)
 {
 #pragma clang loop unroll(disable)
@@ -428,8 +432,11 @@ static __always_inline void flow_release(struct bh_flow_state *state, __u64 meta
 	}
 }
 
-/* Sets and clears flags of an entry and dates it, unless it is another one by now. */
-static __always_inline void flow_mark(struct bh_flow_state *state, __u64 meta, __u64 set,
+/*
+ * Sets and clears flags of an entry and dates it. False: it is another one by now, or too many
+ * others are marking it.
+ */
+static __always_inline bool flow_mark(struct bh_flow_state *state, __u64 meta, __u64 set,
 				      __u64 clear, __u32 tick)
 {
 #pragma clang loop unroll(disable)
@@ -438,12 +445,15 @@ static __always_inline void flow_mark(struct bh_flow_state *state, __u64 meta, _
 		__u64 now;
 
 		if ((flags << 32 | tick) == meta)
-			return;
+			return true;
 		now = __sync_val_compare_and_swap(&state->meta, meta, flags << 32 | tick);
-		if (now == meta || flow_differs(now, meta))
-			return;
+		if (now == meta)
+			return true;
+		if (flow_differs(now, meta))
+			return false;
 		meta = now;
 	}
+	return false;
 }
 
 static __always_inline __u64 *flow_rest_of(struct bh_flow_state *state)
@@ -513,14 +523,28 @@ static __always_inline void flow_fill(const struct flow_query *query, __u8 *page
 	__sync_lock_test_and_set(&state->meta, query->meta);
 }
 
-/*
- * Fills the way that flow_claim has claimed and publishes it. The position. When two CPUs enter
- * one flow, both look again after they have published, and the one at the higher offset is taken back:
- * query->found is 1 when that was ours, and the position, meta and rest are the other's.
- */
-int flow_publish(struct flow_query *query, __u32 table, int position);
+/* Fills the way that flow_claim has claimed and publishes it. */
+int flow_publish(const struct flow_query *query, int position);
 
-FLOW_LOOPS int flow_publish(struct flow_query *query, __u32 table, int position)
+__attribute__((noinline)) int flow_publish(const struct flow_query *query, int position)
+{
+	__u32 own = position & (BH_STATE_PAGE_SIZE - 16);
+	__u8 *page = flow_page((__u32)position >> BH_STATE_PAGE_BITS);
+
+	if (query && page)
+		flow_fill(query, page, own, own & ~((1U << flow_shift(query)) - 1));
+	return 0;
+}
+
+/*
+ * CPUs that enter one flow at a time each look again after they have published, and all entries but
+ * the one at the lowest offset are taken back. The position that stands: query->found is 1 when
+ * it is another CPU's, whose meta and rest query then has. FLOW_LOST: one has been taken back, and there may
+ * be more.
+ */
+int flow_settle(struct flow_query *query, __u32 table, int position);
+
+FLOW_LOOPS int flow_settle(struct flow_query *query, __u32 table, int position)
 {
 	__u32 own = position & (BH_STATE_PAGE_SIZE - 16);
 	struct image_view view;
@@ -534,7 +558,6 @@ FLOW_LOOPS int flow_publish(struct flow_query *query, __u32 table, int position)
 	page = flow_page((__u32)position >> BH_STATE_PAGE_BITS);
 	if (!page)
 		return FLOW_NONE;
-	flow_fill(query, page, own, own & ~((1U << flow_shift(query)) - 1));
 	query->found = 0;
 	meta = query->meta;
 	found = flow_scan(query, page, flow_place(&view, table)->mask, own);
@@ -545,7 +568,7 @@ FLOW_LOOPS int flow_publish(struct flow_query *query, __u32 table, int position)
 	if (other > own) {
 		flow_release((void *)(page + other), query->meta);
 		query->meta = meta;
-		return position;
+		return FLOW_LOST;
 	}
 	query->found = 1;
 	flow_release((void *)(page + own), meta);
@@ -554,16 +577,23 @@ FLOW_LOOPS int flow_publish(struct flow_query *query, __u32 table, int position)
 
 /*
  * Enters query's key with its meta and rest into one table. The position, or FLOW_NONE: no way
- * could be claimed. Two calls, one after the other, because the stack is short.
+ * could be claimed. One call after the other, because the stack is short.
  */
 static __always_inline int flow_insert(struct flow_query *query, __u32 table)
 {
 	int position = FLOW_LOST;
+	int stands = FLOW_LOST;
 
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < FLOW_TRIES && position == FLOW_LOST; i++)
 		position = flow_claim(query, table);
-	return position < 0 ? FLOW_NONE : flow_publish(query, table, position);
+	if (position < 0)
+		return FLOW_NONE;
+	flow_publish(query, position);
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < FLOW_TRIES && stands == FLOW_LOST; i++)
+		stands = flow_settle(query, table, position);
+	return stands < 0 ? position : stands;
 }
 
 #endif

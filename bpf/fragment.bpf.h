@@ -40,22 +40,36 @@ static __always_inline struct bh_flow_state *fragment_find(struct flow_query *qu
 	state = flow_at(position);
 	if (!state || !flow_expired(&view, query->meta, query->tick))
 		return state;
-	flow_release(state, query->meta);
+	flow_swap(state, query->meta, 0);
 	return NULL;
 }
 
 /*
+ * Makes an entry that another first fragment has left speak for this one, too. header_end never shrinks:
+ * of two first ones with one id the host takes either. False: it has changed meanwhile.
+ */
+static __always_inline bool fragment_join(struct bh_flow_state *state,
+					  const struct flow_query *query, __u64 rest, __u32 flags)
+{
+	__u64 old = query->rest;
+
+	if (old >> 48 > rest >> 48)
+		rest = rest << 16 >> 16 | old >> 48 << 48;
+	return __sync_val_compare_and_swap(flow_rest_of(state), old, rest) == old &&
+	       flow_mark(state, query->meta, flags, BH_FLOW_AUDIT | BH_FLOW_REPLIED, query->tick);
+}
+
+/*
  * Enters a first fragment that passes; counts later ones as the decision counts it. One that finds no
- * way is denied. header_end never shrinks: of two first ones with one id the host takes either.
+ * way is denied.
  */
 int fragment_enter(const struct packet *packet, struct decision *decision);
 
-__attribute__((noinline)) int fragment_enter(const struct packet *packet, struct decision *decision)
+FLOW_LOOPS int fragment_enter(const struct packet *packet, struct decision *decision)
 {
 	__u32 flags = BH_FLOW_LIVE | BH_FLOW_FRAGMENT << BH_FLOW_KIND_SHIFT;
 	struct flow_query query = {};
 	struct bh_flow_state *state;
-	__u16 header_end;
 	__u64 rest;
 
 	if (!packet || !decision)
@@ -65,20 +79,22 @@ __attribute__((noinline)) int fragment_enter(const struct packet *packet, struct
 		flags |= BH_FLOW_AUDIT;
 	if (decision->by_flow)
 		flags |= BH_FLOW_REPLIED;
-	header_end = packet->header_end;
-	state = fragment_find(&query);
-	if (state) {
-		if (query.rest >> 48 > header_end)
-			header_end = query.rest >> 48;
-		rest = flow_rest(decision->generation, decision->row, header_end);
-		__sync_val_compare_and_swap(flow_rest_of(state), query.rest, rest);
-		flow_mark(state, query.meta, flags, BH_FLOW_AUDIT | BH_FLOW_REPLIED, query.tick);
-		return 0;
+	rest = flow_rest(decision->generation, decision->row, packet->header_end);
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < FLOW_TRIES; i++) {
+		state = fragment_find(&query);
+		if (state && fragment_join(state, &query, rest, flags))
+			return 0;
+		if (state)
+			continue;
+		query.meta = flow_meta(query.hash, flags, query.tick);
+		query.rest = rest;
+		if (flow_insert(&query, BH_TABLE_FRAGMENTS) < 0)
+			break;
+		if (!query.found)
+			return 0;
 	}
-	query.meta = flow_meta(query.hash, flags, query.tick);
-	query.rest = flow_rest(decision->generation, decision->row, header_end);
-	if (flow_insert(&query, BH_TABLE_FRAGMENTS) < 0)
-		decision_by_reason(decision, packet->direction, BH_REASON_FRAGMENT_FULL, BH_DENY);
+	decision_by_reason(decision, packet->direction, BH_REASON_FRAGMENT_FULL, BH_DENY);
 	return 0;
 }
 

@@ -166,6 +166,7 @@ static __always_inline bool track_rejudged(__u32 opening, __u32 generation,
 static __always_inline bool track_renew(__u32 opening, __u32 generation, struct flow_query *query,
 					struct bh_flow_state *state)
 {
+	const __u32 marks = BH_FLOW_AUDIT | BH_FLOW_KEPT;
 	bool newer = (__s32)((__u32)query->rest - generation) > 0;
 	__u64 meta = query->meta;
 	__u64 rest = query->rest;
@@ -177,11 +178,9 @@ static __always_inline bool track_renew(__u32 opening, __u32 generation, struct 
 		}
 		return false;
 	}
-	if (newer)
-		return true;
-	__sync_val_compare_and_swap(flow_rest_of(state), rest, query->rest);
-	if (query->meta != meta)
-		flow_swap(state, meta, query->meta);
+	/* Marks first: while the generation is the old one, the next packet judges the entry again. */
+	if (!newer && flow_mark(state, meta, flow_flags(query->meta) & marks, marks, (__u32)meta))
+		__sync_val_compare_and_swap(flow_rest_of(state), rest, query->rest);
 	return true;
 }
 
@@ -315,7 +314,7 @@ static __always_inline enum track_met track_look(const struct packet *packet,
 			continue;
 		query->found = i;
 		if (flow_expired(&view, query->meta, query->tick))
-			flow_release(state, query->meta);
+			flow_swap(state, query->meta, 0);
 		else
 			met = track_meet(packet, decision, opening, query, state);
 	}
@@ -351,11 +350,10 @@ static __always_inline void track_full(const struct packet *packet, const struct
 	__u32 key = 0;
 	__u64 *untracked;
 
-	if (packet->protocol == IPPROTO_TCP && packet->tcp_flags & STATES_SYN) {
-		if (decision->verdict == BH_ALLOW)
-			decision_by_reason(decision, packet->direction, BH_REASON_FLOW_TABLE_FULL,
-					   image_head(view)->config.audit ? BH_WOULD_DENY
-									  : BH_DENY);
+	if (decision->verdict == BH_ALLOW && packet->protocol == IPPROTO_TCP &&
+	    packet->tcp_flags & STATES_SYN) {
+		decision_by_reason(decision, packet->direction, BH_REASON_FLOW_TABLE_FULL,
+				   image_head(view)->config.audit ? BH_WOULD_DENY : BH_DENY);
 		return;
 	}
 	note(BH_NOTE_UNTRACKED);
@@ -492,7 +490,7 @@ static __always_inline void track(struct packet *packet, const struct image_view
  */
 int track_known(const struct packet *quoted, __u64 generation);
 
-__attribute__((noinline)) int track_known(const struct packet *quoted, __u64 generation)
+FLOW_LOOPS int track_known(const struct packet *quoted, __u64 generation)
 {
 	struct flow_query query = {};
 	struct image_view view;
@@ -504,12 +502,14 @@ __attribute__((noinline)) int track_known(const struct packet *quoted, __u64 gen
 	if (kind == FLOWKEY_STATELESS)
 		return TRACK_UNKNOWN;
 	flowkey_query(quoted, kind, generation, &query);
-	if (flow_find(&query, BH_TABLE_HALF_OPEN4 + (query.wide & 1)) < 0 &&
-	    flow_find(&query, BH_TABLE_ESTABLISHED4 + (query.wide & 1)) < 0)
-		return TRACK_UNKNOWN;
-	if (flow_expired(&view, query.meta, query.tick))
-		return TRACK_UNKNOWN;
-	return (__u32)query.rest == (__u32)generation ? TRACK_LIVE : TRACK_STALE;
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < 2; i++) {
+		__u32 table = (query.wide & 1) + (i ? BH_TABLE_ESTABLISHED4 : BH_TABLE_HALF_OPEN4);
+
+		if (flow_find(&query, table) >= 0 && !flow_expired(&view, query.meta, query.tick))
+			return (__u32)query.rest == (__u32)generation ? TRACK_LIVE : TRACK_STALE;
+	}
+	return TRACK_UNKNOWN;
 }
 
 #endif
