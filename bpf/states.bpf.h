@@ -18,10 +18,10 @@
 #define STATES_ACK 0x10
 
 /* What a packet does to the entry that it has met; the flags that it sets stand in the low half. */
-#define STATES_PASSES	   0x10000 /* a reply: it may pass by the flow alone */
-#define STATES_DATES	   0x20000 /* it keeps the flow from growing old */
-#define STATES_ESTABLISHES 0x40000 /* the flow moves to the established table */
-#define STATES_REOPENS	   0x80000 /* a SYN on a closing flow: half-open again, its sender the opener */
+#define STATES_PASSES	   0x10000  /* a reply: it may pass by the flow alone */
+#define STATES_DATES	   0x20000  /* it keeps the flow from growing old */
+#define STATES_ESTABLISHES 0x40000  /* the flow moves to the established table */
+#define STATES_REOPENS	   0x80000  /* a SYN on a closing flow: a new one, its sender the opener */
 #define STATES_LIFTS	   0x100000 /* no longer closing */
 
 static __always_inline __u32 states_step_tcp(__u32 flags, __u32 tcp, bool opener)

@@ -208,7 +208,10 @@ static __always_inline bool track_passes(const struct packet *packet, struct dec
 	return decision->verdict == BH_WOULD_DENY && (opener || step & STATES_REOPENS);
 }
 
-/* A SYN on a closing flow begins a new one in its place. */
+/*
+ * A SYN on a closing flow begins a new one in its place. Two forged packets, RST and SYN, may have led
+ * here: the replier of the old one may go on speaking to the same opener, which establishes it again.
+ */
 static __always_inline void track_reopen(const struct packet *packet, struct decision *decision,
 					 const struct flow_query *query,
 					 struct bh_flow_state *state)
@@ -217,6 +220,8 @@ static __always_inline void track_reopen(const struct packet *packet, struct dec
 
 	if (packet->direction == BH_OUT)
 		flags |= BH_FLOW_OUT;
+	if (flowkey_is_opener(packet, flow_flags(query->meta)))
+		flags |= BH_FLOW_SYN_ACK;
 	if (decision->verdict == BH_WOULD_DENY)
 		flags |= BH_FLOW_AUDIT;
 	if (!flow_swap(state, query->meta, flow_meta(query->hash, flags, query->tick)))

@@ -26,14 +26,16 @@ static uint8_t flags_of(struct str name)
 	return 0;
 }
 
-void play(const struct scene *scene, const struct subject *subject, const char *packets)
+bool play(const struct scene *scene, const struct subject *subject, const char *packets)
 {
 	struct str rest = str_of(packets);
+	bool passes = false;
 	struct str word;
 
 	while (str_word(&rest, &word))
-		(void)scene_send(scene, subject, word.at[0] == '<',
-				 flags_of((struct str){word.at + 1, word.len - 1}));
+		passes = scene_send(scene, subject, word.at[0] == '<',
+				    flags_of((struct str){word.at + 1, word.len - 1}));
+	return passes;
 }
 
 /* ---- what an entry is called ---- */

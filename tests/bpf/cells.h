@@ -19,9 +19,9 @@ extern const struct kind kinds[KINDS];
 
 /*
  * Sends packets of a TCP flow: words of > (from the opener) or < (from the replier) and the name of
- * a kind.
+ * a kind. Whether the last one passes.
  */
-void play(const struct scene *scene, const struct subject *subject, const char *packets);
+bool play(const struct scene *scene, const struct subject *subject, const char *packets);
 
 enum { STATE_NAME_SIZE = 40 };
 

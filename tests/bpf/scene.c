@@ -31,6 +31,7 @@ struct scene *scene_new(void)
 {
 	struct scene *scene = mem_calloc(1, sizeof(*scene));
 
+	scene->arena = arena_new();
 	scene->enforcer = enforcer_new();
 	return scene;
 }
@@ -42,6 +43,7 @@ void scene_free(struct scene *scene)
 	if (scene->loaded.arena)
 		unload(&scene->loaded);
 	enforcer_free(scene->enforcer);
+	arena_free(scene->arena);
 	free(scene);
 }
 

@@ -12,6 +12,7 @@
 #include "tests/lib/policy_text.h"
 
 struct scene {
+	struct arena *arena;
 	struct enforcer *enforcer;
 	struct loaded loaded; /* the policy in force */
 	struct image image;

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the tables of states leave open: how long a flow lives, what forged packets can do to it, what
+ * audit lets through, and outcomes that need no state.
+ */
+#include <criterion/criterion.h>
+
+#include "tests/bpf/cells.h"
+
+enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_GRE = 47, PROTO_SCTP = 132 };
+
+static const char established[] = ">SYN <SYN-ACK >ACK <ACK";
+
+static struct scene *scene_of_flows(void)
+{
+	struct scene *scene;
+
+	if (!enforcer_is_possible())
+		cr_skip_test("loading programs needs root");
+	scene = scene_new();
+	scene_apply(scene, NULL, scene_policy);
+	return scene;
+}
+
+/* ---- time-outs ---- */
+
+/* A flow of a kind, brought to a state, and after how many seconds of silence it must be gone. */
+struct silence {
+	const char *state;
+	const char *packets; /* TCP */
+	uint32_t seconds;
+	uint8_t protocol;
+	bool replied; /* others: a reply, and 3 s later one more from the opener */
+};
+
+/* All different, so that no state can borrow the time-out of another. */
+static const char all_timeouts[] =
+	SCENE_HOST "timeouts: {tcp_established: 1000, tcp_half_open: 41, tcp_closing: 83,\n"
+		   "  udp: 37, udp_stream: 211, icmp: 53, other: 401, fragment: 29}\n";
+
+static const struct silence silences[] = {
+	{"half-open", ">SYN", 41, PROTO_TCP, false},
+	{"half-open ended", ">SYN >RST", 41, PROTO_TCP, false},
+	{"answered", ">SYN <SYN-ACK", 41, PROTO_TCP, false},
+	{"picked-up", ">data", 41, PROTO_TCP, false},
+	{"established", established, 1000, PROTO_TCP, false},
+	{"closing", ">data <data <FIN-ACK", 83, PROTO_TCP, false},
+	{"closing", ">data <data >RST", 83, PROTO_TCP, false},
+	{"established", ">data <data <RST >ACK", 1000, PROTO_TCP, false},
+	{"half-open", NULL, 37, PROTO_UDP, false},
+	{"established", NULL, 211, PROTO_UDP, true},
+	{"half-open", NULL, 37, PROTO_SCTP, false},
+	{"established", NULL, 211, PROTO_SCTP, true},
+	{"half-open", NULL, 53, PROTO_ICMP, false},
+	{"established", NULL, 53, PROTO_ICMP, true},
+	{"half-open", NULL, 401, PROTO_GRE, false},
+	{"established", NULL, 401, PROTO_GRE, true},
+};
+
+static void begin_flow(const struct scene *scene, const struct subject *subject,
+		       const struct silence *silence)
+{
+	if (silence->packets) {
+		play(scene, subject, silence->packets);
+		return;
+	}
+	(void)scene_send(scene, subject, false, 0);
+	if (!silence->replied)
+		return;
+	(void)scene_send(scene, subject, true, 0);
+	scene_wait(scene, 3);
+	(void)scene_send(scene, subject, false, 0);
+}
+
+/* What the replier may send in any state: a reset passes from half-open on. */
+static bool reply_passes(const struct scene *scene, const struct subject *subject)
+{
+	return scene_send(scene, subject, true, FRAME_TCP_RST);
+}
+
+Test(flows, each_lives_as_long_as_its_time_out_and_not_a_second_longer)
+{
+	scoped(scene_free) struct scene *scene = scene_of_flows();
+	struct flowtable_entry entry;
+	char name[STATE_NAME_SIZE];
+
+	scene_apply(scene, all_timeouts, scene_policy);
+	for (uint32_t i = 0; i < ARRAY_LEN(silences) * 4; i++) {
+		const struct silence *silence = &silences[i / 4];
+		struct subject subject = {i & 1 ? ADDR_V6 : ADDR_V4, silence->protocol, i & 2,
+					  false, (uint16_t)(2 * i)};
+
+		if (subject.protocol == PROTO_ICMP && subject.family == ADDR_V6)
+			subject.protocol = 58;
+		begin_flow(scene, &subject, silence);
+		cr_assert(scene_entry(scene, &subject, &entry));
+		cr_expect_str_eq(state_name(&subject, &entry, name), silence->state);
+		scene_wait(scene, silence->seconds);
+		cr_expect(reply_passes(scene, &subject), "%s of protocol %u: gone after %u s",
+			  silence->state, subject.protocol, silence->seconds);
+		subject.number++;
+		begin_flow(scene, &subject, silence);
+		scene_wait(scene, silence->seconds + 1);
+		cr_expect_not(reply_passes(scene, &subject), "%s of protocol %u: there after %u s",
+			      silence->state, subject.protocol, silence->seconds + 1);
+		cr_expect_not(scene_entry(scene, &subject, &entry), "found dead and left there");
+	}
+}
+
+Test(flows, ticks_may_pass_over_the_end_of_their_32_bits)
+{
+	scoped(scene_free) struct scene *scene = scene_of_flows();
+	const uint64_t end = 1ULL << (32 + 7); /* a tick is 128 jiffies */
+	struct subject tcp = {ADDR_V4, PROTO_TCP, true, false, 1};
+	struct subject udp = {ADDR_V6, PROTO_UDP, false, false, 2};
+
+	enforcer_advance(scene->enforcer, end - enforcer_jiffies(scene->enforcer) - 5000);
+	play(scene, &tcp, established);
+	(void)scene_send(scene, &udp, false, 0);
+	scene_wait(scene, 20);
+	cr_expect(play(scene, &tcp, "<data"));
+	cr_expect(scene_send(scene, &udp, true, 0));
+	scene_wait(scene, 31);
+	cr_expect(play(scene, &tcp, "<data"));
+	cr_expect_not(scene_send(scene, &udp, true, 0));
+	scene_wait(scene, 7441);
+	cr_expect_not(play(scene, &tcp, "<data"));
+}
+
+Test(flows, a_reply_alone_does_not_make_a_stream_and_neither_does_a_burst)
+{
+	scoped(scene_free) struct scene *scene = scene_of_flows();
+	struct subject subject = {ADDR_V4, PROTO_UDP, true, false, 1};
+	struct flowtable_entry entry;
+
+	(void)scene_send(scene, &subject, false, 0);
+	(void)scene_send(scene, &subject, true, 0);
+	enforcer_advance(scene->enforcer, 1999);
+	(void)scene_send(scene, &subject, false, 0);
+	cr_assert(scene_entry(scene, &subject, &entry));
+	cr_expect_not(flows_flags(&entry) & BH_FLOW_ESTABLISHED);
+	scene_wait(scene, 29);
+	(void)scene_send(scene, &subject, true, 0);
+	cr_assert(scene_entry(scene, &subject, &entry));
+	cr_expect_not(flows_flags(&entry) & BH_FLOW_ESTABLISHED);
+	(void)scene_send(scene, &subject, false, 0);
+	cr_assert(scene_entry(scene, &subject, &entry));
+	cr_expect(flows_flags(&entry) & BH_FLOW_ESTABLISHED);
+	cr_expect_eq(entry.table, BH_TABLE_ESTABLISHED4);
+}
+
+/* ---- forged packets: nobody looks at sequence numbers here ---- */
+
+Test(flows, a_forged_reset_ends_no_flow_that_goes_on)
+{
+	static const char *const resets[] = {">RST", "<RST", ">FIN", "<FIN-ACK"};
+	scoped(scene_free) struct scene *scene = scene_of_flows();
+	struct subject subject = {ADDR_V4, PROTO_TCP, false, false, 0};
+
+	for (size_t i = 0; i < ARRAY_LEN(resets); i++) {
+		subject.number++;
+		play(scene, &subject, established);
+		play(scene, &subject, resets[i]);
+		cr_expect(play(scene, &subject, ">data"), "%s", resets[i]);
+		cr_expect(play(scene, &subject, "<data"), "%s", resets[i]);
+		scene_wait(scene, 61); /* longer than a closing flow lives */
+		cr_expect(play(scene, &subject, "<data"), "%s", resets[i]);
+	}
+}
+
+Test(flows, a_forged_reset_with_a_forged_syn_behind_it_ends_none_either)
+{
+	scoped(scene_free) struct scene *scene = scene_of_flows();
+	struct subject subject = {ADDR_V4, PROTO_TCP, false, false, 0};
+	struct flowtable_entry entry;
+
+	for (int i = 0; i < 4; i++) {
+		subject.number++;
+		subject.out = i & 1;
+		play(scene, &subject, established);
+		play(scene, &subject, i & 2 ? "<RST >SYN" : ">RST >SYN");
+		cr_expect(play(scene, &subject, "<data"), "what the replier sends is denied");
+		cr_expect(play(scene, &subject, ">data"));
+		scene_wait(scene, 61);
+		cr_expect(play(scene, &subject, "<data"));
+		cr_assert(scene_entry(scene, &subject, &entry));
+		cr_expect(flows_flags(&entry) & BH_FLOW_ESTABLISHED);
+	}
+}
+
+Test(flows, many_syns_of_one_flow_are_one_entry_and_keep_nobody_alive)
+{
+	scoped(scene_free) struct scene *scene = scene_of_flows();
+	struct subject subject = {ADDR_V4, PROTO_TCP, false, false, 1};
+	struct bh_row row;
+
+	play(scene, &subject, established);
+	for (int i = 0; i < 7; i++) {
+		scene_wait(scene, 1000);
+		cr_expect(play(scene, &subject, ">SYN"));
+	}
+	scene_wait(scene, 441);
+	cr_expect_not(play(scene, &subject, "<data"), "alive by another's SYNs alone");
+	(void)scene_counted(scene, &row);
+	for (int i = 0; i < 100; i++) {
+		play(scene, &subject, ">SYN");
+		cr_expect_str_eq(scene_counted(scene, &row), "scene/in");
+		cr_expect_eq(row.flows, i == 0);
+	}
+}
+
+Test(flows, the_answer_of_a_flow_is_no_answer_to_another)
+{
+	scoped(scene_free) struct scene *scene = scene_of_flows();
+	struct subject subject = {ADDR_V4, PROTO_TCP, true, false, 1};
+	struct tuple opener = subject_opener(&subject);
+	struct tuple answer = tuple_turn(&opener);
+
+	play(scene, &subject, established);
+	cr_expect(scene_send_tuple(scene, &answer, FRAME_TCP_ACK));
+	answer.source_port++;
+	cr_expect_not(scene_send_tuple(scene, &answer, FRAME_TCP_ACK));
+	answer.source_port--;
+	answer.destination_port--;
+	cr_expect_not(scene_send_tuple(scene, &answer, FRAME_TCP_ACK));
+	answer.destination_port++;
+	answer.protocol = PROTO_UDP;
+	cr_expect_not(scene_send_tuple(scene, &answer, 0));
+}
+
+/* ---- audit ---- */
+
+/* Every packet passes; the opener's and its replies count as would-deny of the opener's rule. */
+static void check_audited(struct scene *scene, const char *packets, const char *rule)
+{
+	static uint16_t number;
+	struct subject subject = {ADDR_V4, PROTO_TCP, true, false, ++number};
+	struct flowtable_entry entry;
+	struct str rest = str_of(packets);
+	struct str word;
+
+	while (str_word(&rest, &word)) {
+		const char *text = str_dup(scene->arena, word);
+		bool reply = text[0] == '<';
+		struct bh_row by;
+
+		(void)scene_counted(scene, &by);
+		cr_expect(play(scene, &subject, text), "%s of %s is denied", text, packets);
+		cr_expect_str_eq(scene_counted(scene, &by), rule, "%s of %s", text, packets);
+		cr_expect_eq(by.would_denied, 1, "%s of %s", text, packets);
+		cr_expect_eq(by.reply_packets, reply, "%s of %s", text, packets);
+		cr_assert(scene_entry(scene, &subject, &entry), "%s of %s", text, packets);
+		cr_expect(flows_flags(&entry) & BH_FLOW_AUDIT, "%s of %s", text, packets);
+	}
+}
+
+Test(flows, what_audit_lets_through_counts_as_would_deny_with_its_replies)
+{
+	static const char *const packets[] = {
+		">SYN <SYN-ACK >ACK <data >data <FIN-ACK >FIN-ACK <ACK",
+		">SYN <RST-ACK",
+		">data <data <RST >SYN <SYN-ACK <data",
+	};
+	scoped(scene_free) struct scene *scene = scene_of_flows();
+
+	for (size_t i = 0; i < ARRAY_LEN(packets); i++) {
+		scene_apply(scene, NULL, scene_denying(scene, "recheck", "audit"));
+		check_audited(scene, packets[i], "scene/out");
+		scene_apply(scene, SCENE_HOST "mode: audit\n",
+			    scene_denying(scene, "recheck", "enforce"));
+		check_audited(scene, packets[i], "scene/out");
+	}
+}
+
+/* ---- outcomes that need no state ---- */
+
+/* Marks the outcome of a rule, as a builder may for pairs that the policy allows both ways. */
+static void mark_no_state(const struct scene *scene, const char *name)
+{
+	const struct bh_head *head = image_head(&scene->image);
+	uint32_t rule = find_rule(&scene->loaded, name);
+
+	for (uint32_t i = 0; i < head->n_outcomes; i++) {
+		struct bh_outcome *outcome =
+			(void *)(scene->image.tables + head->outcomes + i * sizeof(*outcome));
+
+		if (outcome->rule == rule)
+			outcome->flags |= BH_OUTCOME_NO_STATE;
+	}
+}
+
+Test(flows, an_allow_that_needs_no_state_opens_no_flow_and_meets_none)
+{
+	scoped(scene_free) struct scene *scene = scene_of_flows();
+	struct subject both = {ADDR_V4, PROTO_TCP, false, true, 1};
+	struct subject in = {ADDR_V6, PROTO_UDP, false, false, 2};
+	struct flowtable_entry entry;
+
+	mark_no_state(scene, "scene/in");
+	mark_no_state(scene, "scene/out");
+	mark_no_state(scene, "scene/DenyAllOutBound");
+	enforcer_apply(scene->enforcer, &scene->image);
+	cr_expect(play(scene, &both, ">SYN"));
+	cr_expect(play(scene, &both, "<data"));
+	cr_expect_not(scene_entry(scene, &both, &entry));
+	cr_expect(scene_send(scene, &in, false, 0));
+	cr_expect_not(scene_send(scene, &in, true, 0), "a reply without a flow");
+}
+
+Test(flows, a_deny_that_says_so_still_looks_for_the_flow)
+{
+	scoped(scene_free) struct scene *scene = scene_of_flows();
+	struct subject subject = {ADDR_V4, PROTO_TCP, false, false, 1};
+
+	mark_no_state(scene, "scene/DenyAllOutBound");
+	enforcer_apply(scene->enforcer, &scene->image);
+	cr_expect(play(scene, &subject, ">SYN"));
+	cr_expect(play(scene, &subject, "<SYN-ACK"));
+}
