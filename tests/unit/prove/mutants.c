@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mutants N: corrupts single words of images until N corruptions have changed a verdict, which is
+ * found by looking packets up, and demands that the proof catches each; and that every packet
+ * that it names is answered as it says.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "classify/lookup.h"
+#include "classify/verify.h"
+#include "policy/resolve.h"
+#include "prove/prove.h"
+#include "tests/lib/judge_lookup.h"
+#include "tests/lib/random_policy.h"
+
+enum { N_PACKETS = 600, PER_POLICY = 40, TRIES_MAX = 100000, PROVED_ANYWAY = 16 };
+
+/* Where a word may lie: all tables that a look-up reads. */
+struct region {
+	const char *name;
+	uint32_t address;
+	uint32_t size;
+	uint32_t step; /* of the elements, 2 or 4 */
+};
+
+enum { N_REGIONS = 14, REGIONS_MAX = 32 };
+
+struct subject {
+	struct arena *arena;
+	struct rng rng;
+	struct random_policy made;
+	struct policy policy;
+	struct image image;
+	struct tuple packets[N_PACKETS];
+	const struct bh_outcome *answers[N_PACKETS]; /* of the sound image; they are copies */
+	struct region regions[REGIONS_MAX];
+	size_t n_regions;
+};
+
+struct tally {
+	unsigned n_tried;
+	unsigned n_unsound; /* found by the structure alone */
+	unsigned n_changed; /* a packet of ours got another verdict */
+	unsigned n_missed;
+	unsigned n_claims; /* packets named by the proof */
+	unsigned n_false;  /* and not answered as it says */
+};
+
+/* ---- an image and packets ---- */
+
+static void add_region(struct subject *subject, const char *name, uint32_t address, uint32_t size,
+		       uint32_t step)
+{
+	if (subject->n_regions < REGIONS_MAX && address && size)
+		subject->regions[subject->n_regions++] = (struct region){name, address, size, step};
+}
+
+static uint32_t word_at(const struct image *image, uint32_t address)
+{
+	uint32_t word;
+
+	memcpy(&word, image->tables + address, sizeof(word));
+	return word;
+}
+
+/* The root's element of an address, and something of what stands below it. */
+static void add_address(struct subject *subject, const struct addr *addr)
+{
+	const struct bh_head *head = image_head(&subject->image);
+	uint32_t at = head->address4;
+	uint32_t bits = head->address6_bits;
+	uint32_t first = (uint32_t)addr->bytes[0] << 24 | (uint32_t)addr->bytes[1] << 16 |
+			 (uint32_t)addr->bytes[2] << 8 | addr->bytes[3];
+
+	if (addr->family == ADDR_V4)
+		at += (first >> 16) * 4;
+	else
+		at = head->address6 +
+		     (first >> 29 == 1 ? first << 3 >> (32 - bits) : (1U << bits) + (first >> 29)) *
+			     4;
+	add_region(subject, "root of addresses", at, 4, 4);
+	if (word_at(&subject->image, at) & BH_DEEP)
+		add_region(subject, "addresses below a root",
+			   word_at(&subject->image, at) & ~BH_DEEP, 512, 2);
+}
+
+static void add_direction(struct subject *subject, const struct bh_direction_head *head)
+{
+	const struct bh_proto_slot *slot = (const void *)(subject->image.tables + head->slots);
+
+	slot += rng_below(&subject->rng, head->n_slots);
+	for (int side = 0; side < 2; side++)
+		add_region(subject, "side", head->side[side],
+			   image_head(&subject->image)->n_classes * 4, 2);
+	add_region(subject, "pair", head->pair, head->n_source * head->n_destination * 2, 2);
+	add_region(subject, "slot of a protocol", head->slot_of, 1024, 2);
+	add_region(subject, "slot", head->slots, head->n_slots * sizeof(*slot), 4);
+	add_region(subject, "cells", slot->cells, slot->n_destination * 2, 2);
+	add_region(subject, "root of ports", slot->destination_root, 1024, 4);
+	if (slot->destination_root)
+		add_region(subject, "ports",
+			   word_at(&subject->image,
+				   slot->destination_root + rng_below(&subject->rng, 256) * 4),
+			   512, 2);
+	add_region(subject, "rows", head->row, head->n_pair * head->row_len * 4, 4);
+	add_region(subject, "block of a row", word_at(&subject->image, head->row), 64, 2);
+}
+
+/* The head's words that say where tables lie are words like others. */
+static void find_regions(struct subject *subject)
+{
+	const struct bh_head *head = image_head(&subject->image);
+
+	subject->n_regions = 0;
+	add_region(subject, "head", offsetof(struct bh_head, address4), 16, 4);
+	add_region(subject, "head of directions", offsetof(struct bh_head, direction),
+		   sizeof(head->direction), 4);
+	add_region(subject, "outcomes", head->outcomes,
+		   head->n_outcomes * sizeof(struct bh_outcome), 2);
+	for (int d = 0; d < BH_DIRECTION_COUNT; d++)
+		add_direction(subject, &head->direction[d]);
+	for (int i = 0; i < 2; i++) {
+		const struct tuple *packet = &subject->packets[rng_below(&subject->rng, N_PACKETS)];
+
+		add_address(subject, i ? &packet->destination : &packet->source);
+	}
+}
+
+static const struct bh_outcome *answer(const struct subject *subject, const struct tuple *packet)
+{
+	return lookup(&subject->image, packet, &subject->made.self);
+}
+
+static bool subject_make(struct subject *subject, uint64_t seed)
+{
+	scoped(diag_free) struct diag *diag = diag_new();
+	struct build_limits limits = judge_lookup_limits(seed % JUDGES_LOOKUP_STRUCTURES);
+
+	*subject = (struct subject){.arena = arena_new(), .rng = {seed}};
+	random_policy(subject->arena, seed, &subject->made);
+	if (resolve(subject->arena, subject->made.files.at, subject->made.files.len,
+		    &subject->made.host, diag, &subject->policy) ||
+	    build(subject->arena, &subject->policy, NULL, 0, &limits, diag, &subject->image)) {
+		diag_print(diag, stdout);
+		return false;
+	}
+	for (size_t i = 0; i < N_PACKETS; i++) {
+		subject->packets[i] =
+			random_packet(&subject->rng, &subject->policy, &subject->made.self);
+		subject->answers[i] =
+			arena_copy(subject->arena, answer(subject, &subject->packets[i]),
+				   sizeof(struct bh_outcome));
+	}
+	return true;
+}
+
+/* ---- what the policy says, for the packet that a proof names ---- */
+
+static bool policy_says(const struct subject *subject, const struct prove_result *result,
+			const addr_list *self)
+{
+	const struct tuple *packet = &result->packet;
+	uint32_t matched[TIER_COUNT];
+	struct policy_outcome outcome;
+	struct verdict said = verdict_of_outcome(&result->expected);
+	struct rule_match match;
+
+	for (int tier = 0; tier < TIER_COUNT; tier++) {
+		uint32_t rule = subject->policy.first[packet->direction][tier];
+		uint32_t end = rule + subject->policy.n[packet->direction][tier];
+
+		while (rule < end && !eval_rule(&subject->policy, &subject->policy.rules.at[rule],
+						packet, self, &match))
+			rule++;
+		matched[tier] = rule < end ? rule : POLICY_NO_RULE;
+	}
+	policy_combine(&subject->policy, packet->direction, matched, &outcome);
+	return !memcmp(outcome.tier_rule, said.outcome.tier_rule, sizeof(outcome.tier_rule)) &&
+	       outcome.rule == said.outcome.rule && outcome.allow == said.allow &&
+	       outcome.would_deny == said.would_deny && outcome.log == said.outcome.log &&
+	       outcome.keep == said.outcome.keep && outcome.no_group == said.outcome.no_group;
+}
+
+/* The proof's packet is answered by the image and by the policy as it says, and not alike. */
+static bool claim_is_true(const struct subject *subject, const struct prove_result *result)
+{
+	struct addr own[2] = {result->self[0], result->self[1]};
+	addr_list self = {.at = own, .len = result->n_self};
+	const struct bh_outcome *found = lookup(&subject->image, &result->packet, &self);
+
+	return !memcmp(found, &result->found, sizeof(*found)) &&
+	       memcmp(found, &result->expected, sizeof(*found)) != 0 &&
+	       policy_says(subject, result, &self);
+}
+
+/* ---- corruptions ---- */
+
+/* Another value for a word: a bit, a neighbour's value, one more, or anything. */
+static uint32_t other_value(struct subject *subject, const struct region *region, uint32_t word)
+{
+	uint32_t neighbour = rng_below(&subject->rng, region->size / region->step) * region->step;
+
+	switch (rng_below(&subject->rng, 4)) {
+	case 0:
+		return word ^ 1U << rng_below(&subject->rng, region->step * 8);
+	case 1:
+		return word_at(&subject->image, region->address + neighbour);
+	case 2:
+		return word + 1;
+	default:
+		return (uint32_t)rng_next(&subject->rng);
+	}
+}
+
+static bool changes_a_verdict(const struct subject *subject)
+{
+	for (size_t i = 0; i < N_PACKETS; i++)
+		if (answer(subject, &subject->packets[i])->verdict != subject->answers[i]->verdict)
+			return true;
+	return false;
+}
+
+static void judge(struct subject *subject, const struct region *region, struct tally *tally)
+{
+	const char *unsound = verify_tables(&subject->image);
+	bool changed = !unsound && changes_a_verdict(subject);
+	struct prove_result result;
+	bool caught;
+
+	tally->n_tried++;
+	tally->n_unsound += unsound != NULL;
+	tally->n_changed += changed;
+	if (!changed && tally->n_tried % PROVED_ANYWAY)
+		return;
+	prove(subject->arena, &subject->policy, &subject->image, &result);
+	caught = result.answer != PROVE_HOLDS;
+	if ((changed || unsound) && !caught) {
+		tally->n_missed++;
+		printf("# missed in %s\n", region->name);
+	}
+	if (result.answer != PROVE_DIFFERS)
+		return;
+	tally->n_claims++;
+	if (!claim_is_true(subject, &result)) {
+		char text[TUPLE_TEXT_SIZE];
+
+		printf("# a packet is not answered as the proof says, in %s: %s, %zu own\n",
+		       region->name, tuple_print(&result.packet, text), result.n_self);
+		tally->n_false++;
+	}
+}
+
+static void mutate(struct subject *subject, struct tally *tally)
+{
+	const struct region *region;
+	uint32_t address, word, value;
+
+	find_regions(subject);
+	region = &subject->regions[rng_below(&subject->rng, subject->n_regions)];
+	address = region->address +
+		  rng_below(&subject->rng, region->size / region->step) * region->step;
+	if (address + 4 > subject->image.tables_size)
+		return;
+	word = word_at(&subject->image, address);
+	value = other_value(subject, region, word);
+	memcpy(subject->image.tables + address, &value, region->step);
+	judge(subject, region, tally);
+	memcpy(subject->image.tables + address, &word, sizeof(word));
+}
+
+int main(int argc, char **argv)
+{
+	unsigned n = argc == 2 ? strtoul(argv[1], NULL, 10) : 0;
+	struct tally tally = {};
+
+	if (!n) {
+		fprintf(stderr, "usage: mutants N\n");
+		return 2;
+	}
+	for (uint64_t seed = 1; tally.n_changed < n && tally.n_tried < TRIES_MAX; seed++) {
+		struct subject subject;
+		bool made = subject_make(&subject, seed);
+		unsigned end = tally.n_tried + PER_POLICY;
+
+		while (made && tally.n_changed < n && tally.n_tried < end)
+			mutate(&subject, &tally);
+		arena_free(subject.arena);
+		if (!made)
+			break;
+	}
+	printf("1..2\n");
+	printf("# %u words tried, %u of them unsound; %u packets named\n", tally.n_tried,
+	       tally.n_unsound, tally.n_claims);
+	printf("%s 1 - %u corruptions that change a verdict are caught\n",
+	       tally.n_missed || tally.n_changed < n ? "not ok" : "ok", tally.n_changed);
+	printf("%s 2 - each packet that a proof names is answered as it says\n",
+	       tally.n_false || !tally.n_claims ? "not ok" : "ok");
+	return tally.n_missed || tally.n_false || tally.n_changed < n;
+}

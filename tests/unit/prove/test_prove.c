@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+#include "classify/build.h"
+#include "prove/prove.h"
+#include "tests/lib/policy_text.h"
+
+static const char policy_text[] = "bulkhead: 1\n"
+				  "group: web\n"
+				  "existing_flows: keep\n"
+				  "rules:\n"
+				  "  - name: allow-web\n"
+				  "    priority: 100\n"
+				  "    direction: inbound\n"
+				  "    access: allow\n"
+				  "    protocol: tcp\n"
+				  "    destination_ports: [80, 443]\n"
+				  "    source: [10.0.0.0/8, \"2001:db8::1\"]\n"
+				  "    destination: self\n"
+				  "    log: true\n"
+				  "  - name: ping\n"
+				  "    priority: 110\n"
+				  "    direction: inbound\n"
+				  "    access: allow\n"
+				  "    services: [icmp/8, icmpv6/128/0]\n"
+				  "    source: any\n"
+				  "    destination: any\n";
+
+static const char admin_text[] = "bulkhead: 1\n"
+				 "group: first\n"
+				 "tier: admin\n"
+				 "rules:\n"
+				 "  - name: no-telnet\n"
+				 "    priority: 1\n"
+				 "    direction: outbound\n"
+				 "    access: deny\n"
+				 "    protocol: tcp\n"
+				 "    destination_ports: 23\n"
+				 "    source: any\n"
+				 "    destination: any\n";
+
+struct proof {
+	struct loaded loaded;
+	struct image image;
+	struct prove_result result;
+};
+
+static void proof_load(struct proof *proof)
+{
+	struct build_limits limits = build_limits_default();
+
+	load_texts(&proof->loaded, NULL, (const char *const[]){policy_text, admin_text, NULL});
+	cr_assert_eq(proof->loaded.err, 0, "%s", proof->loaded.messages);
+	cr_assert_eq(build(proof->loaded.arena, &proof->loaded.policy, NULL, 0, &limits,
+			   proof->loaded.diag, &proof->image),
+		     0);
+}
+
+static enum prove_answer proof_make(struct proof *proof)
+{
+	prove(proof->loaded.arena, &proof->loaded.policy, &proof->image, &proof->result);
+	return proof->result.answer;
+}
+
+static struct bh_head *head_of(struct proof *proof)
+{
+	return (void *)proof->image.tables;
+}
+
+static uint16_t *words16(struct proof *proof, uint32_t address)
+{
+	return (void *)(proof->image.tables + address);
+}
+
+static const char *packet_text(const struct proof *proof)
+{
+	return tuple_print(&proof->result.packet,
+			   arena_alloc(proof->loaded.arena, TUPLE_TEXT_SIZE));
+}
+
+Test(prove, an_image_that_says_what_its_policy_says_is_proven)
+{
+	struct proof proof;
+
+	proof_load(&proof);
+	cr_assert_eq(proof_make(&proof), PROVE_HOLDS);
+	cr_assert_eq(proof.result.n_differ, 0);
+	/* IPv4 below, in and above 10/8; IPv6 below, at and above the one address. */
+	cr_assert_eq(proof.result.n_segments, 6);
+	/* In: tcp 80 and 443, ICMP 8, ICMPv6 128/0 and the rest match three sets of rules. Out: 23 and not. */
+	cr_assert_eq(proof.result.n_services, 3 + 2);
+	unload(&proof.loaded);
+}
+
+/* The outcome by which the image lets web traffic in. */
+static struct bh_outcome *web_outcome(struct proof *proof)
+{
+	struct bh_outcome *outcomes = (void *)(proof->image.tables + head_of(proof)->outcomes);
+	uint32_t rule = find_rule(&proof->loaded, "web/allow-web");
+
+	for (uint32_t i = 0; i < head_of(proof)->n_outcomes; i++)
+		if (outcomes[i].rule == rule)
+			return &outcomes[i];
+	cr_assert_fail("no outcome");
+	return NULL;
+}
+
+Test(prove, each_field_of_an_outcome_counts)
+{
+	static const struct {
+		size_t at;
+		uint8_t flip;
+	} fields[] = {
+		{offsetof(struct bh_outcome, verdict), BH_ALLOW},
+		{offsetof(struct bh_outcome, verdict), BH_ALLOW ^ BH_WOULD_DENY},
+		{offsetof(struct bh_outcome, flags), BH_OUTCOME_LOG},
+		{offsetof(struct bh_outcome, flags), BH_OUTCOME_KEEP},
+		{offsetof(struct bh_outcome, flags), BH_OUTCOME_NO_STATE},
+		{offsetof(struct bh_outcome, direction), 1},
+		{offsetof(struct bh_outcome, reason), BH_REASON_NO_GROUP},
+		{offsetof(struct bh_outcome, rule), 1},
+		{offsetof(struct bh_outcome, tier_rule[BH_TIER_NIC]), 1},
+	};
+	struct bh_outcome sound;
+	struct proof proof;
+	uint8_t *bytes;
+
+	proof_load(&proof);
+	sound = *web_outcome(&proof);
+	bytes = (void *)web_outcome(&proof);
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		bytes[fields[i].at] ^= fields[i].flip;
+		cr_assert_eq(proof_make(&proof), PROVE_DIFFERS, "field %zu", i);
+		cr_assert(!memcmp(&proof.result.expected, &sound, sizeof(sound)));
+		cr_assert(!memcmp(&proof.result.found, bytes, sizeof(sound)));
+		bytes[fields[i].at] ^= fields[i].flip;
+	}
+	cr_assert_eq(proof_make(&proof), PROVE_HOLDS);
+	unload(&proof.loaded);
+}
+
+Test(prove, a_difference_names_a_packet_and_whose_addresses_are_the_hosts)
+{
+	struct proof proof;
+	char self[ADDR_TEXT_SIZE];
+
+	proof_load(&proof);
+	web_outcome(&proof)->verdict = BH_DENY;
+	cr_assert_eq(proof_make(&proof), PROVE_DIFFERS);
+	cr_assert_str_eq(packet_text(&proof), "in tcp 10.0.0.0:0 1.0.0.0:80");
+	cr_assert_eq(proof.result.n_self, 1);
+	cr_assert_str_eq(addr_print(&proof.result.self[0], self), "1.0.0.0");
+	unload(&proof.loaded);
+}
+
+Test(prove, what_is_wrong_over_ipv6_alone_names_a_packet_of_ipv6)
+{
+	struct proof proof;
+	uint16_t *slot_of;
+
+	proof_load(&proof);
+	slot_of = words16(&proof, head_of(&proof)->direction[BH_IN].slot_of);
+	slot_of[256 + 58] = slot_of[256 + 59];
+	cr_assert_eq(proof_make(&proof), PROVE_DIFFERS);
+	cr_assert_str_eq(packet_text(&proof), "in icmpv6 2000:: 2000::1 type 128 code 0");
+	unload(&proof.loaded);
+}
+
+Test(prove, a_protocol_that_no_rule_names_counts_too)
+{
+	struct proof proof;
+	uint16_t *slot_of;
+
+	proof_load(&proof);
+	slot_of = words16(&proof, head_of(&proof)->direction[BH_IN].slot_of);
+	slot_of[132] = slot_of[6];
+	cr_assert_eq(proof_make(&proof), PROVE_DIFFERS);
+	cr_assert_eq(proof.result.packet.protocol, 132);
+	unload(&proof.loaded);
+}
+
+Test(prove, a_verdict_that_differs_is_named_before_a_flag_that_does)
+{
+	struct bh_outcome *outcomes;
+	struct proof proof;
+
+	proof_load(&proof);
+	outcomes = (void *)(proof.image.tables + head_of(&proof)->outcomes);
+	for (uint32_t i = 0; i < head_of(&proof)->n_outcomes; i++)
+		outcomes[i].flags ^= BH_OUTCOME_NO_STATE;
+	web_outcome(&proof)->verdict = BH_DENY;
+	cr_assert_eq(proof_make(&proof), PROVE_DIFFERS);
+	cr_assert_eq(proof.result.expected.verdict, BH_ALLOW);
+	cr_assert_eq(proof.result.found.verdict, BH_DENY);
+	cr_assert_gt(proof.result.n_differ, 1);
+	unload(&proof.loaded);
+}
+
+static void expect_other_setting(struct proof *proof, const char *key)
+{
+	cr_assert_eq(proof_make(proof), PROVE_FAULT, "%s", key);
+	cr_assert_str_eq(proof->result.fault,
+			 arena_printf(proof->loaded.arena,
+				      "the image has another '%s' than host.yaml", key));
+}
+
+Test(prove, settings_are_those_of_the_host_file)
+{
+	static const struct {
+		size_t at;
+		const char *key;
+	} settings[] = {
+		{offsetof(struct bh_config, never_off), "never_denied"},
+		{offsetof(struct bh_config, timeouts[BH_TIMEOUT_FRAGMENT]), "timeouts"},
+		{offsetof(struct bh_config, log_limit), "log_limit"},
+		{offsetof(struct bh_config, audit), "mode"},
+		{offsetof(struct bh_config, tcp_pickup), "tcp_pickup"},
+		{offsetof(struct bh_config, keep), "existing_flows"},
+		{offsetof(struct bh_config, platform_azure), "platform"},
+	};
+	struct proof proof;
+	uint8_t *bytes;
+
+	proof_load(&proof);
+	bytes = (void *)&head_of(&proof)->config;
+	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
+		bytes[settings[i].at] ^= 1;
+		expect_other_setting(&proof, settings[i].key);
+		bytes[settings[i].at] ^= 1;
+	}
+	cr_assert_eq(proof_make(&proof), PROVE_HOLDS);
+	unload(&proof.loaded);
+}
+
+Test(prove, tables_of_flows_are_as_large_as_was_asked_for_and_apart)
+{
+	struct bh_table_place *fragments;
+	struct bh_table_place sound;
+	struct proof proof;
+
+	proof_load(&proof);
+	fragments = &head_of(&proof)->config.tables[BH_TABLE_FRAGMENTS];
+	sound = *fragments;
+	fragments->mask >>= 1;
+	expect_other_setting(&proof, "tables");
+	*fragments = sound;
+	fragments->first_page = head_of(&proof)->config.tables[BH_TABLE_ESTABLISHED6].first_page;
+	expect_other_setting(&proof, "tables");
+	*fragments = sound;
+	cr_assert_eq(proof_make(&proof), PROVE_HOLDS);
+	unload(&proof.loaded);
+}
+
+Test(prove, tables_that_lead_nowhere_are_not_gone_through)
+{
+	struct proof proof;
+
+	proof_load(&proof);
+	cr_assert_gt(prove_estimate(&proof.loaded.policy, &proof.image), 0);
+	head_of(&proof)->direction[BH_OUT].row = UINT32_MAX & ~3U;
+	cr_assert_eq(prove_estimate(&proof.loaded.policy, &proof.image), 0);
+	cr_assert_eq(proof_make(&proof), PROVE_FAULT);
+	cr_assert_str_eq(proof.result.fault,
+			 "the tables are not sound: a table of pairs points nowhere");
+	unload(&proof.loaded);
+}
+
+/* The one low chunk of the image is put under each of some 2^40 high halves. */
+Test(prove, more_addresses_than_can_be_told_apart_are_a_fault_and_no_endless_walk)
+{
+	struct proof proof;
+	uint32_t *values;
+	uint32_t chunk, n;
+
+	proof_load(&proof);
+	/* 2001:db8::/32 lies under the index 0 of 1024. */
+	memcpy(&chunk, proof.image.tables + head_of(&proof)->address6, sizeof(chunk));
+	cr_assert(chunk & BH_DEEP);
+	chunk &= ~BH_DEEP;
+	memcpy(&n, proof.image.tables + chunk, sizeof(n));
+	cr_assert_eq(n, 3);
+	values = (void *)(proof.image.tables + chunk + 8 + n * 8);
+	cr_assert(values[1] & BH_DEEP);
+	values[2] = values[1];
+	cr_assert_eq(proof_make(&proof), PROVE_FAULT);
+	cr_assert_str_eq(proof.result.fault,
+			 "the image tells apart more addresses than any policy could");
+	unload(&proof.loaded);
+}
+
+Test(prove, no_rule_at_all_is_proven_too)
+{
+	struct build_limits limits = build_limits_default();
+	struct proof proof;
+
+	load_texts(&proof.loaded, "bulkhead: 1\nno_group: allow\n",
+		   (const char *const[]){"bulkhead: 1\nsets:\n  a: 10.0.0.1\n", NULL});
+	cr_assert_eq(proof.loaded.err, 0, "%s", proof.loaded.messages);
+	cr_assert_eq(build(proof.loaded.arena, &proof.loaded.policy, NULL, 0, &limits,
+			   proof.loaded.diag, &proof.image),
+		     0);
+	cr_assert_eq(proof_make(&proof), PROVE_HOLDS);
+	unload(&proof.loaded);
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The tables of bpf/abi.h, one function for each. */
+#include "prove/runs.h"
+
+static const uint16_t *table16(const struct image *image, uint32_t address)
+{
+	return (const uint16_t *)(const void *)(image->tables + address);
+}
+
+static const uint32_t *table32(const struct image *image, uint32_t address)
+{
+	return (const uint32_t *)(const void *)(image->tables + address);
+}
+
+static uint32_t in_blocks(const struct image *image, uint32_t subtree, uint32_t address,
+			  uint32_t *ret_last)
+{
+	uint32_t element = table16(image, subtree)[address >> 8 & 0xff];
+	const uint16_t *block = table16(image, subtree + (1 + (element & 0xff)) * 512);
+	uint32_t fourth = address & 0xff;
+
+	*ret_last = address | 0xff;
+	if (element < 0x8000)
+		return element;
+	while (fourth < 0xff && block[fourth + 1] == block[fourth])
+		fourth++;
+	*ret_last = (address & ~0xffU) | fourth;
+	return block[fourth];
+}
+
+static uint32_t in_ranges(const struct image *image, uint32_t chunk, uint32_t address,
+			  uint32_t *ret_last)
+{
+	const uint32_t *entry = table32(image, chunk) + 1;
+	uint32_t end = *table32(image, chunk);
+	uint32_t n = end;
+	uint32_t i = 0;
+
+	/* Entry i is not above the address, entry end is, or is none. */
+	while (end - i > 1) {
+		uint32_t middle = (i + end) / 2;
+
+		if (entry[middle] >> 16 <= (address & 0xffff))
+			i = middle;
+		else
+			end = middle;
+	}
+	*ret_last = address | 0xffff;
+	if (end < n)
+		*ret_last = (address & ~0xffffU) | ((entry[end] >> 16) - 1);
+	return entry[i] & 0xffff;
+}
+
+static uint32_t class4(const struct image *image, uint32_t address, uint32_t *ret_last)
+{
+	const struct bh_head *head = image_head(image);
+	uint32_t element = table32(image, head->address4)[address >> 16];
+
+	if (element & BH_DEEP && head->address4_kind == BH_ADDRESS4_BLOCKS)
+		return in_blocks(image, element & ~BH_DEEP, address, ret_last);
+	if (element & BH_DEEP)
+		return in_ranges(image, element & ~BH_DEEP, address, ret_last);
+	*ret_last = address | 0xffff;
+	return element;
+}
+
+/* The value of a chunk for a key, and the last key up to which it holds, at most last. */
+static uint32_t in_chunk(const struct image *image, uint32_t chunk, uint64_t key, uint64_t last,
+			 uint64_t *ret_last)
+{
+	uint32_t n = *table32(image, chunk);
+	const uint64_t *first = (const uint64_t *)(const void *)(image->tables + chunk + 8);
+	uint32_t end = n;
+	uint32_t i = 0;
+
+	while (end - i > 1) {
+		uint32_t middle = (i + end) / 2;
+
+		if (first[middle] <= key)
+			i = middle;
+		else
+			end = middle;
+	}
+	*ret_last = end < n && first[end] <= last ? first[end] - 1 : last;
+	return table32(image, chunk + 8 + n * 8)[i];
+}
+
+static line_number join(uint64_t high, uint64_t low)
+{
+	return (line_number)high << 64 | low;
+}
+
+static uint32_t class6(const struct image *image, line_number address, line_number *ret_last)
+{
+	const struct bh_head *head = image_head(image);
+	uint32_t bits = head->address6_bits;
+	uint64_t high = address >> 64;
+	uint64_t low = (uint64_t)address;
+	uint32_t index = (1U << bits) + (high >> 61);
+	uint64_t last_high = high | (UINT64_MAX >> 3);
+	uint64_t last_low = UINT64_MAX;
+	uint32_t value;
+
+	if (high >> 61 == 1) {
+		index = high >> (61 - bits) & ((1U << bits) - 1);
+		last_high = high | (UINT64_MAX >> (3 + bits));
+	}
+	value = table32(image, head->address6)[index];
+	if (value & BH_DEEP)
+		value = in_chunk(image, value & ~BH_DEEP, high, last_high, &last_high);
+	if (value & BH_DEEP) {
+		last_high = high;
+		value = in_chunk(image, value & ~BH_DEEP, low, UINT64_MAX, &last_low);
+	}
+	*ret_last = join(last_high, last_low);
+	return value;
+}
+
+uint32_t runs_class(const struct image *image, enum addr_family family, line_number first,
+		    line_number *ret_last)
+{
+	uint32_t class;
+	uint32_t last;
+
+	if (family == ADDR_V6)
+		return class6(image, first, ret_last);
+	class = class4(image, (uint32_t)first, &last);
+	*ret_last = last;
+	return class;
+}
+
+uint32_t runs_port_class(const struct image *image, uint32_t root, uint32_t port)
+{
+	return root ? table16(image, table32(image, root)[port >> 8])[port & 0xff] : 0;
+}
+
+uint32_t runs_cell(const struct image *image, const struct bh_proto_slot *slot, uint32_t source,
+		   uint32_t destination)
+{
+	return table16(image, slot->cells)[source * slot->n_destination + destination];
+}
+
+static const struct bh_direction_head *tables_of(const struct image *image,
+						 enum bh_direction direction)
+{
+	return &image_head(image)->direction[direction];
+}
+
+const struct bh_proto_slot *runs_slot(const struct image *image, enum bh_direction direction,
+				      enum addr_family family, uint8_t protocol)
+{
+	const struct bh_direction_head *tables = tables_of(image, direction);
+	uint32_t number = table16(image, tables->slot_of)[(family == ADDR_V6 ? 256 : 0) + protocol];
+
+	return (const struct bh_proto_slot *)(const void *)(image->tables + tables->slots) + number;
+}
+
+uint32_t runs_side(const struct image *image, enum bh_direction direction, int side,
+		   uint32_t address_class, bool self)
+{
+	const struct bh_direction_head *tables = tables_of(image, direction);
+	uint32_t class = tables->sides_address >> side & 1 ? address_class : 0;
+
+	self &= tables->sides_self >> side & 1;
+	return table16(image, tables->side[side])[class * 2 + self];
+}
+
+uint32_t runs_pair(const struct image *image, enum bh_direction direction, uint32_t source,
+		   uint32_t destination)
+{
+	const struct bh_direction_head *tables = tables_of(image, direction);
+
+	return table16(image, tables->pair)[source * tables->n_destination + destination];
+}
+
+uint32_t runs_outcome(const struct image *image, enum bh_direction direction, uint32_t pair,
+		      uint32_t protocol)
+{
+	const struct bh_direction_head *tables = tables_of(image, direction);
+	uint32_t block = table32(image, tables->row)[pair * tables->row_len + protocol / 32];
+
+	return table16(image, block)[protocol % 32];
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What stands in the tables of an image, read by bpf/abi.h alone: for a line of addresses as runs of
+ * one class. verify_tables has found nothing wrong in it.
+ */
+#ifndef PROVE_RUNS_H
+#define PROVE_RUNS_H
+
+#include "base/addr.h"
+#include "classify/image.h"
+#include "prove/sweep.h"
+
+/*
+ * The class of an address, and in *ret_last the last address of a run behind it that has the same
+ * one; the run behind that may have it, too.
+ */
+uint32_t runs_class(const struct image *image, enum addr_family family, line_number first,
+		    line_number *ret_last);
+
+/* The class of a port under the root of a slot. */
+uint32_t runs_port_class(const struct image *image, uint32_t root, uint32_t port);
+
+/* The protocol class of a cell of a slot: one class of source ports, one of destination ports. */
+uint32_t runs_cell(const struct image *image, const struct bh_proto_slot *slot, uint32_t source,
+		   uint32_t destination);
+
+const struct bh_proto_slot *runs_slot(const struct image *image, enum bh_direction direction,
+				      enum addr_family family, uint8_t protocol);
+
+/* The class of a side, 0 the source and 1 the destination. */
+uint32_t runs_side(const struct image *image, enum bh_direction direction, int side,
+		   uint32_t address_class, bool self);
+
+uint32_t runs_pair(const struct image *image, enum bh_direction direction, uint32_t source,
+		   uint32_t destination);
+
+/* The number of an outcome. */
+uint32_t runs_outcome(const struct image *image, enum bh_direction direction, uint32_t pair,
+		      uint32_t protocol);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Where the policy's own protocols, ports and ICMP types meet the image's protocol classes.
+ */
+#ifndef PROVE_SERVICES_H
+#define PROVE_SERVICES_H
+
+#include "prove/addresses.h"
+#include "prove/rules.h"
+
+struct service {
+	bool is; /* there is one */
+	uint8_t protocol;
+	uint16_t source_port;
+	uint16_t destination_port; /* ICMP: type << 8 | code */
+};
+
+/* Protocols with ports that the same rules match and that have one class. */
+struct service_point {
+	uint32_t rules; /* number in the pool */
+	uint32_t class;
+	struct service example[FAMILIES]; /* of each family that has any */
+};
+
+struct service_points {
+	struct pool *rules; /* sets of rules of the direction, addresses aside */
+	uint64_t *always;   /* the set of those that match every service */
+	ARRAY(struct service_point) all;
+};
+
+/*
+ * All points of a direction: each protocol of each family, with each pair of ports or each type
+ * and code that a packet of it can have, is of exactly one.
+ */
+void service_points(struct arena *arena, const struct rules *rules, const struct image *image,
+		    struct service_points *ret_points);
+void service_points_fini(struct service_points *points);
+
+/* Whether the destination "port" of the protocol is an ICMP type and code. */
+bool service_is_typed(int family, uint8_t protocol);
+
+#endif

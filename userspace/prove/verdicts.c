@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Plain order means: the rules of a pair are asked in turn, and each takes what services it
+ * matches of those that none before it in its tier has taken.
+ */
+#include "prove/verdicts.h"
+
+#include "policy/eval.h"
+#include "prove/runs.h"
+#include "prove/set.h"
+
+enum { NONE = UINT32_MAX, N_RECENT = 4096 };
+
+_Static_assert(POLICY_NO_RULE == UINT32_MAX, "all bits set, for memset");
+
+/* A triple that was asked for, in the place of a table that its rules choose. */
+struct recent {
+	uint32_t matched[TIER_COUNT];
+	uint32_t triple; /* number + 1; 0: an empty place */
+};
+
+struct maker {
+	struct arena *arena;
+	const struct verdicts *of;
+	struct prove_result *result;
+	uint32_t n_services;
+	size_t n_words;			   /* of a set of services */
+	uint64_t *services_of;		   /* for each rule the services that it matches */
+	uint64_t *open;			   /* services that no rule of the tier has taken yet */
+	uint32_t *matched[TIER_COUNT];	   /* the rule that took each service, or POLICY_NO_RULE */
+	struct recent *recent;		   /* N_RECENT */
+	struct pool *triples;		   /* of rules that took a service, as two words */
+	ARRAY(struct bh_outcome) expected; /* of each triple */
+	ARRAY(uint32_t) equal; /* for each triple an outcome of the image that is as expected */
+};
+
+/* ---- the policy's answer ---- */
+
+static void find_services(struct maker *maker)
+{
+	const struct service_points *services = maker->of->services;
+	uint32_t n = maker->of->rules->n;
+
+	maker->services_of = arena_calloc(maker->arena, n * maker->n_words, sizeof(uint64_t));
+	for (uint32_t i = 0; i < maker->n_services; i++) {
+		const uint64_t *rules = pool_at(services->rules, services->all.at[i].rules);
+
+		for (size_t r = set_next(rules, 0, n); r < n; r = set_next(rules, r + 1, n))
+			set_put(maker->services_of + r * maker->n_words, i, true);
+	}
+}
+
+/* The rule takes what is open of its services. False: nothing is left open. */
+static bool take_services(struct maker *maker, enum policy_tier tier, uint32_t rule)
+{
+	const uint64_t *services = maker->services_of + rule * maker->n_words;
+	uint64_t left = 0;
+
+	for (size_t w = 0; w < maker->n_words; w++) {
+		uint64_t taken = maker->open[w] & services[w];
+
+		maker->open[w] &= ~taken;
+		left |= maker->open[w];
+		for (; taken; taken &= taken - 1)
+			maker->matched[tier][w * 64 + (size_t)__builtin_ctzll(taken)] =
+				maker->of->rules->first + rule;
+	}
+	return left;
+}
+
+static void match_tier(struct maker *maker, enum policy_tier tier, const uint64_t *rules)
+{
+	uint32_t from, end;
+	size_t r;
+
+	memset(maker->matched[tier], 0xff, maker->n_services * sizeof(*maker->matched[tier]));
+	memset(maker->open, 0xff, maker->n_words * sizeof(*maker->open));
+	set_empty(maker->open, maker->n_services, maker->n_words * 64);
+	rules_of_tier(maker->of->rules, tier, &from, &end);
+	for (r = set_next(rules, from, end); r < end; r = set_next(rules, r + 1, end))
+		if (!take_services(maker, tier, (uint32_t)r))
+			return;
+}
+
+static uint16_t rule_in_image(uint32_t rule)
+{
+	return rule == POLICY_NO_RULE ? BH_NO_RULE : (uint16_t)rule;
+}
+
+static uint8_t verdict_in_image(const struct policy_outcome *outcome)
+{
+	if (!outcome->allow)
+		return BH_DENY;
+	return outcome->would_deny ? BH_WOULD_DENY : BH_ALLOW;
+}
+
+/*
+ * No outcome may carry BH_OUTCOME_NO_STATE: whether the turned tuple of a whole class is allowed
+ * is not looked into here, so an image that says so is not proven.
+ */
+static struct bh_outcome expect(const struct rules *rules, const uint32_t matched[TIER_COUNT])
+{
+	struct bh_outcome expected = {.direction = rules->direction};
+	struct policy_outcome outcome;
+
+	policy_combine(rules->policy, rules->direction, matched, &outcome);
+	expected.verdict = verdict_in_image(&outcome);
+	if (outcome.log)
+		expected.flags |= BH_OUTCOME_LOG;
+	if (outcome.keep)
+		expected.flags |= BH_OUTCOME_KEEP;
+	expected.reason = outcome.no_group ? BH_REASON_NO_GROUP : BH_REASON_RULE;
+	expected.rule = rule_in_image(outcome.rule);
+	for (int tier = 0; tier < TIER_COUNT; tier++)
+		expected.tier_rule[tier] = rule_in_image(outcome.tier_rule[tier]);
+	return expected;
+}
+
+static uint32_t put_triple(struct maker *maker, const uint32_t matched[TIER_COUNT])
+{
+	const uint64_t record[2] = {(uint64_t)matched[0] << 32 | matched[1], matched[2]};
+	uint32_t triple = pool_put(maker->triples, record);
+
+	if (triple == maker->expected.len) {
+		array_push(maker->arena, &maker->expected, expect(maker->of->rules, matched));
+		array_push(maker->arena, &maker->equal, (uint32_t)NONE);
+	}
+	return triple;
+}
+
+/* The number of the triple of rules that the tiers have for a service. */
+static uint32_t triple_of(struct maker *maker, uint32_t service)
+{
+	const struct recent now = {
+		.matched = {maker->matched[0][service], maker->matched[1][service],
+			    maker->matched[2][service]},
+	};
+	uint32_t place = now.matched[0] * 37 + now.matched[1] * 11 + now.matched[2];
+	struct recent *recent = &maker->recent[place % N_RECENT];
+
+	if (recent->triple && recent->matched[0] == now.matched[0] &&
+	    recent->matched[1] == now.matched[1] && recent->matched[2] == now.matched[2])
+		return recent->triple - 1;
+	*recent = now;
+	recent->triple = put_triple(maker, now.matched) + 1;
+	return recent->triple - 1;
+}
+
+/* ---- a difference ---- */
+
+static struct tuple tuple_of(enum policy_direction direction, int family,
+			     const struct service *service)
+{
+	struct tuple tuple = {.direction = direction, .protocol = service->protocol};
+
+	if (service_is_typed(family, service->protocol)) {
+		tuple.icmp_type = service->destination_port >> 8;
+		tuple.icmp_code = service->destination_port & 0xff;
+		return tuple;
+	}
+	tuple.source_port = service->source_port;
+	tuple.destination_port = service->destination_port;
+	return tuple;
+}
+
+/* The ends of the packet, two different ones where there are two, and which are the host's own. */
+static void set_ends(const struct maker *maker, const struct pair_point *pair, int family,
+		     struct prove_result *result)
+{
+	struct tuple *packet = &result->packet;
+	const struct origin *origin = pair->example[family];
+	const struct address_point *points = maker->of->addresses->of[family].at;
+	line_number source = points[origin[0].point].example;
+	line_number destination = points[origin[1].point].example;
+	int order;
+
+	if (source == destination)
+		destination = points[origin[1].point].other;
+	if (source == destination)
+		source = points[origin[0].point].other;
+	packet->source = address_of_number(family, source);
+	packet->destination = address_of_number(family, destination);
+	order = addr_compare(&packet->source, &packet->destination);
+	result->n_self = 0;
+	if (origin[order > 0].self)
+		result->self[result->n_self++] = order > 0 ? packet->destination : packet->source;
+	if (origin[order <= 0].self && (order || !result->n_self))
+		result->self[result->n_self++] = order > 0 ? packet->source : packet->destination;
+}
+
+/*
+ * How well a difference shows that the image is wrong: best by another verdict, of a packet
+ * that the rules judge. Least by one address that is at once the host's own and not, which may be
+ * all that the points of a pair have.
+ */
+static int rank_of(const struct policy *policy, const struct prove_result *result)
+{
+	struct verdict before;
+	bool verdict = result->expected.verdict != result->found.verdict;
+	bool judged = !eval_before_rules(policy, &result->packet, &before);
+	bool ends = addr_compare(&result->packet.source, &result->packet.destination);
+
+	return 4 * ends + 2 * verdict + judged;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): a combination, and both answers to it */
+static void differ(struct maker *maker, const struct pair_point *pair,
+		   const struct service_point *service, int family,
+		   const struct bh_outcome *expected, const struct bh_outcome *found)
+{
+	struct prove_result *result = maker->result;
+	const struct policy *policy = maker->of->rules->policy;
+	struct prove_result now = *result;
+
+	now.packet = tuple_of(maker->of->rules->direction, family, &service->example[family]);
+	set_ends(maker, pair, family, &now);
+	now.expected = *expected;
+	now.found = *found;
+	if (result->answer == PROVE_DIFFERS && rank_of(policy, result) >= rank_of(policy, &now))
+		return;
+	now.answer = PROVE_DIFFERS;
+	*result = now;
+}
+
+/* ---- both ---- */
+
+static void compare_one(struct maker *maker, const struct pair_point *pair, uint32_t service)
+{
+	const struct service_point *point = &maker->of->services->all.at[service];
+	enum bh_direction direction = (enum bh_direction)maker->of->rules->direction;
+	uint32_t triple = triple_of(maker, service);
+	uint32_t id = runs_outcome(maker->of->image, direction, pair->class, point->class);
+	const struct bh_outcome *found;
+
+	if (maker->equal.at[triple] == id)
+		return;
+	found = image_outcome(maker->of->image, id);
+	if (!memcmp(found, &maker->expected.at[triple], sizeof(*found))) {
+		maker->equal.at[triple] = id;
+		return;
+	}
+	/* Classes of which no packet has both do not matter. */
+	for (int family = 0; family < FAMILIES; family++) {
+		if (!pair->is[family] || !point->example[family].is)
+			continue;
+		maker->result->n_differ++;
+		differ(maker, pair, point, family, &maker->expected.at[triple], found);
+		return;
+	}
+}
+
+static void compare_pair(struct maker *maker, const struct pair_point *pair)
+{
+	const uint64_t *rules = pool_at(maker->of->pairs->rules, pair->rules);
+
+	for (int tier = 0; tier < TIER_COUNT; tier++)
+		match_tier(maker, tier, rules);
+	for (uint32_t service = 0; service < maker->n_services; service++)
+		compare_one(maker, pair, service);
+}
+
+void verdicts_compare(struct arena *arena, const struct verdicts *verdicts,
+		      struct prove_result *result)
+{
+	scoped(pool_free) struct pool *triples = pool_new(2);
+	uint32_t n = verdicts->services->all.len;
+	struct maker maker = {
+		.arena = arena,
+		.of = verdicts,
+		.result = result,
+		.n_services = n,
+		.n_words = set_words(n),
+		.recent = arena_calloc(arena, N_RECENT, sizeof(*maker.recent)),
+		.triples = triples,
+	};
+
+	find_services(&maker);
+	maker.open = arena_calloc(arena, maker.n_words, sizeof(*maker.open));
+	for (int tier = 0; tier < TIER_COUNT; tier++)
+		maker.matched[tier] = arena_calloc(arena, n, sizeof(*maker.matched[tier]));
+	for (size_t i = 0; i < verdicts->pairs->all.len; i++)
+		compare_pair(&maker, &verdicts->pairs->all.at[i]);
+	result->n_combinations += (uint64_t)n * verdicts->pairs->all.len;
+}
