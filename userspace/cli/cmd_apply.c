@@ -2,19 +2,11 @@
 /* bulkhead apply: makes a policy the one in force. */
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "cli/hooks.h"
 #include "cli/inputs.h"
+#include "cli/proof.h"
 #include "kernel/apply.h"
-
-static uint64_t milliseconds(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* Who may own policy files besides root: the caller, also through sudo. */
 static uint32_t caller(void)
@@ -72,7 +64,7 @@ static int select_links(struct context *context, const struct hostconf *host,
 }
 
 static void show(struct context *context, const struct inputs *inputs,
-		 const struct apply_result *result, uint64_t start)
+		 const struct apply_result *result, bool proven, uint64_t start)
 {
 	char *digest = arena_alloc(context->arena, IMAGE_DIGEST_TEXT_SIZE);
 	struct view_applied applied = {
@@ -86,8 +78,9 @@ static void show(struct context *context, const struct inputs *inputs,
 		.n_prefixes = inputs->image.figures.n_prefixes,
 		.n_addresses = result->n_addresses,
 		.n_copied_flows = result->n_copied_flows,
+		.proven = proven,
 		.memory = result->memory,
-		.milliseconds = milliseconds() - start,
+		.milliseconds = inputs_clock() - start,
 	};
 
 	context->view->ops->applied(context->view, &applied);
@@ -118,8 +111,9 @@ static int apply(struct context *context, struct inputs *inputs, const struct ho
 
 static int run(struct context *context)
 {
-	uint64_t start = milliseconds();
+	uint64_t start = inputs_clock();
 	struct apply_result result = {};
+	bool proven = false;
 	struct host_facts facts;
 	struct inputs inputs;
 	host_links links = {};
@@ -130,6 +124,8 @@ static int run(struct context *context)
 		err = check_inputs(context, &inputs);
 	if (!err)
 		err = inputs_build(context, &inputs);
+	if (!err)
+		err = proof_demand(context, &inputs, &proven);
 	if (!err)
 		err = host_facts_read(context->arena, context->diag, &facts);
 	if (!err && facts.platform_azure && !inputs.host.platform_azure)
@@ -143,7 +139,7 @@ static int run(struct context *context)
 		err = apply(context, &inputs, &facts, &links, &result);
 	if (err)
 		return err;
-	show(context, &inputs, &result, start);
+	show(context, &inputs, &result, proven, start);
 	return STATUS_DONE;
 }
 
@@ -153,7 +149,7 @@ const struct command cmd_apply = {
 	.summary = "make a policy the one in force",
 	.more = "FILE may be a folder; without one it is /etc/bulkhead/policy.d.\n",
 	.options = OPTION_JSON | OPTION_HOST | OPTION_PLACES | OPTION_INTERFACE | OPTION_WRITABLE |
-		   OPTION_WAIT,
+		   OPTION_WAIT | OPTION_PROVE,
 	.max_args = SIZE_MAX,
 	.run = run,
 };

@@ -27,6 +27,7 @@ static const struct {
 	{OPTION_INTERVAL, "--interval SECONDS", "how often; implies --watch"},
 	{OPTION_COUNT, "--count N", "end after N"},
 	{OPTION_DUMP, "--dump", "print the image that the policy becomes"},
+	{OPTION_PROVE, "--prove", "prove the image first, however long it takes"},
 	{OPTION_HELP, "-h, --help", "show this"},
 };
 

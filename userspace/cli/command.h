@@ -52,6 +52,7 @@ enum option_bit {
 	OPTION_COUNT = 1 << 10,	   /* --count N */
 	OPTION_DUMP = 1 << 11,	   /* --dump */
 	OPTION_HELP = 1 << 12,	   /* -h, --help; every command takes it */
+	OPTION_PROVE = 1 << 13,	   /* --prove */
 };
 
 struct options {
@@ -67,7 +68,8 @@ struct options {
 	bool unused;
 	bool watch;
 	bool dump;
-	bool help;	   /* show the command's own help instead of running it */
+	bool help; /* show the command's own help instead of running it */
+	bool prove;
 	unsigned interval; /* seconds; 0: not given */
 	uint64_t count;	   /* 0: no end */
 	ARRAY(const char *) args;
@@ -93,7 +95,7 @@ struct command {
 };
 
 extern const struct command cmd_apply, cmd_check, cmd_detach, cmd_doctor, cmd_explain, cmd_flows,
-	cmd_help, cmd_rules, cmd_stats, cmd_status, cmd_test, cmd_version, cmd_watch;
+	cmd_help, cmd_prove, cmd_rules, cmd_stats, cmd_status, cmd_test, cmd_version, cmd_watch;
 
 /* All commands, sorted by name. */
 extern const struct command *const commands[];

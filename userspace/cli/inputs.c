@@ -2,6 +2,7 @@
 /* Files → policy → image, for the commands; see cli/inputs.h. */
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "cli/inputs.h"
 #include "policy/parse.h"
@@ -127,6 +128,14 @@ int inputs_self(struct context *context, addr_list *ret_self)
 struct addr inputs_local_end(const struct tuple *tuple)
 {
 	return tuple->direction == DIRECTION_IN ? tuple->destination : tuple->source;
+}
+
+uint64_t inputs_clock(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 int inputs_packet(struct context *context, struct tuple *ret_tuple)

@@ -48,4 +48,7 @@ struct addr inputs_local_end(const struct tuple *tuple);
  */
 int inputs_packet(struct context *context, struct tuple *ret_tuple);
 
+/* Milliseconds of a clock that only goes forward, for what a step took. */
+uint64_t inputs_clock(void);
+
 #endif

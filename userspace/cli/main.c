@@ -9,8 +9,8 @@
 #include "policy/names.h"
 
 const struct command *const commands[] = {
-	&cmd_apply, &cmd_check, &cmd_detach, &cmd_doctor, &cmd_explain, &cmd_flows, &cmd_help,
-	&cmd_rules, &cmd_stats, &cmd_status, &cmd_test,	  &cmd_version, &cmd_watch,
+	&cmd_apply, &cmd_check, &cmd_detach, &cmd_doctor, &cmd_explain, &cmd_flows,   &cmd_help,
+	&cmd_prove, &cmd_rules, &cmd_stats,  &cmd_status, &cmd_test,	&cmd_version, &cmd_watch,
 };
 const size_t n_commands = ARRAY_LEN(commands);
 

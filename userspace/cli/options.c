@@ -24,6 +24,7 @@ enum {
 	WORD_INTERVAL,
 	WORD_COUNT,
 	WORD_DUMP,
+	WORD_PROVE,
 };
 
 /* Which commands take it, and what getopt makes of it. */
@@ -47,6 +48,7 @@ static const struct {
 	{{"count", required_argument, NULL, WORD_COUNT}, OPTION_COUNT},
 	{{"dump", no_argument, NULL, WORD_DUMP}, OPTION_DUMP},
 	{{"help", no_argument, NULL, 'h'}, OPTION_HELP},
+	{{"prove", no_argument, NULL, WORD_PROVE}, OPTION_PROVE},
 };
 
 static int usage(struct diag *diag, const struct command *command, const char *what,
@@ -120,6 +122,9 @@ static int take_word(struct arena *arena, int word, struct diag *diag, struct op
 		return 0;
 	case WORD_DUMP:
 		options->dump = true;
+		return 0;
+	case WORD_PROVE:
+		options->prove = true;
 		return 0;
 	case WORD_INTERVAL:
 		options->watch = true;

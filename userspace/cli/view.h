@@ -123,6 +123,33 @@ struct view_tested {
 	size_t n_differ;
 };
 
+/* One side's word on a packet. */
+struct view_answer {
+	const char *verdict; /* allow, deny, would-deny */
+	const char *decider; /* group/rule, or no-group */
+	struct view_place place;
+	const char *tiers[3]; /* the rule matched in admin, subnet, nic; "none" */
+	const char *direction;
+	bool log;
+	bool keep;
+	bool no_state;
+};
+
+/* Whether the image says what the policy says, and if not, one packet that shows it. */
+struct view_proof {
+	bool holds;
+	const char *fault;  /* what is wrong with the image for all packets; then no packet */
+	const char *packet; /* PACKET */
+	const char *self;   /* the addresses in it that are the host's own, as for --self */
+	struct view_answer expected, found;
+	uint64_t n_differ; /* combinations of classes */
+	uint64_t n_segments;
+	uint64_t n_services;
+	uint64_t n_pairs;
+	uint64_t n_combinations;
+	uint64_t milliseconds;
+};
+
 struct view_hook {
 	const char *interface;
 	const char *direction; /* ingress, egress */
@@ -143,6 +170,7 @@ struct view_applied {
 	uint32_t n_prefixes;
 	uint32_t n_addresses;
 	uint32_t n_copied_flows;
+	bool proven;
 	uint64_t memory;
 	uint64_t milliseconds;
 };
@@ -269,6 +297,7 @@ struct view_ops {
 	void (*explain)(struct view *view, const struct view_explain *explain);
 	void (*difference)(struct view *view, const struct view_difference *difference);
 	void (*tested)(struct view *view, const struct view_tested *tested);
+	void (*proof)(struct view *view, const struct view_proof *proof);
 	void (*hook)(struct view *view, const struct view_hook *hook);
 	void (*applied)(struct view *view, const struct view_applied *applied);
 	void (*detached)(struct view *view, const struct view_detached *detached);

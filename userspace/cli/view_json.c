@@ -236,6 +236,44 @@ static void add_hook(struct view *view, const struct view_hook *hook)
 	put(link_object(view, hook->interface), hook->direction, object);
 }
 
+static json_t *answer_object(const struct view_answer *answer)
+{
+	static const char *const tiers[] = {"admin", "subnet", "nic"};
+	json_t *object = json_object();
+
+	put(object, "verdict", text(answer->verdict));
+	put(object, "decider", text(answer->decider));
+	put_place(object, &answer->place);
+	for (size_t i = 0; i < ARRAY_LEN(tiers); i++)
+		put(object, tiers[i], text(answer->tiers[i]));
+	put(object, "direction", text(answer->direction));
+	put(object, "log", json_boolean(answer->log));
+	put(object, "keep", json_boolean(answer->keep));
+	put(object, "no_state", json_boolean(answer->no_state));
+	return object;
+}
+
+static void add_proof(struct view *view, const struct view_proof *proof)
+{
+	json_t *object = root(view);
+
+	put(object, "proven", json_boolean(proof->holds));
+	put(object, "segments", number(proof->n_segments));
+	put(object, "services", number(proof->n_services));
+	put(object, "pairs", number(proof->n_pairs));
+	put(object, "combinations", number(proof->n_combinations));
+	put(object, "milliseconds", number(proof->milliseconds));
+	if (proof->fault)
+		put(object, "fault", text(proof->fault));
+	if (!proof->packet)
+		return;
+	put(object, "differ", number(proof->n_differ));
+	put(object, "packet", text(proof->packet));
+	put(object, "self", text(proof->self));
+	put(object, "expected", answer_object(&proof->expected));
+	put(object, "found", answer_object(&proof->found));
+}
+
 static void add_applied(struct view *view, const struct view_applied *applied)
 {
 	json_t *object = root(view);
@@ -250,6 +288,7 @@ static void add_applied(struct view *view, const struct view_applied *applied)
 	put(object, "n_prefixes", number(applied->n_prefixes));
 	put(object, "n_addresses", number(applied->n_addresses));
 	put(object, "copied_flows", number(applied->n_copied_flows));
+	put(object, "proven", json_boolean(applied->proven));
 	put(object, "memory", number(applied->memory));
 	put(object, "milliseconds", number(applied->milliseconds));
 }
@@ -419,6 +458,7 @@ const struct view_ops view_json = {
 	.explain = add_explain,
 	.difference = add_difference,
 	.tested = add_tested,
+	.proof = add_proof,
 	.hook = add_hook,
 	.applied = add_applied,
 	.detached = add_detached,

@@ -273,6 +273,48 @@ static void show_tested(struct view *view, const struct view_tested *tested)
 			TEXT(view, "%zu differ", tested->n_differ)));
 }
 
+/* The decider and its place, then what is seen only when the verdicts are the same. */
+static void show_answer(struct view *view, const char *whose, const struct view_answer *answer)
+{
+	pair(view, whose, "%s by %s%s", answer->verdict, answer->decider,
+	     has(answer->place.file) ? TEXT(view, " (%s)", place(view, &answer->place)) : "");
+	pair(view, "", "admin %s, subnet %s, nic %s; %s%s%s%s", answer->tiers[0], answer->tiers[1],
+	     answer->tiers[2], answer->direction, answer->log ? ", log" : "",
+	     answer->keep ? ", keep" : "", answer->no_state ? ", no state" : "");
+}
+
+static void show_proof_head(struct view *view, const struct view_proof *proof)
+{
+	if (proof->holds)
+		fputs("proven: the image says of every packet what the policy says\n", view->out);
+	else if (proof->fault)
+		fprintf(view->out, "NOT proven: %s\n", proof->fault);
+	else
+		fprintf(view->out,
+			"NOT proven: %" PRIu64 " of the combinations differ; one packet:\n",
+			proof->n_differ);
+}
+
+static void show_proof(struct view *view, const struct view_proof *proof)
+{
+	show_proof_head(view, proof);
+	if (has(proof->packet)) {
+		pair(view, "packet", "%s%s%s", proof->packet, has(proof->self) ? " --self " : "",
+		     or_empty(proof->self));
+		show_answer(view, "policy", &proof->expected);
+		show_answer(view, "image", &proof->found);
+	}
+	if (!has(proof->fault)) {
+		pair(view, "addresses", "%" PRIu64 " segments, %" PRIu64 " pairs of classes",
+		     proof->n_segments, proof->n_pairs);
+		pair(view, "services", "%" PRIu64 " classes", proof->n_services);
+		pair(view, "compared", "%" PRIu64 " combinations", proof->n_combinations);
+	}
+	if (!proof->holds)
+		fputs("this is a fault of bulkhead, not of the policy: please report it\n",
+		      view->out);
+}
+
 static void show_hook(struct view *view, const struct view_hook *hook)
 {
 	static const char *const heads[] = {"<LINK", "<HOOK", "<BY", "<WHY"};
@@ -300,6 +342,9 @@ static void show_applied(struct view *view, const struct view_applied *applied)
 	if (applied->n_copied_flows)
 		pair(view, "flows", "%u copied into tables of another size",
 		     applied->n_copied_flows);
+	pair(view, "proven", "%s",
+	     applied->proven ? "yes: the image says what the policy says, for all packets"
+			     : "no: it would take over 2 s; --prove does it");
 	pair(view, "took", "%" PRIu64 " ms", applied->milliseconds);
 }
 
@@ -474,6 +519,7 @@ const struct view_ops view_text = {
 	.explain = show_explain,
 	.difference = show_difference,
 	.tested = show_tested,
+	.proof = show_proof,
 	.hook = show_hook,
 	.applied = show_applied,
 	.detached = show_detached,
