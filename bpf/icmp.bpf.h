@@ -67,9 +67,13 @@ static __always_inline enum bh_reason icmp_quote6(const struct frame *frame, str
 		if (next == IPPROTO_FRAGMENT && extension.offset & bpf_htons(PARSE_IPV6_OFFSET))
 			return BH_REASON_ICMP_ERROR_NESTED;
 		*at += next == IPPROTO_FRAGMENT ? 8 : extension.len * 8 + 8;
+		if (*at > FRAME_OFFSET_MASK)
+			return BH_REASON_ICMP_ERROR_UNKNOWN;
 		*at = frame_offset(*at);
 		next = extension.next;
 	}
+	if (parse_is_extension(next))
+		return BH_REASON_ICMP_ERROR_UNKNOWN;
 	quoted->protocol = next;
 	return BH_REASON_RULE;
 }
@@ -117,6 +121,10 @@ static __always_inline enum bh_reason icmp_quote(const struct frame *frame,
 	reason = packet->family == 4 ? icmp_quote4(frame, quoted, &at)
 				     : icmp_quote6(frame, quoted, &at);
 
+	/* Behind the end of the packet the frame may hold anything. */
+	if (reason == BH_REASON_RULE &&
+	    at + sizeof(struct parse_icmp) > packet->l4_offset + packet->l4_size)
+		return BH_REASON_ICMP_ERROR_UNKNOWN;
 	if (reason == BH_REASON_RULE)
 		reason = icmp_quote_upper(frame, quoted, frame_offset(at));
 	if (reason == BH_REASON_RULE && (quoted->source.half[0] != packet->destination.half[0] ||

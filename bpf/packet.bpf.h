@@ -50,7 +50,7 @@ struct packet {
 	__u8 fragment_protocol; /* PACKET_FIRST and LATER: what both say, for the key of fragments;
 				 * IPv6: the fragment header's next header */
 	__u8 loopback;		/* 1: the host's own looped multicast */
-	__u8 zero[2];
+	__u16 l4_size;		/* ICMP: bytes from l4_offset to the end of the IP packet */
 };
 _Static_assert(sizeof(struct packet) == 80, "no padding: separately verified functions read it");
 

@@ -365,6 +365,7 @@ static __always_inline enum bh_reason parse_icmp(const struct frame *frame, stru
 	if (parse_is_echo(packet->family, icmp.type))
 		packet->echo_id = icmp.id;
 	packet->icmp_error = parse_is_icmp_error(packet->family, icmp.type);
+	packet->l4_size = parse->end - parse->at;
 	*ret_size = sizeof(icmp);
 	return BH_REASON_RULE;
 }

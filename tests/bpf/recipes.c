@@ -377,25 +377,25 @@ static void from(struct frame *frame, const char *address)
 	frame_finish(frame);
 }
 
-#define MARTIANS(X)                        \
-	X(loopback4, "127.0.0.1")          \
-	X(multicast4, "224.0.0.9")         \
-	X(this_network, "0.0.0.9")         \
-	X(nobody4, "0.0.0.0")              \
-	X(broadcast, "255.255.255.255")    \
-	X(loopback6, "::1")                \
-	X(multicast6, "ff02::9")           \
-	X(nobody6, "::")                   \
+#define MARTIANS(X)                     \
+	X(loopback4, "127.0.0.1")       \
+	X(multicast4, "224.0.0.9")      \
+	X(this_network, "0.0.0.9")      \
+	X(nobody4, "0.0.0.0")           \
+	X(broadcast, "255.255.255.255") \
+	X(loopback6, "::1")             \
+	X(multicast6, "ff02::9")        \
+	X(nobody6, "::")                \
 	X(mapped, "::ffff:192.0.2.9")
 
-#define X(name, address)                                                                       \
-	static void martian_##name(struct scene *scene, enum enforcer_program program,         \
-				   enum addr_family family, struct frame *frame)               \
-	{                                                                                      \
-		(void)scene;                                                                   \
-		(void)program;                                                                 \
-		(void)family;                                                                  \
-		from(frame, address);                                                          \
+#define X(name, address)                                                               \
+	static void martian_##name(struct scene *scene, enum enforcer_program program, \
+				   enum addr_family family, struct frame *frame)       \
+	{                                                                              \
+		(void)scene;                                                           \
+		(void)program;                                                         \
+		(void)family;                                                          \
+		from(frame, address);                                                  \
 	}
 MARTIANS(X)
 #undef X
@@ -408,20 +408,20 @@ static void with_flags(enum enforcer_program program, enum addr_family family, u
 	frame_finish(frame);
 }
 
-#define FLAGS(X)                                                                    \
-	X(none, 0)                                                                  \
-	X(none_but_ecn, 0xc0)                                                       \
-	X(syn_fin, FRAME_TCP_SYN | FRAME_TCP_FIN)                                   \
-	X(syn_rst, FRAME_TCP_SYN | FRAME_TCP_RST)                                   \
-	X(syn_fin_ack, FRAME_TCP_SYN | FRAME_TCP_FIN | FRAME_TCP_ACK)               \
+#define FLAGS(X)                                                      \
+	X(none, 0)                                                    \
+	X(none_but_ecn, 0xc0)                                         \
+	X(syn_fin, FRAME_TCP_SYN | FRAME_TCP_FIN)                     \
+	X(syn_rst, FRAME_TCP_SYN | FRAME_TCP_RST)                     \
+	X(syn_fin_ack, FRAME_TCP_SYN | FRAME_TCP_FIN | FRAME_TCP_ACK) \
 	X(all, 0xff)
 
-#define X(name, value)                                                                          \
-	static void flags_##name(struct scene *scene, enum enforcer_program program,            \
-				 enum addr_family family, struct frame *frame)                  \
-	{                                                                                       \
-		(void)scene;                                                                    \
-		with_flags(program, family, value, frame);                                      \
+#define X(name, value)                                                               \
+	static void flags_##name(struct scene *scene, enum enforcer_program program, \
+				 enum addr_family family, struct frame *frame)       \
+	{                                                                            \
+		(void)scene;                                                         \
+		with_flags(program, family, value, frame);                           \
 	}
 FLAGS(X)
 #undef X
@@ -447,8 +447,8 @@ static void first(enum enforcer_program program, enum addr_family family, struct
 	frame_finish(frame);
 }
 
-static void later_alone(struct scene *scene, enum enforcer_program program,
-			enum addr_family family, struct frame *frame)
+static void later_alone(struct scene *scene, enum enforcer_program program, enum addr_family family,
+			struct frame *frame)
 {
 	(void)scene;
 	later(program, family, 24, frame);
@@ -573,14 +573,15 @@ const struct recipe recipes[] = {
 	{BH_REASON_SOURCE_ROUTE, "a home address", home_address, V6, WIRE_ALL},
 	{BH_REASON_JUMBOGRAM, "a jumbo option", jumbo_option, V6, WIRE_ALL},
 	{BH_REASON_JUMBOGRAM, "a payload length of 0", payload_length_0, V6, WIRE_ALL},
-#define X(name, address)                                                                       \
+#define X(name, address) \
 	{BH_REASON_MARTIAN_SOURCE, "the source " address, martian_##name, V4, WIRE_IN},
 	MARTIANS(X)
 #undef X
 #define X(name, value) {BH_REASON_TCP_FLAGS, "flags " #name, flags_##name, BOTH, WIRE_ALL},
-	FLAGS(X)
+		FLAGS(X)
 #undef X
-	{BH_REASON_FRAGMENT_UNKNOWN, "a later fragment alone", later_alone, BOTH, WIRE_ALL},
+			{BH_REASON_FRAGMENT_UNKNOWN, "a later fragment alone", later_alone, BOTH,
+			 WIRE_ALL},
 	{BH_REASON_FRAGMENT_SHORT, "16 bytes of a TCP header", tiny, BOTH, WIRE_ALL},
 	{BH_REASON_FRAGMENT_SHORT, "TCP options in the next one", tiny_options, BOTH, WIRE_ALL},
 	{BH_REASON_FRAGMENT_OVERLAP, "one inside the header", overlap, BOTH, WIRE_ALL},

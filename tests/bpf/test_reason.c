@@ -23,8 +23,8 @@ static const struct {
 static void cook(struct scene *scene, const struct recipe *recipe, enum enforcer_program program)
 {
 	static const enum addr_family families[] = {ADDR_V4, ADDR_V6};
-	const char *expected = arena_printf(scene->loaded.arena, "deny %s",
-					    reasons[recipe->reason].name);
+	const char *expected =
+		arena_printf(scene->loaded.arena, "deny %s", reasons[recipe->reason].name);
 
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		struct frame frame = {};
@@ -120,8 +120,8 @@ Test(reason, without_a_generation_everything_is_denied_and_noted)
 			continue;
 		wire_tcp(&frame, ADDR_V4, wire_is_out(program), 443);
 		frame_finish(&frame);
-		cr_assert_not(enforcer_run(scene->enforcer, program, frame.bytes, frame.size,
-					   NULL));
+		cr_assert_not(
+			enforcer_run(scene->enforcer, program, frame.bytes, frame.size, NULL));
 		cr_assert_eq(enforcer_note(scene->enforcer, BH_NOTE_UNCOUNTED), before + 1);
 	}
 }

@@ -4,7 +4,7 @@
 
 #include <criterion/criterion.h>
 
-#define RULE(name, direction, traffic)                                            \
+#define RULE(name, direction, traffic)                                           \
 	"  - {name: " name ", priority: 100, direction: " direction ", " traffic \
 	",\n     access: allow, source: any, destination: any}\n"
 
@@ -12,8 +12,8 @@
 
 const char wire_open[] = "bulkhead: 1\ngroup: wire\nrules:\n" RULE("in", "inbound", "protocol: any")
 	RULE("out", "outbound", "protocol: any");
-const char wire_https[] =
-	"bulkhead: 1\ngroup: wire\nrules:\n" RULE("in", "inbound", HTTPS) RULE("out", "outbound", HTTPS);
+const char wire_https[] = "bulkhead: 1\ngroup: wire\nrules:\n" RULE("in", "inbound", HTTPS)
+	RULE("out", "outbound", HTTPS);
 
 const char *const wire_program_names[ENFORCER_PROGRAM_COUNT] = {
 	[ENFORCER_XDP] = "bh_xdp",
@@ -41,8 +41,7 @@ struct addr wire_peer(enum addr_family family)
 {
 	if (family == ADDR_V4)
 		return addr_v4(0xc0000209);
-	return (struct addr){.family = ADDR_V6,
-			     .bytes = {0x20, 0x01, 0x0d, 0xb8, 0, 9, [15] = 9}};
+	return (struct addr){.family = ADDR_V6, .bytes = {0x20, 0x01, 0x0d, 0xb8, 0, 9, [15] = 9}};
 }
 
 void wire_ip(struct frame *frame, enum addr_family family, bool out)

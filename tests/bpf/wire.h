@@ -10,10 +10,10 @@
 #include "tests/bpf/scene.h"
 
 /* Every program is tried; XDP with frags only where the kernel has it. */
-#define WIRE_ALL  0xfU
-#define WIRE_IN	  (1U << ENFORCER_XDP | 1U << ENFORCER_XDP_FRAGS | 1U << ENFORCER_TC_IN)
-#define WIRE_OUT  (1U << ENFORCER_TC_OUT)
-#define WIRE_TC	  (1U << ENFORCER_TC_IN | 1U << ENFORCER_TC_OUT)
+#define WIRE_ALL 0xfU
+#define WIRE_IN	 (1U << ENFORCER_XDP | 1U << ENFORCER_XDP_FRAGS | 1U << ENFORCER_TC_IN)
+#define WIRE_OUT (1U << ENFORCER_TC_OUT)
+#define WIRE_TC	 (1U << ENFORCER_TC_IN | 1U << ENFORCER_TC_OUT)
 
 extern const char *const wire_program_names[ENFORCER_PROGRAM_COUNT];
 
