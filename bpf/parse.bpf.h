@@ -541,18 +541,27 @@ __attribute__((noinline)) int parse_xdp_far(struct xdp_md *ctx, struct packet *p
 	return packet ? parse(&frame, packet) : BH_REASON_TRUNCATED;
 }
 
+/* A looped packet that a multicast router sends on keeps its type, but has a header again. */
+static __always_inline int parse_skb(struct frame *frame, struct packet *packet)
+{
+	if (!packet)
+		return BH_REASON_TRUNCATED;
+	frame->bare &= packet->direction == BH_IN;
+	return parse(frame, packet);
+}
+
 __attribute__((noinline)) int parse_skb_near(struct __sk_buff *ctx, struct packet *packet)
 {
 	struct frame frame = frame_skb(ctx, FRAME_SKB_NEAR);
 
-	return packet ? parse(&frame, packet) : BH_REASON_TRUNCATED;
+	return parse_skb(&frame, packet);
 }
 
 __attribute__((noinline)) int parse_skb_far(struct __sk_buff *ctx, struct packet *packet)
 {
 	struct frame frame = frame_skb(ctx, FRAME_SKB_FAR);
 
-	return packet ? parse(&frame, packet) : BH_REASON_TRUNCATED;
+	return parse_skb(&frame, packet);
 }
 
 #endif

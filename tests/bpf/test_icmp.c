@@ -67,17 +67,6 @@ static void request(struct frame *frame, enum addr_family family, uint8_t protoc
 	frame_finish(frame);
 }
 
-static struct scene *scene_with(const char *host, const char *policy)
-{
-	struct scene *scene;
-
-	if (!enforcer_is_possible())
-		cr_skip_test("loading programs needs root");
-	scene = scene_new();
-	scene_apply(scene, host, policy);
-	return scene;
-}
-
 /* ---- known by a flow, in either orientation ---- */
 
 static void errors_of_a_flow(struct scene *scene, enum enforcer_program ingress,
@@ -99,7 +88,7 @@ static void errors_of_a_flow(struct scene *scene, enum enforcer_program ingress,
 
 Test(icmp, an_error_passes_for_a_flow_whichever_side_it_quotes)
 {
-	scoped(scene_free) struct scene *scene = scene_with(NULL, only_in);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, only_in);
 	unsigned ingress = wire_programs(scene, WIRE_IN);
 
 	for (int program = 0; program < ENFORCER_PROGRAM_COUNT; program++) {
@@ -113,7 +102,7 @@ Test(icmp, an_error_passes_for_a_flow_whichever_side_it_quotes)
 /* Opened outbound, quoted as it was opened. */
 Test(icmp, an_error_of_what_the_host_opened_passes)
 {
-	scoped(scene_free) struct scene *scene = scene_with(NULL, wire_https);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_https);
 	struct frame opener = {}, error, refused;
 
 	wire_udp(&opener, ADDR_V6, true, 443);
@@ -136,7 +125,7 @@ Test(icmp, an_error_of_what_the_host_opened_passes)
 
 Test(icmp, an_error_passes_for_what_the_policy_allows_now)
 {
-	scoped(scene_free) struct scene *scene = scene_with(NULL, wire_https);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_https);
 
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		struct frame quoted = {}, error;
@@ -172,7 +161,7 @@ static void check_type(struct scene *scene, enum addr_family family, uint8_t typ
 
 Test(icmp, errors_are_3_11_12_and_1_to_4)
 {
-	scoped(scene_free) struct scene *scene = scene_with(NULL, wire_https);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_https);
 
 	for (unsigned type = 0; type < 256; type++) {
 		if (type != 5)
@@ -197,7 +186,7 @@ static void deny(struct scene *scene, const struct frame *error, const char *rea
 
 Test(icmp, a_quote_that_is_not_from_where_the_error_goes_is_denied)
 {
-	scoped(scene_free) struct scene *scene = scene_with(NULL, wire_open);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_open);
 
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		struct frame quoted = {}, error;
@@ -218,7 +207,7 @@ Test(icmp, a_quote_that_is_not_from_where_the_error_goes_is_denied)
 
 Test(icmp, a_quote_without_eight_bytes_of_layer_4_is_denied)
 {
-	scoped(scene_free) struct scene *scene = scene_with(NULL, wire_open);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_open);
 
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		size_t whole = families[i] == ADDR_V4 ? 28 : 48;
@@ -241,7 +230,7 @@ Test(icmp, a_quote_without_eight_bytes_of_layer_4_is_denied)
 
 Test(icmp, a_quote_of_another_version_is_denied)
 {
-	scoped(scene_free) struct scene *scene = scene_with(NULL, wire_open);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_open);
 
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		struct frame quoted = {}, error;
@@ -257,7 +246,7 @@ Test(icmp, a_quote_of_another_version_is_denied)
 Test(icmp, an_error_of_an_error_is_denied)
 {
 	static const uint8_t types4[] = {3, 11, 12}, types6[] = {1, 2, 3, 4};
-	scoped(scene_free) struct scene *scene = scene_with(NULL, wire_open);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_open);
 
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		bool v4 = families[i] == ADDR_V4;
@@ -277,7 +266,7 @@ Test(icmp, an_error_of_an_error_is_denied)
 
 Test(icmp, an_error_of_a_later_fragment_is_denied_and_of_a_first_is_not)
 {
-	scoped(scene_free) struct scene *scene = scene_with(NULL, wire_open);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_open);
 
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		struct frame quoted = {}, error;
@@ -303,7 +292,7 @@ Test(icmp, an_error_of_a_later_fragment_is_denied_and_of_a_first_is_not)
 /* Options and extension headers stand in quotes, too. */
 Test(icmp, a_quote_is_read_behind_its_options_and_extension_headers)
 {
-	scoped(scene_free) struct scene *scene = scene_with(NULL, wire_https);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_https);
 	struct frame quoted = {}, error;
 
 	wire_ip(&quoted, ADDR_V4, true);
@@ -329,7 +318,7 @@ static void chain(struct frame *quoted, int n_headers, uint16_t port)
 
 Test(icmp, a_quote_has_at_most_eight_extension_headers)
 {
-	scoped(scene_free) struct scene *scene = scene_with(NULL, wire_https);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_https);
 	struct frame quoted, error;
 
 	for (int n = 1; n <= 8; n++) {
@@ -377,7 +366,7 @@ static uint8_t *add_chain(uint8_t *at, const struct frame *ip, uint8_t last)
  */
 Test(icmp, a_quote_further_than_offsets_reach_is_denied)
 {
-	scoped(scene_free) struct scene *scene = scene_with(NULL, wire_https);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_https);
 	scoped(free) uint8_t *bytes = mem_calloc(1, 40000);
 	struct frame outer = {}, inner = {};
 	struct bh_row by;
@@ -391,7 +380,7 @@ Test(icmp, a_quote_further_than_offsets_reach_is_denied)
 	at = add_chain(bytes + 14, &outer, 58);
 	at[0] = 1; /* unreachable */
 	at = add_chain(at + 8, &inner, PROTO_TCP);
-	memcpy(at, "\x9c\x40\0\x16", 4); /* 40000 to 22 */
+	memcpy(at, "\x9c\x40\0\x16", 4);			      /* 40000 to 22 */
 	memcpy(bytes + (at - bytes - 0x8000), "\x9c\x40\x01\xbb", 4); /* 40000 to 443 */
 	at += 20;
 	bytes[14 + 4] = (at - bytes - 54) >> 8;
@@ -404,7 +393,7 @@ Test(icmp, a_quote_further_than_offsets_reach_is_denied)
 
 Test(icmp, an_error_keeps_no_flow_alive)
 {
-	scoped(scene_free) struct scene *scene = scene_with(NULL, only_in);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, only_in);
 	struct frame opener, reply, error;
 
 	request(&opener, ADDR_V4, PROTO_UDP);
@@ -421,7 +410,7 @@ Test(icmp, an_error_keeps_no_flow_alive)
 
 Test(icmp, an_error_establishes_no_flow_and_opens_none)
 {
-	scoped(scene_free) struct scene *scene = scene_with(NULL, only_in);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, only_in);
 	struct frame opener, reply, error;
 	const struct bh_config *config = scene_config(scene);
 
@@ -439,7 +428,7 @@ Test(icmp, an_error_establishes_no_flow_and_opens_none)
 /* The outer source is free: any router on the way may speak. */
 Test(icmp, whoever_sends_the_error_does_not_matter)
 {
-	scoped(scene_free) struct scene *scene = scene_with(NULL, only_in);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, only_in);
 	struct frame opener, reply, error;
 
 	request(&opener, ADDR_V4, PROTO_TCP);
@@ -452,7 +441,7 @@ Test(icmp, whoever_sends_the_error_does_not_matter)
 
 Test(icmp, an_error_of_an_echo_passes_by_its_identifier)
 {
-	scoped(scene_free) struct scene *scene = scene_with(NULL, only_in);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, only_in);
 
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		bool v4 = families[i] == ADDR_V4;
@@ -476,7 +465,7 @@ Test(icmp, an_error_of_an_echo_passes_by_its_identifier)
 
 Test(icmp, an_error_of_a_protocol_without_ports_passes_by_its_addresses)
 {
-	scoped(scene_free) struct scene *scene = scene_with(NULL, only_in);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, only_in);
 	struct frame opener = {}, reply = {}, error;
 
 	wire_ip(&opener, ADDR_V4, false);
@@ -498,7 +487,7 @@ Test(icmp, an_error_of_a_protocol_without_ports_passes_by_its_addresses)
 Test(icmp, with_the_list_entry_off_the_rules_judge_errors)
 {
 	scoped(scene_free) struct scene *scene =
-		scene_with(SCENE_HOST "never_denied: {icmp_errors: false}\n", wire_https);
+		wire_scene(SCENE_HOST "never_denied: {icmp_errors: false}\n", wire_https);
 	struct frame quoted = {}, error;
 
 	wire_tcp(&quoted, ADDR_V4, true, 443);
@@ -512,10 +501,11 @@ Test(icmp, with_the_list_entry_off_the_rules_judge_errors)
 
 Test(icmp, what_audit_lets_pass_is_known)
 {
-	static const char audit[] = "bulkhead: 1\ngroup: wire\nmode: audit\nrules:\n"
-				    "  - {name: no, priority: 100, direction: outbound, access: deny,\n"
-				    "     protocol: tcp, source: any, destination: any}\n";
-	scoped(scene_free) struct scene *scene = scene_with(NULL, audit);
+	static const char audit[] =
+		"bulkhead: 1\ngroup: wire\nmode: audit\nrules:\n"
+		"  - {name: no, priority: 100, direction: outbound, access: deny,\n"
+		"     protocol: tcp, source: any, destination: any}\n";
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, audit);
 	struct frame quoted = {}, error;
 
 	wire_tcp(&quoted, ADDR_V4, true, 443);
@@ -526,7 +516,7 @@ Test(icmp, what_audit_lets_pass_is_known)
 
 Test(icmp, after_a_flip_an_error_passes_while_its_flow_would)
 {
-	scoped(scene_free) struct scene *scene = scene_with(NULL, only_in);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, only_in);
 	struct frame opener, reply, error;
 
 	request(&opener, ADDR_V4, PROTO_TCP);

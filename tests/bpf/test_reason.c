@@ -39,12 +39,9 @@ static void cook(struct scene *scene, const struct recipe *recipe, enum enforcer
 
 Test(reason, each_reason_denies_its_frames_at_each_hook_and_counts_them)
 {
-	if (!enforcer_is_possible())
-		cr_skip_test("loading programs needs root");
-	scoped(scene_free) struct scene *scene = scene_new();
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_open);
 	unsigned there = wire_programs(scene, WIRE_ALL);
 
-	scene_apply(scene, NULL, wire_open);
 	for (size_t i = 0; i < n_recipes; i++)
 		for (int program = 0; program < ENFORCER_PROGRAM_COUNT; program++)
 			if (recipes[i].programs & there & 1U << program)
@@ -54,11 +51,8 @@ Test(reason, each_reason_denies_its_frames_at_each_hook_and_counts_them)
 /* Under audit of the host nothing is denied, and everything is told. */
 Test(reason, under_audit_of_the_host_the_same_frames_pass_and_are_counted_there)
 {
-	if (!enforcer_is_possible())
-		cr_skip_test("loading programs needs root");
-	scoped(scene_free) struct scene *scene = scene_new();
+	scoped(scene_free) struct scene *scene = wire_scene(SCENE_HOST "mode: audit\n", wire_open);
 
-	scene_apply(scene, SCENE_HOST "mode: audit\n", wire_open);
 	for (size_t i = 0; i < n_recipes; i++) {
 		enum enforcer_program program =
 			recipes[i].programs & WIRE_OUT ? ENFORCER_TC_OUT : ENFORCER_XDP;
@@ -128,12 +122,9 @@ Test(reason, without_a_generation_everything_is_denied_and_noted)
 
 Test(reason, an_image_without_its_first_page_denies_everything)
 {
-	if (!enforcer_is_possible())
-		cr_skip_test("loading programs needs root");
-	scoped(scene_free) struct scene *scene = scene_new();
+	scoped(scene_free) struct scene *scene = wire_scene(SCENE_HOST "mode: audit\n", wire_open);
 	unsigned there = wire_programs(scene, WIRE_ALL);
 
-	scene_apply(scene, SCENE_HOST "mode: audit\n", wire_open);
 	drop_page(scene, 0);
 	for (int program = 0; program < ENFORCER_PROGRAM_COUNT; program++) {
 		struct frame frame = {};

@@ -22,6 +22,17 @@ const char *const wire_program_names[ENFORCER_PROGRAM_COUNT] = {
 	[ENFORCER_TC_OUT] = "bh_tc_out",
 };
 
+struct scene *wire_scene(const char *host, const char *policy)
+{
+	struct scene *scene;
+
+	if (!enforcer_is_possible())
+		cr_skip_test("loading programs needs root");
+	scene = scene_new();
+	scene_apply(scene, host, policy);
+	return scene;
+}
+
 unsigned wire_programs(const struct scene *scene, unsigned programs)
 {
 	for (int program = 0; program < ENFORCER_PROGRAM_COUNT; program++)

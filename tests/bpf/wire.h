@@ -9,6 +9,9 @@
 
 #include "tests/bpf/scene.h"
 
+/* A scene with a policy in force. A caller who may not load programs has the test skipped. */
+struct scene *wire_scene(const char *host, const char *policy);
+
 /* Every program is tried; XDP with frags only where the kernel has it. */
 #define WIRE_ALL 0xfU
 #define WIRE_IN	 (1U << ENFORCER_XDP | 1U << ENFORCER_XDP_FRAGS | 1U << ENFORCER_TC_IN)

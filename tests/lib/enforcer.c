@@ -159,6 +159,11 @@ bool enforcer_has(const struct enforcer *enforcer, enum enforcer_program program
 	return bpf_program__fd(program_of(enforcer, program)) >= 0;
 }
 
+int enforcer_program_fd(const struct enforcer *enforcer, enum enforcer_program program)
+{
+	return bpf_program__fd(program_of(enforcer, program));
+}
+
 uint32_t enforcer_instructions(const struct enforcer *enforcer, enum enforcer_program program)
 {
 	struct bpf_prog_info info = {};

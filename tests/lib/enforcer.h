@@ -36,6 +36,9 @@ SCOPED(struct enforcer *, enforcer_free);
 
 bool enforcer_has(const struct enforcer *enforcer, enum enforcer_program program);
 
+/* To attach it; it stays the enforcer's. */
+int enforcer_program_fd(const struct enforcer *enforcer, enum enforcer_program program);
+
 /* Of one program, as the verifier counted them. */
 uint32_t enforcer_instructions(const struct enforcer *enforcer, enum enforcer_program program);
 
