@@ -204,6 +204,7 @@ static void add_tested(struct view *view, const struct view_tested *tested)
 {
 	put(root(view), "rows", number(tested->n_rows));
 	put(root(view), "differ", number(tested->n_differ));
+	add_list(view, "differences");
 }
 
 /* The object of a link, made at its first hook. */
@@ -302,6 +303,7 @@ static void add_detached(struct view *view, const struct view_detached *detached
 
 static void add_status(struct view *view, const struct view_status *status)
 {
+	static const char *const lists[] = {"files", "links", "tables", "problems", "not_covered"};
 	json_t *object = root(view);
 
 	put(object, "enforcing", json_boolean(status->enforcing));
@@ -315,6 +317,8 @@ static void add_status(struct view *view, const struct view_status *status)
 	put(object, "unused_pages", number(status->n_unused_pages));
 	put(object, "pins", text(status->pins));
 	put(object, "state", text(status->state));
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		add_list(view, lists[i]);
 }
 
 static void add_file(struct view *view, const struct view_file *file)
