@@ -220,10 +220,15 @@ class Host:
             sock.bind((address, port))
         return sock
 
-    def connect(self, address, port, seconds=1.0, source=None):
-        """A connected TCP socket, or None when nothing answered in time or it was refused."""
+    def connect(self, address, port, seconds=1.0, source=None, buffers=None):
+        """
+        A connected TCP socket, or None when nothing answered in time or it was refused. buffers:
+        bytes for both, so that no more are under way at a time.
+        """
         sock = self.open_socket(family_of(address), socket.SOCK_STREAM)
         sock.settimeout(seconds)
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF) if buffers else ():
+            sock.setsockopt(socket.SOL_SOCKET, option, buffers)
         try:
             if source:
                 sock.bind(source)

@@ -1,0 +1,189 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Links and addresses that change while a policy is in force, and which links are covered."""
+
+from netlab import Tap, wait_until
+from test_traffic import BASE, HOST, PEER, expect, pair
+from traffic import ARRIVES, DENIED, ask, greeted, serve, still_talks, talk
+
+tap = Tap()
+
+SECOND_PEER = {4: "198.51.100.1", 6: "2001:db8:2::1"}
+SECOND_HOST = {4: "198.51.100.2", 6: "2001:db8:2::2"}
+
+
+def status(host):
+    """(exit status, what `status --json` says, its problems)"""
+    done = host.bulkhead("status", status=None)
+    said = host.bulkhead_json("status", status=None)
+    return done.returncode, said, [problem["words"] for problem in said["problems"]]
+
+
+def covered(host):
+    return sorted({link["name"] for link in status(host)[1]["links"]})
+
+
+def addresses(ends):
+    return tuple([f"{end[4]}/24", f"{end[6]}/64"] for end in ends)
+
+
+def second_link(lab, peer, host, names=("eth1", "eth1")):
+    lab.link(peer, host, names, addresses((SECOND_PEER, SECOND_HOST)))
+
+
+def closed_and_open(peer, address):
+    expect(talk(peer, address, 22, 0.3), DENIED, f"tcp 22 of {address}")
+    expect(talk(peer, address, 80), ARRIVES, f"tcp 80 of {address}")
+
+
+@tap
+def a_link_made_anew_under_its_name_is_told_of_and_covered_by_the_next_apply(lab):
+    peer, host = pair(lab)
+    serve(host, "0.0.0.0", 22)
+    serve(host, "0.0.0.0", 80)
+    host.apply(BASE)
+    closed_and_open(peer, HOST[4])
+    host.run("ip", "link", "delete", "eth0")
+    code, _, problems = status(host)
+    assert code == 9 and any("eth0" in words and "gone" in words for words in problems), problems
+    lab.link(peer, host, ("eth0", "eth0"), addresses((PEER, HOST)))
+    # The same name is another link: status must not take it for the covered one.
+    code, _, problems = status(host)
+    assert code == 9 and any("eth0" in words for words in problems), problems
+    host.apply(BASE)
+    expect(status(host)[0], 0, "status")
+    closed_and_open(peer, HOST[4])
+
+
+@tap
+def a_renamed_link_goes_on_enforcing_and_is_adopted_under_its_new_name(lab):
+    peer, host = pair(lab)
+    serve(host, HOST[4], 22)
+    serve(host, HOST[4], 80)
+    host.apply(BASE)
+    held = peer.connect(HOST[4], 80)
+    assert greeted(held)
+    before = status(host)[1]["links"]
+    host.run("ip", "link", "set", "eth0", "down")
+    host.run("ip", "link", "set", "eth0", "name", "wan0")
+    host.run("ip", "link", "set", "wan0", "up")
+    wait_until(lambda: host.is_up("wan0"), what="wan0 up")
+    closed_and_open(peer, HOST[4])
+    host.apply(BASE, host="bulkhead: 1\ninterfaces: [eth0]\n", status=4)
+    host.apply(BASE, host="bulkhead: 1\ninterfaces: [wan0]\n")
+    after = status(host)[1]["links"]
+    expect(covered(host), ["wan0"], "links")
+    expect([[link[way]["program"] for way in ("ingress", "egress")] for link in after],
+           [[link[way]["program"] for way in ("ingress", "egress")] for link in before],
+           "programs")
+    closed_and_open(peer, HOST[4])
+    assert still_talks(held)
+
+
+@tap
+def an_mtu_that_grows_while_native_xdp_is_attached_carries_jumbo_frames(lab):
+    peer, host = pair(lab)
+    for port in (53, 5353):
+        serve(host, HOST[4], port)
+    host.apply(BASE)
+    for end in (peer, host):
+        end.run("ip", "link", "set", "eth0", "mtu", "9000")
+    wait_until(lambda: host.is_up("eth0") and peer.is_up("eth0"), what="eth0 up")
+    with peer.udp(PEER[4], 40000) as sock:
+        for port, outcome in ((53, 8000), (5353, None)):
+            sock.sendto(b"j" * 8000, (HOST[4], port))
+            sock.settimeout(0.5)
+            try:
+                got = len(sock.recv(9000))
+            except TimeoutError:
+                got = None
+            expect(got, outcome, f"8000 bytes to port {port}")
+    host.apply(BASE)
+    expect(status(host)[0], 0, "status")
+
+
+@tap
+def a_glob_covers_the_links_that_it_matches_and_later_ones_with_the_next_apply(lab):
+    peer, host = pair(lab)
+    second_link(lab, peer, host)
+    lab.link(peer, host, ("lan0", "lan0"), (["203.0.113.1/24"], ["203.0.113.2/24"]))
+    for port in (22, 80):
+        serve(host, "0.0.0.0", port)
+    everything = "bulkhead: 1\ninterfaces: ['eth*']\n"
+    host.apply(BASE, host=everything)
+    expect(covered(host), ["eth0", "eth1"], "links")
+    for address in (HOST[4], SECOND_HOST[4]):
+        closed_and_open(peer, address)
+    expect(talk(peer, "203.0.113.2", 22), ARRIVES, "tcp 22 on a link that is not covered")
+    lab.link(peer, host, ("eth2", "eth2"), (["192.0.3.1/24"], ["192.0.3.2/24"]))
+    expect(talk(peer, "192.0.3.2", 22), ARRIVES, "tcp 22 on a link that came later")
+    host.apply(BASE, host=everything)
+    expect(covered(host), ["eth0", "eth1", "eth2"], "links")
+    closed_and_open(peer, "192.0.3.2")
+    # And one that leaves the list is let go.
+    host.apply(BASE, host="bulkhead: 1\ninterfaces: [eth1]\n")
+    expect(covered(host), ["eth1"], "links")
+    expect(talk(peer, HOST[4], 22), ARRIVES, "tcp 22 on a link that is not covered any more")
+    closed_and_open(peer, SECOND_HOST[4])
+
+
+@tap
+def one_flow_may_come_in_by_one_link_and_be_answered_by_another(lab):
+    """Flows belong to the host and not to a link."""
+    peer, host = pair(lab)
+    second_link(lab, peer, host)
+    serve(host, HOST[4], 80)
+    host.apply(BASE)
+    # The peer sends to the first address by the first link, the host answers by the second.
+    host.run("ip", "route", "replace", f"{PEER[4]}/32", "via", SECOND_PEER[4])
+    expect(talk(peer, HOST[4], 80), ARRIVES, "tcp 80 with an answer by another link")
+    crossed = {(line["name"], line["direction"]): line["packets"]
+               for line in host.bulkhead_json("stats")["stats"] if line["by"] == "interface"}
+    assert crossed["eth1", "outbound"] >= 3, crossed
+
+
+@tap
+def auto_without_a_device_behind_any_link_is_refused_with_words(lab):
+    _, host = pair(lab)
+    for text in ("bulkhead: 1\n", "bulkhead: 1\ninterfaces: auto\n"):
+        done = host.apply(BASE, host=text, status=4)
+        assert "--interface" in done.stderr, done.stderr
+    expect(host.bulkhead("status", status=9).returncode, 9, "status without enforcement")
+    host.apply(BASE, "--interface", "eth0", host="bulkhead: 1\ninterfaces: auto\n")
+    expect(covered(host), ["eth0"], "links")
+
+
+@tap
+def an_address_that_comes_later_is_self_after_the_next_apply_and_stale_until_then(lab):
+    peer, host = pair(lab)
+    later = {4: "192.0.2.77", 6: "2001:db8::77"}
+    host.apply(BASE)
+    expect(status(host)[0], 0, "status")
+    for version, bits in ((4, 24), (6, 64)):
+        nodad = ["nodad"] if version == 6 else []
+        host.run("ip", "address", "add", f"{later[version]}/{bits}", "dev", "eth0", *nodad)
+        serve(host, later[version], 53)
+        expect(ask(peer, later[version], 53, 0.3), DENIED, f"{later[version]} before apply")
+    code, said, problems = status(host)
+    assert code == 9 and any("self is stale" in words for words in problems), problems
+    applied = host.apply(BASE, "--json").stdout
+    assert '"changed": false' in applied and '"addresses_changed": true' in applied, applied
+    expect(status(host)[1]["generation"], said["generation"], "generation")
+    expect(status(host)[0], 0, "status")
+    for version in (4, 6):
+        expect(ask(peer, later[version], 53), ARRIVES, f"{later[version]} after apply")
+    host.run("ip", "address", "del", f"{later[4]}/24", "dev", "eth0")
+    expect(status(host)[0], 9, "status after an address went")
+
+
+@tap
+def lists_without_rows_are_lists_in_json(lab):
+    _, host = pair(lab)
+    expect(status(host)[1]["links"], [], "links before any apply")
+    host.apply(BASE)
+    expect(host.bulkhead_json("flows")["flows"], [], "flows without traffic")
+    expect(status(host)[1]["problems"], [], "problems")
+
+
+if __name__ == "__main__":
+    tap.main()
