@@ -220,6 +220,22 @@ static void push_history(struct store_record *record, struct arena *arena,
 		record->history.len = STORE_HISTORY;
 }
 
+/* A detach that died between writing the record and removing the pins has put it there. */
+static struct store_generation take_from_history(struct store_record *record, uint64_t generation)
+{
+	struct store_generation found = {.generation = generation};
+	size_t n = 0;
+
+	for (size_t i = 0; i < record->history.len; i++) {
+		if (record->history.at[i].generation == generation)
+			found = record->history.at[i];
+		else
+			record->history.at[n++] = record->history.at[i];
+	}
+	record->history.len = n;
+	return found;
+}
+
 void store_settle(struct store_record *record, struct arena *arena, uint64_t active, uint64_t now)
 {
 	if (record->current.generation && record->current.generation != active) {
@@ -230,7 +246,7 @@ void store_settle(struct store_record *record, struct arena *arena, uint64_t act
 		record->current = record->next;
 	record->next = (struct store_generation){};
 	if (active && !record->current.generation)
-		record->current = (struct store_generation){.generation = active};
+		record->current = take_from_history(record, active);
 	if (active && !record->current.applied)
 		record->current.applied = now;
 	if (!active)

@@ -100,7 +100,8 @@ int store_write_record(struct store *store, const struct store_record *record, s
 
 /*
  * Makes the record agree with the kernel, whose word is active (0: nothing in force): a next that
- * is in force becomes current and the former current history. In memory alone; pure.
+ * is in force becomes current and the former current history; one of the history that is in force is
+ * current again. In memory alone; pure.
  */
 void store_settle(struct store_record *record, struct arena *arena, uint64_t active, uint64_t now);
 

@@ -48,6 +48,21 @@ Test(store, what_the_kernel_enforces_and_nobody_wrote_down_is_known_by_its_numbe
 	cr_assert_eq(record.last, 9);
 }
 
+Test(store, a_generation_that_a_dead_detach_has_closed_is_known_again)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	const struct store_generation expected = generation(4);
+	struct store_record record = {.current = expected, .since = 1000, .last = 4};
+
+	array_push(arena, &record.history, generation(3));
+	store_settle(&record, arena, 0, 2000);
+	store_settle(&record, arena, 4, 3000);
+	cr_assert_eq(memcmp(&record.current, &expected, sizeof(expected)), 0);
+	cr_assert_eq(record.history.len, 1);
+	cr_assert_eq(record.history.at[0].generation, 3);
+	cr_assert_eq(record.since, expected.applied);
+}
+
 Test(store, nothing_in_force_is_an_end_of_enforcing)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
