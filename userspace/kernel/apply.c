@@ -258,6 +258,14 @@ static int take_back(struct applying *run, int err)
 	return err;
 }
 
+/* The half that is out of force: nothing reads it, and nothing keeps it in memory. */
+static int let_go(struct applying *run, uint32_t slot)
+{
+	int err = fill_image_same(run->load, slot, run->request->image->n_pages, run->diag);
+
+	return err ? err : applying_settle_state(run, slot);
+}
+
 static int replace(struct applying *run)
 {
 	uint64_t next = flip_next(run->record.last, run->active);
@@ -280,9 +288,7 @@ static int replace(struct applying *run)
 	store_settle(&run->record, run->arena, next, run->now);
 	err = flip_wait(run->load, next, run->diag);
 	if (!err)
-		err = fill_image_same(run->load, next & 1, run->request->image->n_pages, run->diag);
-	if (!err)
-		err = applying_settle_state(run, next & 1);
+		err = let_go(run, next & 1);
 	if (!err)
 		err = applying_fold(run);
 	return err;
@@ -313,9 +319,13 @@ static int refresh(struct applying *run)
 		err = write_links(run);
 	if (!err)
 		err = applying_attach(run);
-	if (err)
+	if (err) {
 		applying_undo_links(run);
-	return err;
+		return err;
+	}
+	/* A killed run may have left either half of its flip. */
+	err = run->is_fresh ? flip_wait(run->load, run->active, run->diag) : 0;
+	return err ? err : let_go(run, run->active & 1);
 }
 
 /* ---- the whole ---- */
