@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+The system calls of one run of bulkhead, and runs that end or fail at one of them, by strace.
+
+Only calls that change something outside the process part one state of the world from the next:
+a run that dies anywhere between two of them leaves the same behind. So the calls of a run fall into
+moments, each a stretch of calls that change nothing and the one behind it that does. A kill strikes
+before its call takes effect.
+"""
+
+import os
+import re
+import signal
+
+LONG = bool(os.environ.get("BULKHEAD_LONG"))
+
+# What is known to change nothing that outlives the process. Everything else counts as a change.
+_HARMLESS_NAMES = set("""
+    access arch_prctl bind brk capget capset clock_gettime clock_nanosleep clone close dup3
+    execve exit_group faccessat2 fcntl fstat futex getdents64 getegid geteuid getgid getpid getppid
+    getrandom getsockname gettid getuid ioctl lseek mprotect munmap newfstatat poll prctl pread64
+    prlimit64 read readlink recvfrom recvmsg rseq rt_sigaction rt_sigprocmask set_robust_list
+    set_tid_address setsockopt socket statfs sysinfo uname unshare wait4
+""".split())
+_HARMLESS = re.compile(
+    r"mmap\((?!.*MAP_SHARED)"  # the flip is a store into shared memory, seen at the next call
+    r"|openat\((?!.*(O_CREAT|O_TRUNC|O_WRONLY|O_RDWR))"
+    r"|sendto\(.*NLM_F_DUMP"
+    r"|bpf\(BPF_(MAP_LOOKUP_ELEM|MAP_GET_FD_BY_ID|MAP_GET_NEXT_ID|PROG_GET_FD_BY_ID|MAP_CREATE"
+    r"|LINK_GET_FD_BY_ID|LINK_GET_NEXT_ID|OBJ_GET_INFO_BY_FD|OBJ_GET|PROG_LOAD|BTF_LOAD|MAP_FREEZE"
+    r"|PROG_QUERY|PROG_TEST_RUN|PROG_BIND_MAP),"
+    r"|bpf\(BPF_LINK_CREATE,.*target_ifindex=2147483632")  # the probe's link that cannot exist
+
+
+class Call:
+    """One call: its name, its number among those of the name, and what strace wrote of it."""
+
+    def __init__(self, name, number, text):
+        self.name, self.number, self.text = name, number, text
+        self.changes = not (name in _HARMLESS_NAMES or _HARMLESS.match(text))
+
+    def __str__(self):
+        return f"{self.name} #{self.number}: {self.text[:90]}"
+
+    def head(self):
+        """What must be the same in another run: the name, and the command of bpf."""
+        return re.match(r"\w+\((BPF_\w+)?", self.text).group(0)
+
+
+def parse(log):
+    """The calls in a log of strace."""
+    count, calls = {}, []
+    with open(log, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            match = re.match(r"(\w+)\(", line)
+            if match:
+                name = match.group(1)
+                count[name] = count.get(name, 0) + 1
+                calls.append(Call(name, count[name], line.rstrip("\n")))
+    return calls
+
+
+def moments(calls):
+    """The calls, parted behind each one that changes something."""
+    stretches = [[]]
+    for call in calls:
+        stretches[-1].append(call)
+        if call.changes:
+            stretches.append([])
+    return [stretch for stretch in stretches if stretch]
+
+
+def draw(stretches, generator):
+    """One call of each moment; with BULKHEAD_LONG every call."""
+    return [call for moment in stretches
+            for call in (moment if LONG else [generator.choice(moment)])]
+
+
+class Tracer:
+    """Runs bulkhead on a host under strace."""
+
+    def __init__(self, host):
+        self.host = host
+        self.log = os.path.join(host.lab.folder, f"strace-{host.name}")
+
+    def _run(self, options, command, args, **kwargs):
+        return self.host.run("strace", "-o", self.log, *options,
+                             *self.host.bulkhead_args(command, *args), check=False, **kwargs)
+
+    def list(self, command, *args):
+        """The calls of a run that must succeed."""
+        done = self._run([], command, args)
+        assert done.returncode == 0, f"{command}: status {done.returncode}\n{done.stderr}"
+        return parse(self.log)
+
+    def kill(self, call, command, *args):
+        """
+        A run that is killed before the call. True: it was; False: it had ended by then, which
+        calls at the end of a run may come to.
+        """
+        done = self._run(["-e", f"inject={call.name}:signal=KILL:when={call.number}"], command,
+                         args)
+        if done.returncode == 0:
+            return False
+        assert done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), \
+            f"{command} failed before {call}: status {done.returncode}\n{done.stderr}"
+        last = parse(self.log)[-1]
+        assert last.head() == call.head(), f"killed at {last}, and not at {call}"
+        return True
+
+    def fail(self, call, error, command, *args):
+        """A run in which the call fails with that error; the completed process."""
+        return self._run(["-e", f"inject={call.name}:error={error}:when={call.number}"], command,
+                         args)

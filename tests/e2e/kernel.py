@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the kernel itself says, without bulkhead: programs at hooks, pins."""
+
+import ctypes
+import json
+import os
+import struct
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_NR_BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
+_PROG_QUERY = 16
+_XDP, _TCX_INGRESS, _TCX_EGRESS = 37, 46, 47
+
+
+def ifindex(host, name):
+    return json.loads(host.run("ip", "-j", "link", "show", "dev", name).stdout)[0]["ifindex"]
+
+
+def _query(index, attach_type):
+    """Ids of the programs at a tcx hook; none where the kernel has no tcx."""
+    ids = (ctypes.c_uint32 * 64)()
+    attr = ctypes.create_string_buffer(
+        struct.pack("=IIIIQI", index, attach_type, 0, 0, ctypes.addressof(ids), 64), 128)
+    if _libc.syscall(_NR_BPF, _PROG_QUERY, attr, 128):
+        return []
+    return list(ids[:struct.unpack_from("=I", attr, 24)[0]])
+
+
+def programs(host, index, way):
+    """Ids of all programs at the hooks of a link for what comes in, or goes out: XDP, tcx, clsact."""
+    with host.enter():
+        ids = _query(index, _TCX_INGRESS if way == "in" else _TCX_EGRESS)
+    link = json.loads(host.run("ip", "-j", "-d", "link").stdout)
+    name = next(each["ifname"] for each in link if each["ifindex"] == index)
+    if way == "in":
+        ids += [each["xdp"]["prog"]["id"] for each in link
+                if each["ifindex"] == index and "xdp" in each]
+    filters = json.loads(host.run("tc", "-j", "filter", "show", "dev", name,
+                                  "ingress" if way == "in" else "egress").stdout or "[]")
+    return ids + [each["options"]["prog"]["id"] for each in filters if "prog" in
+                  each.get("options", {})]
+
+
+def tree(path):
+    """All files below a folder, relative to it, sorted; none when there is no such folder."""
+    return sorted(os.path.relpath(os.path.join(top, name), path)
+                  for top, _, names in os.walk(path) for name in names)
