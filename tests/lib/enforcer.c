@@ -96,6 +96,18 @@ static void set_clock(const struct enforcer *enforcer)
 		      "cannot set the clock");
 }
 
+/* While nothing is in force, so that the frame is counted nowhere. */
+static bool try_to_cut(const struct enforcer *enforcer)
+{
+	static const uint8_t frame[128];
+	struct xdp_md md = {.data_end = sizeof(frame) / 2};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame),
+		    .ctx_in = &md, .ctx_size_in = sizeof(md));
+
+	return enforcer_has(enforcer, ENFORCER_XDP_FRAGS) &&
+	       !bpf_prog_test_run_opts(enforcer_program_fd(enforcer, ENFORCER_XDP_FRAGS), &opts);
+}
+
 struct enforcer *enforcer_new(void)
 {
 	const struct bh_machine machine = {
@@ -127,6 +139,7 @@ struct enforcer *enforcer_new(void)
 	if (!enforcer->ring)
 		enforcer_fail(enforcer, "cannot read the ring buffer");
 	set_clock(enforcer);
+	enforcer->can_cut = try_to_cut(enforcer);
 	return enforcer;
 }
 
@@ -438,14 +451,7 @@ bool enforcer_run(const struct enforcer *enforcer, enum enforcer_program program
 
 bool enforcer_can_cut(const struct enforcer *enforcer)
 {
-	static const uint8_t frame[128];
-	struct xdp_md md = {.data_end = sizeof(frame) / 2};
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame),
-		    .ctx_in = &md, .ctx_size_in = sizeof(md));
-
-	return enforcer_has(enforcer, ENFORCER_XDP_FRAGS) &&
-	       !bpf_prog_test_run_opts(bpf_program__fd(program_of(enforcer, ENFORCER_XDP_FRAGS)),
-				       &opts);
+	return enforcer->can_cut;
 }
 
 uint32_t enforcer_time(const struct enforcer *enforcer, enum enforcer_program program,

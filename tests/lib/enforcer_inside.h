@@ -23,6 +23,7 @@ struct enforcer {
 	uint32_t n_image_pages[2]; /* of each slot */
 	uint32_t n_state_pages;
 	int n_cpus;
+	bool can_cut;
 	/*
 	 * Descriptors of the pages that are put, 0: none yet. They are written over in place, since to
 	 * put another map waits until no packet sees the one before.
