@@ -8,10 +8,8 @@
 #include <arpa/inet.h>
 #include <linux/mroute.h>
 #include <net/if.h>
-#include <sched.h>
 
-#include <bpf/libbpf.h>
-
+#include "tests/bpf/link.h"
 #include "tests/bpf/wire.h"
 
 #define NOTHING "bulkhead: 1\ngroup: wire\n"
@@ -375,22 +373,6 @@ Test(never, answers_of_the_platform_pass_by_state_and_count_with_it)
 
 /* ---- the host's own looped multicast ---- */
 
-static void shell(const char *command)
-{
-	cr_assert_eq(system(command), 0, "%s", command);
-}
-
-static void attach(const struct scene *scene, const char *link, enum enforcer_program program)
-{
-	bool out = wire_is_out(program);
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)if_nametoindex(link),
-		    .attach_point = out ? BPF_TC_EGRESS : BPF_TC_INGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = enforcer_program_fd(scene->enforcer, program));
-
-	cr_assert_eq(bpf_tc_hook_create(&hook), 0);
-	cr_assert_eq(bpf_tc_attach(&hook, &opts), 0);
-}
-
 /* Forwards multicast of the group from link d0 to d1. */
 static int multicast_router(const char *origin, const char *group)
 {
@@ -428,17 +410,6 @@ static void send_multicast(const char *group)
 	cr_assert_eq(sendto(fd, "hello", 5, 0, (struct sockaddr *)&to, sizeof(to)), 5);
 }
 
-/* Yields until so many packets were counted; 0 after a while. */
-static bool have_counted(const struct scene *scene, uint64_t n)
-{
-	for (int tries = 0; tries < 1000000; tries++) {
-		if (enforcer_total(scene->enforcer, 0).packets >= n)
-			return true;
-		(void)sched_yield();
-	}
-	return false;
-}
-
 static uint64_t packets_of(const struct scene *scene, enum bh_reason reason,
 			   enum bh_direction direction)
 {
@@ -453,24 +424,24 @@ Test(never, the_looped_multicast_of_the_host_passes_and_what_is_routed_of_it_is_
 {
 	scoped(scene_free) struct scene *scene = wire_scene(NULL, NOTHING);
 
-	cr_assert_eq(unshare(CLONE_NEWNET), 0);
-	shell("ip link add d0 type veth peer name p0 && ip link add d1 type veth peer name p1");
-	shell("ip addr add 10.9.0.1/24 dev d0 && ip addr add 10.9.1.1/24 dev d1");
-	shell("for link in d0 p0 d1 p1; do ip link set $link up; done");
-	attach(scene, "d0", ENFORCER_TC_IN);
-	attach(scene, "d1", ENFORCER_TC_OUT);
+	link_namespace(
+		"ip link add d0 type veth peer name p0 && ip link add d1 type veth peer name p1 &&"
+		" ip addr add 10.9.0.1/24 dev d0 && ip addr add 10.9.1.1/24 dev d1 &&"
+		" for link in d0 p0 d1 p1; do ip link set $link up || exit; done");
+	link_attach(scene, "d0", ENFORCER_TC_IN);
+	link_attach(scene, "d1", ENFORCER_TC_OUT);
 	scoped(close) int router = multicast_router("10.9.0.1", "239.1.2.3");
 
 	if (router < 0)
 		cr_skip_test("the kernel routes no multicast");
 	scene_apply(scene, NULL, NOTHING);
 	send_multicast("239.1.2.3");
-	cr_assert(have_counted(scene, 2), "neither looped nor routed");
+	cr_assert(link_counted(scene, 2), "neither looped nor routed");
 	cr_assert_eq(packets_of(scene, BH_REASON_LOOPBACK, BH_IN), 1);
 	cr_assert_eq(packets_of(scene, BH_REASON_LOOPBACK, BH_OUT), 0, "routed out unjudged");
 
 	scene_apply(scene, SCENE_HOST "never_denied: {loopback: false}\n", NOTHING);
 	send_multicast("239.1.2.3");
-	cr_assert(have_counted(scene, 1), "not looped");
+	cr_assert(link_counted(scene, 1), "not looped");
 	cr_assert_eq(packets_of(scene, BH_REASON_LOOPBACK, BH_IN), 0);
 }

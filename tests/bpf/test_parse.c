@@ -89,11 +89,10 @@ static size_t shortest(enum enforcer_program program, const struct frame *frame)
 	return frame->family == ADDR_V4 ? SHORTEST_TC4 : SHORTEST_TC6;
 }
 
-static const char *whole(struct scene *scene, enum enforcer_program program, uint16_t port)
+static const char *whole(enum enforcer_program program, uint16_t port)
 {
 	bool out = wire_is_out(program);
 
-	(void)scene;
 	if (port == OPEN)
 		return out ? "allow wire/out" : "allow wire/in";
 	return out ? "deny wire/DenyAllOutBound" : "deny wire/DenyAllInBound";
@@ -123,7 +122,7 @@ static void check_whole(struct scene *scene, enum enforcer_program program,
 	struct frame frame;
 
 	make(shape, wire_is_out(program), port, &frame);
-	wire_expect(scene, program, &frame, whole(scene, program, port), shape->what);
+	wire_expect(scene, program, &frame, whole(program, port), shape->what);
 }
 
 Test(parse, the_port_is_found_in_every_shape_of_packet)
@@ -202,7 +201,7 @@ static void check_shortened(struct scene *scene, enum enforcer_program program,
 		if (shape->dress.first && (size - frame.l4_at) % 8)
 			holds = false; /* more follows, and it is not a multiple of 8 */
 		if (holds)
-			cr_assert_str_eq(answer, whole(scene, program, port));
+			cr_assert_str_eq(answer, whole(program, port));
 		else
 			cr_assert(!strncmp(answer, "deny ", 5), "%s at %s, %zu bytes: %s",
 				  shape->what, wire_program_names[program], size, answer);
@@ -237,7 +236,7 @@ static void check_lengths(struct scene *scene, enum enforcer_program program,
 			cr_assert_str_eq(answer, "deny bad-length");
 		else
 			cr_assert(!strncmp(answer, "deny ", 5) ||
-					  !strcmp(answer, whole(scene, program, port)),
+					  !strcmp(answer, whole(program, port)),
 				  "%s at %s, length %zu: %s", shape->what,
 				  wire_program_names[program], length, answer);
 	}
