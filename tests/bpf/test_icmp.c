@@ -151,7 +151,7 @@ static void check_type(struct scene *scene, enum addr_family family, uint8_t typ
 	wire_tcp(&quoted, family, true, 443);
 	frame_finish(&quoted);
 	wire_ip(&frame, family, false);
-	frame_icmp(&frame, type, 0, 0);
+	frame_icmp(&frame, type, 1, 0);
 	frame_payload(&frame, quoted.bytes + quoted.ip_at, quoted.size - quoted.ip_at);
 	frame_finish(&frame);
 	wire_expect(scene, ENFORCER_XDP, &frame,

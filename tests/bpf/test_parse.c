@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the parser makes of frames that are cut, altered, tagged and chained: the policy lets only
- * port 443 pass, and whatever is done to a packet for another port, it does not.
+ * What the parser makes of frames that are cut and altered: the policy lets only port 443 pass,
+ * and whatever is done to a packet for another port, it does not.
  */
 #include <criterion/criterion.h>
 
@@ -9,7 +9,7 @@
 #include "tests/lib/dress.h"
 
 enum { TCP = 6, UDP = 17, ICMP = 1, ICMPV6 = 58, SCTP = 132 };
-enum { HOP_BY_HOP = 0, ROUTING = 43, FRAGMENT = 44, ESP = 50, AH = 51, DESTINATION = 60 };
+enum { HOP_BY_HOP = 0, ROUTING = 43, FRAGMENT = 44, DESTINATION = 60 };
 enum { OPEN = 443, SHUT = 22 };
 
 /* At tc BPF_PROG_RUN refuses shorter ones: an IP header where no tag stands before it. */
@@ -72,16 +72,6 @@ static void make(const struct shape *shape, bool out, uint16_t port, struct fram
 	dress_frame(frame, &tuple, &shape->dress, FRAME_TCP_SYN);
 }
 
-/* Port 443, and pings with code 0. */
-static const char policy[] =
-	"bulkhead: 1\ngroup: wire\nrules:\n"
-	"  - {name: in, priority: 100, direction: inbound, access: allow,\n"
-	"     services: [tcp/443, udp/443, sctp/443, icmp/8/0, icmpv6/128/0],\n"
-	"     source: any, destination: any}\n"
-	"  - {name: out, priority: 100, direction: outbound, access: allow,\n"
-	"     services: [tcp/443, udp/443, sctp/443, icmp/8/0, icmpv6/128/0],\n"
-	"     source: any, destination: any}\n";
-
 static size_t shortest(enum enforcer_program program, const struct frame *frame)
 {
 	if (!(WIRE_TC & 1U << program) || frame->ip_at != 14)
@@ -127,7 +117,7 @@ static void check_whole(struct scene *scene, enum enforcer_program program,
 
 Test(parse, the_port_is_found_in_every_shape_of_packet)
 {
-	scoped(scene_free) struct scene *scene = wire_scene(NULL, policy);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_https);
 
 	for_each_shape(scene, check_whole);
 }
@@ -152,7 +142,7 @@ static void check_cut(struct scene *scene, enum enforcer_program program, const 
 
 Test(parse, a_frame_cut_at_any_byte_is_denied)
 {
-	scoped(scene_free) struct scene *scene = wire_scene(NULL, policy);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_https);
 
 	for_each_shape(scene, check_cut);
 }
@@ -210,7 +200,7 @@ static void check_shortened(struct scene *scene, enum enforcer_program program,
 
 Test(parse, a_packet_that_ends_within_its_header_is_denied_and_a_short_one_is_judged)
 {
-	scoped(scene_free) struct scene *scene = wire_scene(NULL, policy);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_https);
 
 	for_each_shape(scene, check_shortened);
 }
@@ -244,7 +234,7 @@ static void check_lengths(struct scene *scene, enum enforcer_program program,
 
 Test(parse, a_length_that_lies_lets_nothing_pass)
 {
-	scoped(scene_free) struct scene *scene = wire_scene(NULL, policy);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_https);
 
 	for_each_shape(scene, check_lengths);
 }
@@ -286,7 +276,7 @@ static void check_altered(struct scene *scene, enum enforcer_program program,
 
 Test(parse, no_altered_byte_lets_a_denied_packet_pass)
 {
-	scoped(scene_free) struct scene *scene = wire_scene(NULL, policy);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_https);
 
 	for_each_shape(scene, check_altered);
 }
@@ -320,7 +310,7 @@ static void check_split_recipe(struct scene *scene, const struct recipe *recipe,
 
 Test(parse, where_a_buffer_of_a_frame_ends_changes_nothing)
 {
-	scoped(scene_free) struct scene *scene = wire_scene(NULL, policy);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_https);
 	struct frame frame;
 
 	if (!enforcer_can_cut(scene->enforcer))
@@ -344,7 +334,7 @@ Test(parse, where_a_buffer_of_a_frame_ends_changes_nothing)
 /* Headers of 9 KB lie over three buffers. */
 Test(parse, a_jumbo_frame_is_read_to_the_end_of_its_headers)
 {
-	scoped(scene_free) struct scene *scene = wire_scene(NULL, policy);
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_https);
 	const struct shape shape = {
 		.family = ADDR_V6,
 		.protocol = TCP,
@@ -361,241 +351,4 @@ Test(parse, a_jumbo_frame_is_read_to_the_end_of_its_headers)
 	wire_expect(scene, ENFORCER_XDP_FRAGS, &frame, "allow wire/in", "a jumbo frame");
 	make(&shape, false, SHUT, &frame);
 	wire_expect(scene, ENFORCER_XDP_FRAGS, &frame, "deny wire/DenyAllInBound", "a jumbo frame");
-}
-
-/* ---- options and extension headers ---- */
-
-/* Sends to every hook; of each pair of answers the one of its direction is expected. */
-static void expect_both(struct scene *scene, void (*build)(struct frame *, bool, const void *),
-			const void *argument, const char *in, const char *out, const char *what)
-{
-	unsigned there = wire_programs(scene, WIRE_ALL);
-
-	for (int program = 0; program < ENFORCER_PROGRAM_COUNT; program++) {
-		struct frame frame = {};
-
-		if (!(there & 1U << program))
-			continue;
-		build(&frame, wire_is_out(program), argument);
-		wire_expect(scene, program, &frame, wire_is_out(program) ? out : in, what);
-	}
-}
-
-#define ALLOWED	 "allow wire/in", "allow wire/out"
-#define REFUSED	 "deny wire/DenyAllInBound", "deny wire/DenyAllOutBound"
-#define BOTH(it) (it), (it)
-
-struct options {
-	const void *bytes;
-	size_t size;
-};
-
-static void with_options(struct frame *frame, bool out, const void *argument)
-{
-	const struct options *options = argument;
-
-	wire_ip(frame, ADDR_V4, out);
-	frame_options(frame, options->bytes, options->size);
-	frame_udp(frame, 40000, OPEN);
-	frame_finish(frame);
-}
-
-Test(parse, a_source_route_is_found_at_every_place_among_the_options)
-{
-	scoped(scene_free) struct scene *scene = wire_scene(NULL, policy);
-
-	for (size_t at = 0; at <= 33; at++) {
-		uint8_t bytes[40];
-		struct options options = {bytes, sizeof(bytes)};
-
-		memset(bytes, 1, sizeof(bytes));
-		memcpy(bytes + at, "\x83\x7\x4\xc0\x0\x2\x4d", 7);
-		expect_both(scene, with_options, &options, BOTH("deny source-route"), "loose");
-		bytes[at] = 0x89;
-		expect_both(scene, with_options, &options, BOTH("deny source-route"), "strict");
-		bytes[at] = 0x07;
-		expect_both(scene, with_options, &options, ALLOWED, "record route");
-		if (at)
-			bytes[at - 1] = 0;
-		bytes[at] = 0x83;
-		if (at)
-			expect_both(scene, with_options, &options, ALLOWED, "behind the end");
-	}
-}
-
-/* A route that looks like the data of another option is none. */
-Test(parse, data_of_an_option_is_no_option)
-{
-	scoped(scene_free) struct scene *scene = wire_scene(NULL, policy);
-	static const uint8_t bytes[] = {0x9e, 8, 0x83, 7, 4, 0x89, 0x83, 7};
-	const struct options options = {bytes, sizeof(bytes)};
-
-	expect_both(scene, with_options, &options, ALLOWED, "an unknown option");
-}
-
-struct chain {
-	int n;
-	uint8_t type[DRESS_EXTENSIONS_MAX + 1];
-	uint8_t last; /* 0: UDP */
-	uint16_t port;
-};
-
-static void with_chain(struct frame *frame, bool out, const void *argument)
-{
-	static const uint8_t body[6] = {1, 4};
-	static const uint8_t routing[6] = {4, 0};
-	const struct chain *chain = argument;
-
-	wire_ip(frame, ADDR_V6, out);
-	for (int i = 0; i < chain->n; i++) {
-		if (chain->type[i] == FRAGMENT)
-			frame_fragment(frame, 5, 0, false);
-		else
-			frame_extension(frame, chain->type[i],
-					chain->type[i] == ROUTING ? routing : body, 6);
-	}
-	frame_udp(frame, 40000, chain->port);
-	frame_finish(frame);
-	if (chain->last)
-		frame->bytes[frame->next_at] = chain->last;
-}
-
-/* Every sequence of up to three headers, and of up to eight with the rest being destination ones. */
-Test(parse, up_to_eight_extension_headers_are_walked_in_any_order)
-{
-	static const uint8_t types[] = {DESTINATION, ROUTING, FRAGMENT};
-	scoped(scene_free) struct scene *scene = wire_scene(NULL, policy);
-
-	for (int n = 1; n <= DRESS_EXTENSIONS_MAX; n++) {
-		for (int order = 0; order < 27; order++) {
-			struct chain chain = {.n = n, .port = OPEN};
-			int fragments = 0;
-
-			memset(chain.type, DESTINATION, sizeof(chain.type));
-			for (int i = 0, rest = order; i < 3 && i < n; i++, rest /= 3) {
-				chain.type[i] = types[rest % 3];
-				fragments += chain.type[i] == FRAGMENT;
-			}
-			if (fragments > 1)
-				continue;
-			expect_both(scene, with_chain, &chain, ALLOWED, "headers");
-			chain.port = SHUT;
-			expect_both(scene, with_chain, &chain, REFUSED, "headers");
-			chain.type[0] = HOP_BY_HOP;
-			expect_both(scene, with_chain, &chain, REFUSED, "hop-by-hop, headers");
-			chain.port = OPEN;
-			expect_both(scene, with_chain, &chain, ALLOWED, "hop-by-hop, headers");
-		}
-	}
-}
-
-/* ---- where the walk ends ---- */
-
-/*
- * AH, ESP and what Linux does not walk through are protocols, and the port behind them is not
- * looked for. Upper-layer protocols of the other family are protocols without a type, and
- * UDP-Lite and DCCP ones without ports.
- */
-static const uint8_t ends[] = {4,   33,	 41,  47,  AH,	ESP, 59,  89,  103, 94,
-			       108, 115, 135, 136, 137, 139, 140, 253, 255};
-
-#define PROTOCOL_POLICY                                                        \
-	"bulkhead: 1\ngroup: wire\nrules:\n"                                   \
-	"  - {name: in, priority: 100, direction: inbound, access: allow,\n"   \
-	"     services: [%u], source: any, destination: any}\n"                \
-	"  - {name: out, priority: 100, direction: outbound, access: allow,\n" \
-	"     services: [%u], source: any, destination: any}\n"
-
-static void other4(struct frame *frame, bool out, const void *argument)
-{
-	wire_udp(frame, ADDR_V4, out, OPEN);
-	frame->bytes[frame->next_at] = *(const uint8_t *)argument;
-	frame_finish(frame);
-}
-
-static void other6(struct frame *frame, bool out, const void *argument)
-{
-	const struct chain chain = {
-		.n = 1, .type = {DESTINATION}, .port = OPEN, .last = *(const uint8_t *)argument};
-
-	with_chain(frame, out, &chain);
-}
-
-Test(parse, what_is_no_extension_header_ends_the_walk)
-{
-	scoped(scene_free) struct scene *scene = wire_scene(NULL, policy);
-
-	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
-		char text[512];
-
-		scene_apply(scene, NULL, policy);
-		expect_both(scene, other4, &ends[i], REFUSED, "another protocol with port 443");
-		expect_both(scene, other6, &ends[i], REFUSED, "another protocol with port 443");
-		snprintf(text, sizeof(text), PROTOCOL_POLICY, ends[i], ends[i]);
-		scene_apply(scene, NULL, text);
-		expect_both(scene, other4, &ends[i], ALLOWED, "the protocol allowed");
-		expect_both(scene, other6, &ends[i], ALLOWED, "the protocol allowed");
-	}
-}
-
-/* Types of the other family's ICMP mean nothing: neither a redirect nor an error nor a ping. */
-Test(parse, icmp_over_the_other_family_has_no_type)
-{
-	static const uint8_t icmpv6 = ICMPV6, icmp = ICMP;
-	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_open);
-
-	for (unsigned type = 0; type < 256; type++) {
-		for (int program = 0; program < ENFORCER_PROGRAM_COUNT; program++) {
-			bool out = wire_is_out(program);
-			struct frame frame = {};
-
-			if (!(wire_programs(scene, WIRE_ALL) & 1U << program))
-				continue;
-			other4(&frame, out, &icmpv6);
-			frame.bytes[frame.l4_at] = type;
-			wire_expect(scene, program, &frame,
-				    out ? "allow wire/out" : "allow wire/in", "58 over IPv4");
-			frame = (struct frame){};
-			other6(&frame, out, &icmp);
-			frame.bytes[frame.l4_at] = type;
-			wire_expect(scene, program, &frame,
-				    out ? "allow wire/out" : "allow wire/in", "1 over IPv6");
-		}
-	}
-}
-
-/* ---- flags ---- */
-
-static void with_flags(struct frame *frame, bool out, const void *argument)
-{
-	wire_ip(frame, ADDR_V4, out);
-	frame_tcp(frame, 40000, OPEN, *(const uint8_t *)argument);
-	frame_finish(frame);
-}
-
-Test(parse, of_all_tcp_flags_those_that_contradict_are_denied)
-{
-	scoped(scene_free) struct scene *scene = wire_scene(NULL, policy);
-
-	for (unsigned i = 0; i < 256; i++) {
-		uint8_t flags = i;
-		bool syn = flags & FRAME_TCP_SYN;
-		bool ends_too = flags & (FRAME_TCP_FIN | FRAME_TCP_RST);
-
-		if (!(flags & 0x3f) || (syn && ends_too))
-			expect_both(scene, with_flags, &flags, BOTH("deny tcp-flags"), "flags");
-		else
-			expect_both(scene, with_flags, &flags, ALLOWED, "flags");
-	}
-}
-
-/* Port 0 is a port as any other. */
-Test(parse, port_0_is_judged)
-{
-	scoped(scene_free) struct scene *scene = wire_scene(NULL, policy);
-	const struct chain chain = {.port = 0};
-
-	expect_both(scene, with_chain, &chain, REFUSED, "port 0");
-	scene_apply(scene, NULL, wire_open);
-	expect_both(scene, with_chain, &chain, ALLOWED, "port 0");
 }

@@ -8,7 +8,7 @@
 	"  - {name: " name ", priority: 100, direction: " direction ", " traffic \
 	",\n     access: allow, source: any, destination: any}\n"
 
-#define HTTPS "services: [tcp/443, udp/443, sctp/443]"
+#define HTTPS "services: [tcp/443, udp/443, sctp/443, icmp/8/0, icmpv6/128/0]"
 
 const char wire_open[] = "bulkhead: 1\ngroup: wire\nrules:\n" RULE("in", "inbound", "protocol: any")
 	RULE("out", "outbound", "protocol: any");

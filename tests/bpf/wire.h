@@ -31,7 +31,7 @@ static inline bool wire_is_out(enum enforcer_program program)
 /* Rules "wire/in" and "wire/out" let everything pass. */
 extern const char wire_open[];
 
-/* tcp, udp and sctp to port 443 alone, either way, by "wire/in" and "wire/out". */
+/* tcp, udp and sctp to port 443 and pings of code 0 alone, by "wire/in" and "wire/out". */
 extern const char wire_https[];
 
 struct addr wire_host(enum addr_family family);
