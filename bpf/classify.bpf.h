@@ -20,20 +20,6 @@
 #include "bpf/maps.bpf.h"
 #include "bpf/packet.bpf.h"
 
-/* What a verdict depends on. */
-struct classify_key {
-	union packet_address source;
-	union packet_address destination;
-	__u64 generation;	/* classify_again: which image judges */
-	__u16 source_port;	/* host order; TCP, UDP and SCTP; else 0 */
-	__u16 destination_port; /* ICMP and ICMPv6: type << 8 | code */
-	__u8 protocol;
-	__u8 direction; /* enum bh_direction */
-	__u8 family;	/* 4, 6 */
-	__u8 zero;
-};
-_Static_assert(sizeof(struct classify_key) == 48, "read whole by a global function");
-
 /* Halvings that a chunk of one page may take: up to 2^17 elements. */
 #define CLASSIFY_SEARCH_MAX 17
 
@@ -65,14 +51,32 @@ static __always_inline __u32 classify_ranges4(const __u8 *page, __u32 chunk, __u
 	return image_u32(page, entry) & 0xffff;
 }
 
-static __always_inline __u32 classify_blocks4(const __u8 *page, __u32 subtree, __u32 address)
+/*
+ * All ones when a bit is set, else 0: what chooses between two values without a branch. Where the
+ * branch hung on the packet's address it would be guessed, half of the time wrongly, and with it all
+ * that is under way of the packet behind.
+ */
+static __always_inline __u32 classify_mask(__u32 value, int bit)
 {
-	__u32 element = image_u16(page, subtree + (address >> 8 & 0xff) * 2);
+	__u32 mask = (__s32)(value << (31 - bit)) >> 31;
 
-	if (element < 0x8000)
-		return element;
-	subtree += (1 + (element & 0xff)) * 512;
-	return image_u16(page, subtree + (address & 0xff) * 2);
+	barrier_var(mask);
+	return mask;
+}
+
+/*
+ * The class of an address below an element of the root: the subtree's element, and where that is
+ * no class the one in its block. What is not there to be read is read at the start of page 0.
+ */
+static __always_inline __u32 classify_blocks4(const __u8 *page, __u32 subtree, __u32 address,
+					      __u32 deep)
+{
+	__u32 element = image_u16(page, (subtree + (address >> 8 & 0xff) * 2) & deep);
+	__u32 deeper = classify_mask(element, 15) & deep;
+	__u32 leaf = subtree + (1 + (element & 0xff)) * 512 + (address & 0xff) * 2;
+
+	leaf = image_u16(page, leaf & deeper);
+	return (element & ~deeper) | (leaf & deeper);
 }
 
 /* False: a page is missing. */
@@ -82,23 +86,21 @@ static __always_inline bool classify_address4(const struct image_view *view, __u
 	const struct bh_head *head = image_head(view);
 	__u32 at = head->address4 + (address >> 16) * 4;
 	const __u8 *page = image_page(view, at);
-	__u32 element;
+	__u32 element, subtree, deep;
 
 	if (!page)
 		return false;
 	element = image_u32(page, at);
-	if (!(element & BH_DEEP)) {
-		*ret_class = element;
-		return true;
-	}
-	element &= ~BH_DEEP;
-	page = image_page(view, element);
+	deep = classify_mask(element, 31);
+	subtree = element & ~BH_DEEP & deep;
+	page = image_far(view, subtree);
 	if (!page)
 		return false;
 	if (head->address4_kind == BH_ADDRESS4_BLOCKS)
-		*ret_class = classify_blocks4(page, element, address);
-	else
-		*ret_class = classify_ranges4(page, element, address);
+		subtree = classify_blocks4(page, subtree, address, deep);
+	else if (deep)
+		subtree = classify_ranges4(page, subtree, address);
+	*ret_class = (element & ~deep) | (subtree & deep);
 	return true;
 }
 
@@ -187,23 +189,22 @@ static __always_inline bool classify_self(const union packet_address *address, _
 /* The class of one side: 0 the source, 1 the destination. False: a page is missing. */
 static __always_inline bool classify_side(const struct image_view *view,
 					  const struct bh_direction_head *tables,
-					  const struct classify_key *key, int side,
-					  __u32 *ret_class)
+					  const struct packet *packet, int side, __u32 *ret_class)
 {
-	const union packet_address *address = side ? &key->destination : &key->source;
+	const union packet_address *address = side ? &packet->destination : &packet->source;
 	__u32 class = 0;
 	__u32 self = 0;
 	const __u8 *page;
 
 	if (tables->sides_address & 1 << side) {
-		if (key->family == 4) {
+		if (packet->family == 4) {
 			if (!classify_address4(view, bpf_ntohl(address->word[3]), &class))
 				return false;
 		} else if (!classify_address6(view, address, &class)) {
 			return false;
 		}
 	}
-	if (tables->sides_self & 1 << side && !classify_self(address, key->family, &self))
+	if (tables->sides_self & 1 << side && !classify_self(address, packet->family, &self))
 		return false;
 	self = tables->side[side] + (class * 2 + self) * 2;
 	page = image_page(view, self);
@@ -237,9 +238,9 @@ static __always_inline bool classify_port(const struct image_view *view, __u32 r
 
 static __always_inline bool classify_protocol(const struct image_view *view,
 					      const struct bh_direction_head *tables,
-					      const struct classify_key *key, __u32 *ret_class)
+					      const struct packet *packet, __u32 *ret_class)
 {
-	__u32 at = tables->slot_of + ((key->family == 6) * 256 + key->protocol) * 2;
+	__u32 at = tables->slot_of + ((packet->family == 6) * 256 + packet->protocol) * 2;
 	const __u8 *page = image_page(view, at);
 	const struct bh_proto_slot *slot;
 	__u32 source, destination;
@@ -251,8 +252,9 @@ static __always_inline bool classify_protocol(const struct image_view *view,
 	if (!page)
 		return false;
 	slot = (const void *)(page + (at & (BH_PAGE_SIZE - sizeof(*slot))));
-	if (!classify_port(view, slot->source_root, key->source_port, &source) ||
-	    !classify_port(view, slot->destination_root, key->destination_port, &destination))
+	if (!classify_port(view, slot->source_root, packet->class_source_port, &source) ||
+	    !classify_port(view, slot->destination_root, packet->class_destination_port,
+			   &destination))
 		return false;
 	at = slot->cells + (source * slot->n_destination + destination) * 2;
 	page = image_page(view, at);
@@ -288,54 +290,20 @@ static __always_inline bool classify_product(const struct image_view *view,
  * The outcome of a packet that reaches the rules. BH_REASON_RULE and *ret_outcome set, or
  * BH_REASON_IMAGE_FAULT.
  */
-static __always_inline enum bh_reason
-classify_key(const struct image_view *view, const struct classify_key *key, __u32 *ret_outcome)
+static __always_inline enum bh_reason classify(const struct image_view *view,
+					       const struct packet *packet, __u32 *ret_outcome)
 {
-	const struct bh_direction_head *tables = &image_head(view)->direction[key->direction & 1];
+	const struct bh_direction_head *tables =
+		&image_head(view)->direction[packet->direction & 1];
 	__u32 source, destination, protocol;
 
-	if (!classify_side(view, tables, key, 0, &source) ||
-	    !classify_side(view, tables, key, 1, &destination) ||
-	    !classify_protocol(view, tables, key, &protocol) ||
+	if (!classify_side(view, tables, packet, 0, &source) ||
+	    !classify_side(view, tables, packet, 1, &destination) ||
+	    !classify_protocol(view, tables, packet, &protocol) ||
 	    !classify_product(view, tables, source * tables->n_destination + destination, protocol,
 			      ret_outcome))
 		return BH_REASON_IMAGE_FAULT;
 	return BH_REASON_RULE;
-}
-
-/* The same of a parsed packet. */
-static __always_inline enum bh_reason classify(const struct image_view *view,
-					       const struct packet *pkt, __u32 *ret_outcome)
-{
-	const struct classify_key key = {
-		.source = pkt->source,
-		.destination = pkt->destination,
-		.source_port = pkt->class_source_port,
-		.destination_port = pkt->class_destination_port,
-		.protocol = pkt->protocol,
-		.direction = pkt->direction,
-		.family = pkt->family,
-	};
-
-	return classify_key(view, &key, ret_outcome);
-}
-
-/*
- * The outcome that key->generation gives a tuple which is not the packet itself: the opening
- * tuple of a flow, or what an ICMP error quotes. Below 0: the image could not be read. A global
- * function, verified once and called where it is needed.
- */
-int classify_again(const struct classify_key *key);
-
-__attribute__((noinline)) int classify_again(const struct classify_key *key)
-{
-	struct image_view view;
-	__u32 outcome;
-
-	if (!key || image_open_at(&view, key->generation) != BH_REASON_RULE ||
-	    classify_key(&view, key, &outcome) != BH_REASON_RULE)
-		return -1;
-	return outcome;
 }
 
 #endif

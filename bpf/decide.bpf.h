@@ -39,13 +39,6 @@ static __always_inline __u64 decide_generation(void)
 	return active ? active->generation : 0;
 }
 
-/* Under host.yaml's audit nothing is denied. */
-static __always_inline void decide_audit(const struct bh_config *config, struct decision *decision)
-{
-	if (config->audit && decision->verdict == BH_DENY)
-		decision->verdict = BH_WOULD_DENY;
-}
-
 /* By a reason alone; a reason of the never-denied list lets the packet pass. */
 static __always_inline void decide_by_reason(const struct packet *packet,
 					     const struct bh_config *config, enum bh_reason reason,
@@ -54,7 +47,7 @@ static __always_inline void decide_by_reason(const struct packet *packet,
 	bool never = decide_is_never(reason);
 
 	decision_by_reason(decision, packet->direction, reason, never ? BH_ALLOW : BH_DENY);
-	decide_audit(config, decision);
+	decision_audit(config, decision);
 }
 
 /* The policy's word and the flow's, for what only they decide. */
@@ -64,7 +57,7 @@ static __always_inline void decide_by_policy(struct packet *packet, const struct
 {
 	if (packet->fragment == PACKET_LATER) {
 		fragment_follow(packet, decision);
-		decide_audit(config, decision);
+		decision_audit(config, decision);
 		return;
 	}
 	judge(packet, view, decision);
@@ -72,7 +65,7 @@ static __always_inline void decide_by_policy(struct packet *packet, const struct
 		track(packet, view, decision);
 	if (packet->fragment == PACKET_FIRST && decision->verdict != BH_DENY)
 		fragment_enter(packet, decision);
-	decide_audit(config, decision);
+	decision_audit(config, decision);
 }
 
 /*

@@ -63,6 +63,31 @@ static __always_inline void decision_by_row(struct decision *decision, __u16 row
 	decision->flags = 0;
 }
 
+/* Under host.yaml's audit nothing is denied. The verdict is compared only where there is audit. */
+static __always_inline void decision_audit(const struct bh_config *config,
+					   struct decision *decision)
+{
+	__u32 verdict = decision->verdict;
+
+	if (!config->audit)
+		return;
+	barrier_var(verdict);
+	if (verdict == BH_DENY)
+		decision->verdict = BH_WOULD_DENY;
+}
+
+/*
+ * 1: the packet passes, else 0. Without a branch: which way it went would be guessed, and a wrong
+ * guess costs as much as all look-ups that led to the verdict.
+ */
+static __always_inline __u32 decision_passes(const struct decision *decision)
+{
+	__u64 verdict = decision->verdict;
+
+	barrier_var(verdict);
+	return (0 - verdict) >> 63;
+}
+
 static __always_inline void note(enum bh_note which)
 {
 	__u32 key = which;

@@ -15,6 +15,9 @@
 #include "bpf/parse.bpf.h"
 #include "bpf/report.bpf.h"
 
+/* What report says is added to the action that drops. */
+_Static_assert(XDP_PASS == XDP_DROP + 1, "1 is to pass");
+
 /* Denied where the linear part may have ended too early: far looks at the whole frame again. */
 static __always_inline bool is_cut(enum bh_reason reason, __u32 linear, __u32 length)
 {
@@ -103,7 +106,7 @@ int bh_xdp(struct xdp_md *ctx)
 	enum bh_reason reason = xdp_parse(ctx, decision.generation, &packet);
 
 	decide(&packet, reason, &decision);
-	return report(&packet, &decision) ? XDP_PASS : XDP_DROP;
+	return XDP_DROP + report(&packet, &decision);
 }
 
 /* For kernels from 5.18: frames of several buffers. */
@@ -115,7 +118,7 @@ int bh_xdp_frags(struct xdp_md *ctx)
 	enum bh_reason reason = frags_parse(ctx, decision.generation, &packet);
 
 	decide(&packet, reason, &decision);
-	return report(&packet, &decision) ? XDP_PASS : XDP_DROP;
+	return XDP_DROP + report(&packet, &decision);
 }
 
 SEC("tc")
@@ -126,7 +129,7 @@ int bh_tc_in(struct __sk_buff *ctx)
 	enum bh_reason reason = skb_parse(ctx, decision.generation, &packet);
 
 	decide(&packet, reason, &decision);
-	return report(&packet, &decision) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+	return TC_ACT_SHOT + (TC_ACT_UNSPEC - TC_ACT_SHOT) * (int)report(&packet, &decision);
 }
 
 SEC("tc")
@@ -137,7 +140,7 @@ int bh_tc_out(struct __sk_buff *ctx)
 	enum bh_reason reason = skb_parse(ctx, decision.generation, &packet);
 
 	decide(&packet, reason, &decision);
-	return report(&packet, &decision) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+	return TC_ACT_SHOT + (TC_ACT_UNSPEC - TC_ACT_SHOT) * (int)report(&packet, &decision);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -50,8 +50,7 @@ static __always_inline void judge(const struct packet *packet, const struct imag
 		decision_by_reason(decision, packet->direction, tracked, BH_ALLOW);
 	else
 		judge_policy(packet, view, decision);
-	if (config->audit && decision->verdict == BH_DENY)
-		decision->verdict = BH_WOULD_DENY;
+	decision_audit(config, decision);
 }
 
 /*

@@ -57,14 +57,14 @@ static __always_inline void report_count(const struct packet *packet,
 	row->last = clock_jiffies();
 }
 
-/* The one exit: counts, tells, and says whether the packet passes. */
-static __always_inline bool report(const struct packet *packet, const struct decision *decision)
+/* The one exit: counts, tells, and says whether the packet passes: 1 or 0. */
+static __always_inline __u32 report(const struct packet *packet, const struct decision *decision)
 {
 	barrier(); /* the verifier forgets what led here, and looks at the rest once */
 	report_count(packet, decision);
 	if (event_is_wanted(decision))
 		event_write(packet, decision);
-	return decision->verdict != BH_DENY;
+	return decision_passes(decision);
 }
 
 #endif

@@ -154,7 +154,7 @@ static __always_inline int bench_classify(struct xdp_md *ctx, bool count)
 	bench_row = decision.row;
 	if (count)
 		report_count(&packet, &decision);
-	return decision.verdict == BH_DENY ? XDP_DROP : XDP_PASS;
+	return XDP_DROP + decision_passes(&decision);
 }
 
 SEC("xdp.frags")
@@ -179,7 +179,7 @@ int full(struct xdp_md *ctx)
 
 	decide(&packet, reason, &decision);
 	bench_row = decision.row;
-	return report(&packet, &decision) ? XDP_PASS : XDP_DROP;
+	return XDP_DROP + report(&packet, &decision);
 }
 
 /*
@@ -198,7 +198,7 @@ int prime(struct xdp_md *ctx)
 		track_turn(&packet);
 	decide(&packet, reason, &decision);
 	bench_row = decision.row;
-	return report(&packet, &decision) ? XDP_PASS : XDP_DROP;
+	return XDP_DROP + report(&packet, &decision);
 }
 
 /* Our prefix look-up alone, and the kernel's. */
