@@ -232,14 +232,18 @@ static void show_uncovered(struct asking *asking, const attach_hooks *hooks)
 	}
 }
 
-static int not_enforcing(struct context *context)
+static int not_enforcing(struct asking *asking)
 {
+	struct context *context = asking->context;
+	const char *others = live_of_others(context);
 	struct view_status status = {
 		.pins = context->options.pins,
 		.state = context->options.state,
 	};
 
 	context->view->ops->status(context->view, &status);
+	if (others)
+		problem(asking, "%s", others);
 	return STATUS_NO;
 }
 
@@ -251,7 +255,7 @@ static int run(struct context *context)
 	int err = live_open(context, &live);
 
 	if (err == -ENOENT)
-		return not_enforcing(context);
+		return not_enforcing(&asking);
 	if (!err)
 		err = host_facts_read(context->arena, context->diag, &asking.facts);
 	if (!err)

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "cli/live.h"
+#include "kernel/bpffs.h"
 
 void live_close(struct live *live)
 {
@@ -52,12 +53,33 @@ int live_open(struct context *context, struct live *ret_live)
 	return 0;
 }
 
+const char *live_of_others(struct context *context)
+{
+	scoped(diag_free) struct diag *quiet = diag_new();
+	bpffs_versions versions = {};
+
+	if (bpffs_find_versions(context->arena, context->options.pins, quiet, &versions))
+		return NULL;
+	for (size_t i = 0; i < versions.len; i++) {
+		if (versions.at[i] != BH_ABI_VERSION)
+			return arena_printf(context->arena,
+					    "a bulkhead of ABI version %u goes on enforcing here "
+					    "('%s/v%u'); 'apply' of this one takes over in place",
+					    versions.at[i], context->options.pins, versions.at[i]);
+	}
+	return NULL;
+}
+
 int live_need(struct context *context, struct live *ret_live)
 {
 	int err = live_open(context, ret_live);
+	const char *others;
 
 	if (err != -ENOENT)
 		return err;
+	others = live_of_others(context);
+	if (others)
+		return diag_refuse(context->diag, -ENOENT, "%s", others);
 	return diag_refuse(context->diag, -ENOENT,
 			   "bulkhead does not enforce here (no policy in force under '%s')",
 			   context->options.pins);

@@ -31,7 +31,13 @@ static inline void scoped_live_close(struct live *live)
 /* -ENOENT without words when nothing is enforced here; *ret_live is to be closed on success. */
 int live_open(struct context *context, struct live *ret_live);
 
-/* The same with words for -ENOENT, for commands that have nothing to show then. */
+/*
+ * Where this version does not enforce: who of another ABI version does, in words; NULL: nobody is
+ * seen to.
+ */
+const char *live_of_others(struct context *context);
+
+/* live_open with words for -ENOENT, for commands that have nothing to show then. */
 int live_need(struct context *context, struct live *ret_live);
 
 /* Counters of the policy in force. */
