@@ -14,6 +14,7 @@
 #include "kernel/counters.h"
 #include "kernel/fill.h"
 #include "kernel/flip.h"
+#include "kernel/netns.h"
 #include "kernel/tables.h"
 
 /* ---- before anything is touched ---- */
@@ -362,8 +363,12 @@ static int open_all(struct applying *run, struct store **store, struct load **lo
 	if (!err)
 		err = bpffs_prepare(request->pins, run->diag);
 	if (!err)
+		err = netns_check(request->pins, request->facts, run->diag);
+	if (!err)
 		err = load_open(request->pins, &run->probe, run->diag, load);
 	run->load = *load;
+	if (!err)
+		err = netns_claim(load_pins(run->load), request->facts, run->diag);
 	if (!err)
 		err = applying_find_versions(run);
 	return err ? err : find_active(run);

@@ -270,13 +270,32 @@ int applying_find_versions(struct applying *run)
 	return 0;
 }
 
+/* That a clsact is ours is remembered on, or detach would leave it. */
+static int take_markers(const struct applying *run, const char *folder)
+{
+	bpffs_names names = {};
+	int err = bpffs_list(run->arena, arena_printf(run->arena, "%s/links", folder), run->diag,
+			     &names);
+
+	for (size_t i = 0; i < names.len && !err; i++)
+		if (str_starts(str_of(names.at[i]), STR("clsact-")))
+			err = bpffs_make(arena_printf(run->arena, "%s/links/%s",
+						      load_pins(run->load), names.at[i]),
+					 run->diag);
+	return err;
+}
+
 int applying_remove_versions(struct applying *run)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < run->versions.len && !err; i++)
-		err = bpffs_remove(
-			arena_printf(run->arena, "%s/v%u", run->request->pins, run->versions.at[i]),
-			run->diag);
+	for (size_t i = 0; i < run->versions.len && !err; i++) {
+		const char *folder =
+			arena_printf(run->arena, "%s/v%u", run->request->pins, run->versions.at[i]);
+
+		err = take_markers(run, folder);
+		if (!err)
+			err = bpffs_remove(folder, run->diag);
+	}
 	return err;
 }

@@ -6,6 +6,7 @@
 
 #include "kernel/bpffs.h"
 #include "kernel/counters.h"
+#include "kernel/netns.h"
 
 struct detaching {
 	struct arena *arena;
@@ -14,18 +15,34 @@ struct detaching {
 	struct store *store;
 	struct load *load;
 	struct store_record record;
+	bpffs_versions versions; /* all that have a folder of pins */
 	uint64_t active;
 	struct apply_removed removed;
 };
 
-static int remove_hooks(struct detaching *run, const struct host_facts *facts)
+static int remove_hooks(struct detaching *run, struct load *load)
 {
 	attach_hooks hooks = {};
-	int err = attach_list(run->load, run->arena, facts, run->diag, &hooks);
+	int err = attach_list(load, run->arena, run->request->facts, run->diag, &hooks);
 
 	for (size_t i = hooks.len; !err && i-- > 0;) {
-		err = attach_remove(run->load, &hooks.at[i], run->diag);
+		err = attach_remove(load, &hooks.at[i], run->diag);
 		run->removed.n_hooks += !err;
+	}
+	return err;
+}
+
+/* Of versions that enforce beside this one, or instead of it. */
+static int remove_other_hooks(struct detaching *run)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < run->versions.len && !err; i++) {
+		scoped(load_close) struct load *load =
+			load_of_version(run->request->pins, run->versions.at[i]);
+
+		if (run->versions.at[i] != BH_ABI_VERSION)
+			err = remove_hooks(run, load);
 	}
 	return err;
 }
@@ -59,13 +76,10 @@ static int fold(struct detaching *run)
 static int remove_pins(struct detaching *run)
 {
 	const char *pins = run->request->pins;
-	bpffs_versions versions = {};
-	int err = bpffs_find_versions(run->arena, pins, run->diag, &versions);
+	int err = 0;
 
-	if (err == -ENOENT)
-		return 0;
-	for (size_t i = 0; !err && i < versions.len; i++) {
-		err = bpffs_remove(arena_printf(run->arena, "%s/v%u", pins, versions.at[i]),
+	for (size_t i = 0; !err && i < run->versions.len; i++) {
+		err = bpffs_remove(arena_printf(run->arena, "%s/v%u", pins, run->versions.at[i]),
 				   run->diag);
 		run->removed.pins |= !err;
 	}
@@ -75,21 +89,27 @@ static int remove_pins(struct detaching *run)
 	return err;
 }
 
-static int detach_live(struct detaching *run)
+static int read_record(struct detaching *run)
 {
 	const struct host_facts *facts = run->request->facts;
-	int err = load_active(run->load, run->diag, &run->active);
+	int err = store_read_record(run->store, run->arena, run->diag, &run->record);
 
-	if (!err)
-		err = store_read_record(run->store, run->arena, run->diag, &run->record);
 	if (!err)
 		err = store_check_netns(run->store, &run->record, facts->netns_device,
 					facts->netns_inode, run->diag);
+	return err;
+}
+
+/* What this version enforces, and the record of it. */
+static int detach_live(struct detaching *run)
+{
+	int err = load_active(run->load, run->diag, &run->active);
+
 	if (err)
 		return err;
 	store_settle(&run->record, run->arena, run->active, store_now());
 	run->removed.generation = run->active;
-	err = remove_hooks(run, facts);
+	err = remove_hooks(run, run->load);
 	if (!err)
 		err = fold(run);
 	if (err)
@@ -98,26 +118,44 @@ static int detach_live(struct detaching *run)
 	return store_write_record(run->store, &run->record, run->diag);
 }
 
+/* The lock first: a load that an apply is just making is not read before it is whole. */
+static int open_all(struct detaching *run, struct store **store, struct load **load)
+{
+	const struct apply_detach_request *request = run->request;
+	int err = store_open(request->state, request->wait, run->diag, store);
+
+	run->store = *store;
+	if (!err)
+		err = read_record(run);
+	if (err)
+		return err;
+	err = load_open_read(request->pins, run->diag, load);
+	run->load = *load;
+	return err == -ENOENT ? 0 : err;
+}
+
 int apply_detach(struct arena *arena, const struct apply_detach_request *request, struct diag *diag,
 		 struct apply_removed *ret_removed)
 {
 	scoped(store_close) struct store *store = NULL;
 	scoped(load_close) struct load *load = NULL;
 	struct detaching run = {.arena = arena, .diag = diag, .request = request};
-	int err = load_open_read(request->pins, diag, &load);
+	int err = bpffs_find_versions(arena, request->pins, diag, &run.versions);
 
-	if (err && err != -ENOENT)
-		return err;
-	run.load = load;
-	if (load) {
-		err = store_open(request->state, request->wait, diag, &store);
-		run.store = store;
-		if (!err)
-			err = detach_live(&run);
-		if (err)
-			return err;
+	if (err == -ENOENT) {
+		*ret_removed = run.removed;
+		return 0;
 	}
-	err = remove_pins(&run);
+	if (!err)
+		err = netns_check(request->pins, request->facts, diag);
+	if (!err && run.versions.len)
+		err = open_all(&run, &store, &load);
+	if (!err && load)
+		err = detach_live(&run);
+	if (!err)
+		err = remove_other_hooks(&run);
+	if (!err)
+		err = remove_pins(&run);
 	if (!err)
 		*ret_removed = run.removed;
 	return err;

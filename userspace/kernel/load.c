@@ -49,19 +49,24 @@ static const char *const pin_names[] = {
 	[BH_HOOK_TC_OUT] = "tc_out",
 };
 
-static struct load *load_new(const char *pins)
+struct load *load_of_version(const char *pins, uint32_t version)
 {
 	struct arena *arena = arena_new();
 	struct load *load = arena_alloc(arena, sizeof(*load));
 
 	libbpf_set_print(NULL);
 	load->arena = arena;
-	load->pins = arena_printf(arena, "%s/v%d", pins, BH_ABI_VERSION);
+	load->pins = arena_printf(arena, "%s/v%u", pins, version);
 	for (int i = 0; i < LOAD_MAP_COUNT; i++)
 		load->map_fd[i] = -1;
 	for (int i = 0; i < BH_HOOK_COUNT; i++)
 		load->program_fd[i] = -1;
 	return load;
+}
+
+static struct load *load_new(const char *pins)
+{
+	return load_of_version(pins, BH_ABI_VERSION);
 }
 
 void load_close(struct load *load)

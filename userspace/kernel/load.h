@@ -5,6 +5,7 @@
  *	PINS/v<ABI>/maps/bh_…		maps
  *	PINS/v<ABI>/programs/DIGEST/	programs, by the digest of what was loaded
  *	PINS/v<ABI>/links/…		links of XDP and tcx; cls_bpf filters have no pin
+ *	PINS/v<ABI>/netns		the namespace that all of it serves, see kernel/netns.h
  *
  * A struct load is the handle on them. Opened to read it changes nothing; opened to change it has
  * maps and programs, adopted where they are pinned and made where not.
@@ -48,6 +49,12 @@ SCOPED(struct load *, load_close);
  * enforce here (or only with another ABI: bpffs_find_versions tells).
  */
 int load_open_read(const char *pins, struct diag *diag, struct load **ret_load);
+
+/*
+ * The folder of another ABI version, whose maps nobody here can read: for its links, to be listed and
+ * taken off.
+ */
+struct load *load_of_version(const char *pins, uint32_t version);
 
 /*
  * Maps and programs of this build, adopted or made and pinned. pins must be prepared. Nothing is
