@@ -8,7 +8,7 @@ import struct
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _NR_BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
-_PROG_QUERY = 16
+_OBJ_GET, _PROG_QUERY = 7, 16
 _XDP, _TCX_INGRESS, _TCX_EGRESS = 37, 46, 47
 
 
@@ -45,3 +45,23 @@ def tree(path):
     """All files below a folder, relative to it, sorted; none when there is no such folder."""
     return sorted(os.path.relpath(os.path.join(top, name), path)
                   for top, _, names in os.walk(path) for name in names)
+
+
+def open_pin(path):
+    """A descriptor of what is pinned there."""
+    name = ctypes.create_string_buffer(path.encode())
+    attr = ctypes.create_string_buffer(struct.pack("=QII", ctypes.addressof(name), 0, 0), 128)
+    fd = _libc.syscall(_NR_BPF, _OBJ_GET, attr, 128)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), path)
+    return fd
+
+
+def link(path):
+    """The id of the bpf link that is pinned there."""
+    fd = open_pin(path)
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("link_id"))
+    finally:
+        os.close(fd)

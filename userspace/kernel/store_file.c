@@ -212,7 +212,8 @@ int store_file_lock(const struct store_folder *folder, const char *name, bool wa
 		if (errno != EINTR)
 			return diag_sys(diag, errno, "cannot lock '%s/%s'", folder->path, name);
 	}
-	if (ftruncate(fd, 0) || pwrite(fd, pid, (size_t)len, 0) != len)
+	/* Written before it is cut, so that it is empty at no moment but the very first. */
+	if (pwrite(fd, pid, (size_t)len, 0) != len || ftruncate(fd, len))
 		return diag_sys(diag, errno, "cannot write file '%s/%s'", folder->path, name);
 	*ret_fd = take_fd(fd);
 	return 0;

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+A host under a prober, whose policies take turns: which of them decides, whether all of one does,
+and whether a run that was let be has left everything as it should be.
+"""
+
+import os
+import random
+
+import calls
+import kernel
+from netlab import drain, receive
+from prober import Prober
+from test_traffic import HOST, PEER, expect, pair
+
+# Allowed and denied by all policies below. By turns the even ones allow 2000 and the odd ones 2001;
+# what is sent behind them to the third port, which is always allowed, arrives behind them.
+PORTS = {"in": (53, 123), "out": (5353, 124)}
+TURNS = (2000, 2001)
+FENCE = 54
+
+POLICY = """\
+bulkhead: 1
+group: base
+rules:
+  - {{name: always, priority: 100, direction: inbound, access: allow,
+     services: [udp/53, udp/54], source: any, destination: self}}
+  - {{name: by-turns, priority: 110, direction: inbound, access: allow,
+     services: [udp/{turn}], source: any, destination: self}}
+  - {{name: out, priority: 100, direction: outbound, access: allow,
+     services: [udp/5353], source: self, destination: any}}
+  - {{name: number, priority: 200, direction: inbound, access: deny,
+     services: [tcp/{number}], source: any, destination: self}}
+"""
+
+
+def policy(number):
+    return POLICY.format(turn=TURNS[number % 2], number=number + 1)
+
+
+class Bench:
+    """A host under a prober, with policies that take turns."""
+
+    def __init__(self, lab, seed):
+        self.peer, self.host = pair(lab)
+        self.sender = self.peer.udp()
+        self.receivers = [self.host.udp(HOST[4], port) for port in (*TURNS, FENCE)]
+        self.number = 0
+        self.host_extra = ""
+        self.tracer = calls.Tracer(self.host)
+        self.ifindex = kernel.ifindex(self.host, "eth0")
+        self.random = random.Random(seed)
+        self.prober = Prober(self.peer, self.host, {"peer": PEER[4], "host": HOST[4]}, PORTS)
+
+    def write(self):
+        """The files of the policy of the present number; their paths as arguments of apply."""
+        lab = self.host.lab
+        return ("--host", lab.write("host.host.yaml", self.host.host_yaml(self.host_extra)),
+                lab.write("host.yaml", policy(self.number)))
+
+    def apply(self):
+        return self.host.bulkhead("apply", *self.write())
+
+    def next(self):
+        self.number += 1
+
+    def status(self):
+        return self.host.bulkhead_json("status", status=None)
+
+    def arriving(self):
+        """Which of the ports that take turns are open, as [bool, bool]."""
+        for port in (*TURNS, FENCE):
+            self.sender.sendto(b"turn", (HOST[4], port))
+        assert receive(self.receivers[2], 2), "what is always allowed does not arrive"
+        return [drain(receiver) > 0 for receiver in self.receivers[:2]]
+
+    def in_force(self):
+        """Which of the policies that take turns decides packets now."""
+        seen = self.arriving()
+        assert seen.count(True) == 1, f"halves of two policies: {seen}"
+        return seen.index(True)
+
+    def programs(self):
+        """{"in": ids, "out": ids}: what runs at the hooks of the link, as the kernel tells."""
+        return {way: kernel.programs(self.host, self.ifindex, way) for way in ("in", "out")}
+
+    def pins(self):
+        return kernel.tree(self.host.pins)
+
+
+def settled(bench, pins, where):
+    """After a run that was let be: all is as after a first apply, and nothing is left over."""
+    status = bench.status()
+    expect(status["enforcing"], True, f"{where}: enforcing")
+    expect(status["unused_pages"], 0, f"{where}: unused pages")
+    expect({way: len(ids) for way, ids in bench.programs().items()}, {"in": 1, "out": 1},
+           f"{where}: programs at the hooks")
+    expect(bench.pins(), pins, f"{where}: pins")
+    left = [name for _, _, names in os.walk(bench.host.state) for name in names
+            if name.startswith(".new-")]
+    expect(left, [], f"{where}: half-written files")
+    expect(bench.in_force(), bench.number % 2, f"{where}: policy in force")
+    return status
+
+
+def may_enforce(bench, where):
+    """
+    Each hook of the link has no program, and then lets everything pass, or one, and then the whole
+    policy holds there. True: both have one.
+    """
+    count = {way: len(ids) for way, ids in bench.programs().items()}
+    assert max(count.values()) <= 1, f"{where}: programs at the hooks: {count}"
+    bench.prober.since()
+    open_turns = bench.arriving()
+    seen = bench.prober.wait(20)
+    for way, programs in count.items():
+        arrived = seen[f"denied-{way}"][1]
+        assert bool(arrived) != bool(programs), \
+            f"{where}: {programs} programs for {way}, {arrived} denied datagrams arrived"
+        assert not seen[f"allowed-{way}"][2], f"{where}: allowed ones for {way} are lost"
+    if count["in"]:
+        expect(open_turns, [bench.number % 2 == turn for turn in (0, 1)], f"{where}: policy")
+    status = bench.host.bulkhead("status", status=None).returncode
+    assert status in (0, 9), f"{where}: status {status}"
+    return all(count.values())
+
+
+def nothing_left(bench, where):
+    """After a detach."""
+    expect(bench.programs(), {"in": [], "out": []}, f"{where}: programs left")
+    expect(kernel.tree(bench.host.pins), [], f"{where}: pins left")
+    assert not os.path.exists(bench.host.pins), f"{where}: the folder of pins is left"
