@@ -8,6 +8,7 @@
 
 #include "bpf/clock.bpf.h"
 #include "bpf/decision.bpf.h"
+#include "bpf/flowinsert.bpf.h"
 #include "bpf/flowtable.bpf.h"
 #include "bpf/image.bpf.h"
 #include "bpf/packet.bpf.h"
@@ -44,18 +45,23 @@ static __always_inline struct bh_flow_state *fragment_find(struct flow_query *qu
 	return NULL;
 }
 
+/* rest, with a header end that is not below that of another first fragment of the same datagram. */
+static __always_inline __u64 fragment_rest(__u64 rest, __u64 other)
+{
+	return other >> 48 > rest >> 48 ? rest << 16 >> 16 | other >> 48 << 48 : rest;
+}
+
 /*
- * Makes an entry that another first fragment has left speak for this one, too. header_end never shrinks:
- * of two first ones with one id the host takes either. False: it has changed meanwhile.
+ * Makes an entry that another first fragment has left speak for this one, too: of two with one id
+ * the host takes either. False: it has changed meanwhile.
  */
 static __always_inline bool fragment_join(struct bh_flow_state *state,
 					  const struct flow_query *query, __u64 rest, __u32 flags)
 {
 	__u64 old = query->rest;
 
-	if (old >> 48 > rest >> 48)
-		rest = rest << 16 >> 16 | old >> 48 << 48;
-	return __sync_val_compare_and_swap(flow_rest_of(state), old, rest) == old &&
+	return __sync_val_compare_and_swap(flow_rest_of(state), old, fragment_rest(rest, old)) ==
+		       old &&
 	       flow_mark(state, query->meta, flags, BH_FLOW_AUDIT | BH_FLOW_REPLIED, query->tick);
 }
 
@@ -91,8 +97,9 @@ FLOW_LOOPS int fragment_enter(const struct packet *packet, struct decision *deci
 		query.rest = rest;
 		if (flow_insert(&query, BH_TABLE_FRAGMENTS) < 0)
 			break;
-		if (!query.found)
+		if (query.found == FLOW_ALONE)
 			return 0;
+		rest = fragment_rest(rest, query.rest);
 	}
 	decision_by_reason(decision, packet->direction, BH_REASON_FRAGMENT_FULL, BH_DENY);
 	return 0;

@@ -12,6 +12,7 @@
 
 #include "bpf/clock.bpf.h"
 #include "bpf/decision.bpf.h"
+#include "bpf/flowinsert.bpf.h"
 #include "bpf/flowkey.bpf.h"
 #include "bpf/flowtable.bpf.h"
 #include "bpf/image.bpf.h"
@@ -409,7 +410,7 @@ static __always_inline void track_open(const struct packet *packet, const struct
 		track_full(packet, view, decision, query->tick);
 		return;
 	}
-	if (query->found)
+	if (query->found == FLOW_THEIRS)
 		return;
 	/* Another CPU may have established this very flow between our two searches. */
 	if (flow_find(query, BH_TABLE_ESTABLISHED4 + (query->wide & 1)) >= 0) {

@@ -17,7 +17,7 @@ const struct kind kinds[KINDS] = {
 	{"bare", FRAME_TCP_PSH},
 };
 
-static uint8_t flags_of(struct str name)
+uint8_t flags_of(struct str name)
 {
 	for (size_t i = 0; i < KINDS; i++)
 		if (str_eq(name, str_of(kinds[i].name)))

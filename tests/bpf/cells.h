@@ -17,6 +17,9 @@ struct kind {
 enum { KINDS = 9 };
 extern const struct kind kinds[KINDS];
 
+/* Of a packet by its name, which must exist. */
+uint8_t flags_of(struct str name);
+
 /*
  * Sends packets of a TCP flow: words of > (from the opener) or < (from the replier) and the name of
  * a kind. Whether the last one passes.
