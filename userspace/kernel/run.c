@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The second load; see kernel/run.h. Where the live programs have pages without number, this one has one
- * page of state under every index: a handful of flows needs no more, and making it is quick.
+ * page for each state table, under every index of it: a handful of flows needs no more, and making it
+ * is quick. The tables may not share it, since a flow that is found in two of them is being established.
  */
 #include "kernel/run.h"
 
@@ -24,7 +25,7 @@ struct run {
 	uint64_t generation;
 	struct bh_head head; /* of the image in force when the run was opened */
 	uint32_t n_rows;
-	int state_fd;
+	int state_fds[BH_TABLE_COUNT];
 	int n_cpus;
 	uint32_t n_counter_pages;
 	int *counter_fds;
@@ -36,8 +37,10 @@ void run_close(struct run *run)
 	if (!run)
 		return;
 	enforce__destroy(run->skeleton);
-	if (run->state_fd >= 0)
-		(void)close(run->state_fd);
+	for (int i = 0; i < BH_TABLE_COUNT; i++) {
+		if (run->state_fds[i] >= 0)
+			(void)close(run->state_fds[i]);
+	}
 	for (uint32_t i = 0; i < run->n_counter_pages; i++)
 		(void)close(run->counter_fds[i]);
 	arena_free(run->arena);
@@ -97,18 +100,37 @@ static int put_pages(const struct run *run, enum load_map map, uint32_t *indices
 	return 0;
 }
 
+/* The table to which a page of the state belongs: the last one that begins no later. */
+static int table_of_page(const struct bh_config *config, uint32_t page)
+{
+	int found = 0;
+
+	for (int table = 0; table < BH_TABLE_COUNT; table++) {
+		if (config->tables[table].first_page <= page &&
+		    config->tables[table].first_page >= config->tables[found].first_page)
+			found = table;
+	}
+	return found;
+}
+
 static int put_state(struct run *run, struct diag *diag)
 {
 	uint32_t n = tables_state_pages(&run->head.config);
 	uint32_t *indices = arena_calloc(run->arena, n, sizeof(*indices));
 	int *fds = arena_calloc(run->arena, n, sizeof(*fds));
-	int err = load_skeleton_page(run->skeleton, LOAD_MAP_STATE, diag, &run->state_fd);
 
+	for (int table = 0; table < BH_TABLE_COUNT; table++) {
+		int err = load_skeleton_page(run->skeleton, LOAD_MAP_STATE, diag,
+					     &run->state_fds[table]);
+
+		if (err)
+			return err;
+	}
 	for (uint32_t i = 0; i < n; i++) {
 		indices[i] = (uint32_t)(run->generation & 1) * BH_STATE_PAGES + i;
-		fds[i] = run->state_fd;
+		fds[i] = run->state_fds[table_of_page(&run->head.config, i)];
 	}
-	return err ? err : put_pages(run, LOAD_MAP_STATE, indices, fds, n, diag);
+	return put_pages(run, LOAD_MAP_STATE, indices, fds, n, diag);
 }
 
 static int put_counters(struct run *run, struct diag *diag)
@@ -153,7 +175,8 @@ int run_open(const struct load *live, const struct probe *probe, struct diag *di
 	int err;
 
 	run->arena = arena_new();
-	run->state_fd = -1;
+	for (int i = 0; i < BH_TABLE_COUNT; i++)
+		run->state_fds[i] = -1;
 	run->n_cpus = libbpf_num_possible_cpus();
 	err = load_active(live, diag, &run->generation);
 	if (!err && !run->generation)
@@ -240,14 +263,4 @@ int run_frame(struct run *run, enum bh_hook hook, const void *frame, size_t size
 	if (!err)
 		*ret_answer = answer;
 	return err;
-}
-
-int run_forget(struct run *run, struct diag *diag)
-{
-	scoped(free) uint8_t *zero = mem_calloc(1, BH_STATE_PAGE_SIZE);
-	uint32_t key = 0;
-
-	if (bpf_map_update_elem(run->state_fd, &key, zero, BPF_ANY))
-		return diag_sys(diag, errno, "cannot empty the flow table of a trial run");
-	return 0;
 }

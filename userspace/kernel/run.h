@@ -32,12 +32,10 @@ struct run_answer {
 
 /*
  * Runs one Ethernet frame through the program of a hook. Frames of one run see the flows that
- * earlier frames of it opened; run_forget empties the flow tables. A frame is at most a page
- * less the room that the kernel needs (3 KB are always taken).
+ * earlier frames of it opened. A frame is at most a page less the room that the kernel needs (3 KB
+ * are always taken).
  */
 int run_frame(struct run *run, enum bh_hook hook, const void *frame, size_t size, struct diag *diag,
 	      struct run_answer *ret_answer);
-
-int run_forget(struct run *run, struct diag *diag);
 
 #endif
