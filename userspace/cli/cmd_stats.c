@@ -154,6 +154,7 @@ static void show(struct context *context, const stat_lines *now, const stat_line
 			.packets = line->packets,
 			.bytes = line->bytes,
 			.packet_rate = -1,
+			.byte_rate = -1,
 		};
 
 		if (before) {

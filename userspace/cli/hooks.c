@@ -2,10 +2,27 @@
 /* Hooks, shown; see cli/hooks.h. */
 #include "cli/hooks.h"
 
+#include <stdlib.h>
+
+/* By link, and of a link ingress first. */
+static int compare_hooks(const void *a, const void *b)
+{
+	const struct attach_hook *left = a, *right = b;
+
+	if (left->ifindex != right->ifindex)
+		return left->ifindex < right->ifindex ? -1 : 1;
+	return (left->direction > right->direction) - (left->direction < right->direction);
+}
+
 void hooks_show(struct context *context, const attach_hooks *hooks)
 {
+	struct attach_hook *sorted = arena_calloc(context->arena, hooks->len + 1, sizeof(*sorted));
+
+	for (size_t i = 0; i < hooks->len; i++)
+		sorted[i] = hooks->at[i];
+	qsort(sorted, hooks->len, sizeof(*sorted), compare_hooks);
 	for (size_t i = 0; i < hooks->len; i++) {
-		const struct attach_hook *hook = &hooks->at[i];
+		const struct attach_hook *hook = &sorted[i];
 		struct view_hook shown = {
 			.interface = hook->name[0]
 					     ? hook->name

@@ -236,7 +236,7 @@ struct view_stat {
 	uint64_t packets;
 	uint64_t bytes;
 	double packet_rate; /* a second; below 0: not known */
-	double byte_rate;
+	double byte_rate;   /* the same */
 };
 
 struct view_event {

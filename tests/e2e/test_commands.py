@@ -1,0 +1,725 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The commands on a policy in force: what each says, and every exit status of the table."""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+
+from netlab import Skip, Tap, bulkhead_program, receive, run, wait_until
+from test_traffic import BASE, HOST, PEER, expect, pair
+from traffic import ARRIVES, DENIED, ask, greeted, rules, serve, talk
+
+tap = Tap()
+
+LOGGED = """\
+bulkhead: 1
+group: logged
+rules:
+  - {name: web, priority: 100, direction: inbound, access: allow, services: [tcp/80],
+     source: any, destination: self, log: true}
+  - {name: quiet, priority: 110, direction: inbound, access: allow, services: [udp/53],
+     source: any, destination: self}
+  - {name: closed, priority: 120, direction: inbound, access: deny, services: [udp/54],
+     source: any, destination: any, log: true}
+"""
+
+
+def with_servers(lab, policy=BASE):
+    peer, host = pair(lab)
+    for version in (4, 6):
+        for port in (22, 53, 80):
+            serve(host, HOST[version], port)
+        serve(peer, PEER[version], 5432)
+    host.apply(policy)
+    return peer, host
+
+
+def explain(host, packet, *args, status=None):
+    done = host.bulkhead("explain", "--json", *args, packet, status=status)
+    return json.loads(done.stdout)["explained"][0]
+
+
+# ---- exit statuses -------------------------------------------------------------------------------
+
+@tap
+def status_0_and_1_done_and_failed(lab):
+    _, host = pair(lab)
+    host.apply(BASE, status=0)
+    host.bulkhead("detach", status=0)
+    for command in ("rules", "flows", "stats", "watch"):
+        done = host.bulkhead(command, status=1)
+        assert "bulkhead does not enforce here" in done.stderr, done.stderr
+        assert host.pins in done.stderr and done.stderr.count("\n") == 1, done.stderr
+        expect(done.stdout, "", f"stdout of {command}")
+    done = host.bulkhead("explain", f"in tcp {PEER[4]}:1 {HOST[4]}:80", status=1)
+    assert "bulkhead does not enforce here" in done.stderr, done.stderr
+    missing = os.path.join(lab.folder, "missing.yaml")
+    done = host.bulkhead("apply", missing, status=1)
+    expect(done.stderr, f"cannot open '{missing}': No such file or directory\n", "words")
+
+
+@tap
+def status_2_wrong_usage_touches_nothing(lab):
+    _, host = pair(lab)
+    path = lab.write("base.yaml", BASE)
+    done = host.bulkhead("apply", "--nosuch", path, status=2)
+    assert done.stderr.count("\n") == 1 and not done.stdout, done
+    assert not os.path.exists(host.state) and not os.path.exists(host.pins)
+
+
+@tap
+def status_3_an_invalid_policy_leaves_the_one_in_force(lab):
+    peer, host = with_servers(lab)
+    before = host.bulkhead_json("status")
+    done = host.apply(BASE.replace("services: [tcp/80", "services: [tpc/80"), status=3)
+    assert "host.yaml:5:" in done.stderr and "did you mean 'tcp'?" in done.stderr, done.stderr
+    done = host.apply("bulkhead: 1\nsets:\n  corp: [10.0.0.0/8]\n", status=3)
+    assert "no file has a group" in done.stderr, done.stderr
+    done = host.apply(BASE, host="bulkhead: 1\ninterfaces: [eth0]\nmode: off\n", status=3)
+    assert "'mode' is 'off'; expected enforce or audit" in done.stderr, done.stderr
+    expect(host.bulkhead_json("status", status=None)["generation"], before["generation"],
+           "generation")
+    expect(talk(peer, HOST[4], 80), ARRIVES, "tcp 80")
+    expect(talk(peer, HOST[4], 22, 0.3), DENIED, "tcp 22")
+
+
+@tap
+def status_3_policy_files_that_others_may_write(lab):
+    _, host = pair(lab)
+    path = lab.write("base.yaml", BASE)
+    host_yaml = lab.write("host.yaml", host.host_yaml())
+    args = ["--host", host_yaml, path]
+    os.chmod(path, 0o666)
+    done = host.bulkhead("apply", *args, status=3)
+    assert f"{path}: anybody may write this file (mode 0666)" in done.stderr, done.stderr
+    os.chmod(path, 0o600)
+    os.chown(path, 4321, 0)
+    done = host.bulkhead("apply", *args, status=3)
+    assert f"{path}: the owner (uid 4321) is neither root nor the caller" in done.stderr, done
+    os.chmod(host_yaml, 0o602)
+    done = host.bulkhead("apply", *args, status=3)
+    assert host_yaml in done.stderr and path in done.stderr, "both are told"
+    # The caller is who called sudo.
+    os.chmod(host_yaml, 0o600)
+    done = host.run(*host.bulkhead_args("apply", *args), check=False,
+                    env={**os.environ, "SUDO_UID": "4321"})
+    expect(done.returncode, 0, f"with SUDO_UID: {done.stderr}")
+    host.bulkhead("detach")
+    os.chmod(path, 0o646)
+    host.bulkhead("apply", "--allow-writable", *args, status=0)
+
+
+@tap
+def status_4_a_link_that_is_missing_or_cannot_be_covered(lab):
+    _, host = pair(lab)
+    done = host.apply(BASE, host="bulkhead: 1\ninterfaces: [eth0, eth7]\n", status=4)
+    assert "'eth7'" in done.stderr and "host.host.yaml:2:20" in done.stderr, done.stderr
+    done = host.apply(BASE, host="bulkhead: 1\ninterfaces: [\"en*\"]\n", status=4)
+    assert "'en*'" in done.stderr, done.stderr
+    done = host.apply(BASE, "--interface", "nothere0", status=4)
+    assert "'nothere0'" in done.stderr, done.stderr
+    done = host.apply(BASE, host="bulkhead: 1\n", status=4)
+    assert "no Ethernet link with a device behind it; name the links" in done.stderr, done.stderr
+    done = host.apply(BASE, host="bulkhead: 1\ninterfaces: [lo]\n", status=4)
+    assert "'lo'" in done.stderr, done.stderr
+    assert not os.path.exists(host.pins) or not os.listdir(host.pins), "pins were made"
+    host.apply(BASE, "--interface", "eth0", host="bulkhead: 1\ninterfaces: [nothere0]\n")
+    expect([link["name"] for link in host.bulkhead_json("status")["links"]], ["eth0"], "links")
+
+
+def too_many_rules(lab):
+    """Eight groups of tier admin with every priority in both directions, and one on the nic."""
+    paths = [lab.write("nic.yaml", "bulkhead: 1\ngroup: nic\n")]
+    for number in range(8):
+        lines = [f"bulkhead: 1\ngroup: g{number}\ntier: admin\norder: {number}\nrules:\n"]
+        lines += [f"  - {{name: {way[0]}{i}, priority: {i}, direction: {way}, access: deny, "
+                  f"services: [tcp/{i}], source: any, destination: any}}\n"
+                  for way in ("inbound", "outbound") for i in range(1, 4097)]
+        paths.append(lab.write(f"admin{number}.yaml", "".join(lines)))
+    return paths
+
+
+@tap
+def status_5_over_a_limit_with_the_arithmetic(lab):
+    _, host = pair(lab)
+    done = host.bulkhead("apply", "--host", lab.write("h.yaml", host.host_yaml()),
+                         *too_many_rules(lab), status=5)
+    expect(done.stderr, "65538 rules, default rules included; at most 65534 fit (the largest "
+           "group, 'g0', has 8192)\n", "words")
+    # More own addresses than their table holds.
+    host.run("ip", "-batch", lab.write("addresses", "".join(
+        f"address add 10.{i // 250}.{i % 250}.1/32 dev eth0\n" for i in range(6000))))
+    done = host.apply(BASE, status=5)
+    assert "6003 own addresses are too many" in done.stderr, done.stderr
+    assert not os.path.exists(host.pins) or not os.listdir(host.pins), "pins were made"
+    host.bulkhead("status", status=9)
+
+
+@tap
+def status_6_a_kernel_that_lacks_something_is_told_before_anything_is_attached(lab):
+    """strace answers for the kernel: it knows no call, or none that makes maps."""
+    if not shutil.which("strace"):
+        raise Skip("strace is not installed")
+    _, host = pair(lab)
+    path = lab.write("base.yaml", BASE)
+    host_yaml = lab.write("host.yaml", host.host_yaml())
+    done = host.run("strace", "-f", "-o", "/dev/null", "-e", "trace=bpf", "-e",
+                    "inject=bpf:error=ENOSYS",
+                    *host.bulkhead_args("apply", "--host", host_yaml, path), check=False)
+    expect(done.returncode, 6, f"status: {done.stderr}")
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("kernel "), done.stderr
+    for words in ("the bpf system call", "XDP links (5.9)", "ring buffers (5.8)",
+                  "bulkhead needs Linux 5.14 or later, and nothing was attached"):
+        assert words in done.stderr, done.stderr
+    assert "xdp" not in host.run("ip", "-d", "link", "show", "dev", "eth0").stdout
+    assert not os.path.exists(host.pins) or not os.listdir(host.pins), "pins were made"
+
+
+@tap
+def status_9_the_answer_is_no(lab):
+    _, host = pair(lab)
+    host.bulkhead("status", status=9)
+    path = lab.write("base.yaml", BASE)
+    packet = f"in tcp {PEER[4]}:40000 {HOST[4]}:22"
+    host.bulkhead("explain", "--policy", path, packet, status=9)
+    table = lab.write("t.table", f"{packet} = allow web\n")
+    expect(run(bulkhead_program(), "test", path, table, check=False).returncode, 9, "test")
+    host.apply(BASE)
+    host.bulkhead("status", status=0)
+    host.bulkhead("explain", packet, status=9)
+    host.bulkhead("explain", packet.replace(":22", ":80"), status=0)
+
+
+# ---- apply and status ----------------------------------------------------------------------------
+
+@tap
+def apply_says_what_it_did_and_the_same_again_changes_nothing(lab):
+    _, host = pair(lab)
+    first = json.loads(host.apply(BASE, "--json").stdout)
+    expect((first["schema"], first["changed"], first["first"], first["generation"]),
+           (1, True, True, 1), "first apply")
+    expect((first["n_rules"], first["n_prefixes"]), (5, 0), "rules and prefixes")
+    assert first["n_addresses"] >= 2 and 0 < first["memory"] < 100 << 20, first
+    expect({link["name"]: (link["ingress"]["hook"], link["egress"]["hook"])
+            for link in first["links"]}, {"eth0": ("native", "tcx")}, "hooks")
+    again = json.loads(host.apply(BASE, "--json").stdout)
+    expect((again["changed"], again["generation"], again["image"]),
+           (False, 1, first["image"]), "the same again")
+    assert "nothing to change: generation 1" in host.apply(BASE).stdout
+    other = json.loads(host.apply(BASE.replace("tcp/80", "tcp/81"), "--json").stdout)
+    expect((other["changed"], other["first"], other["generation"]), (True, False, 2), "another")
+    assert other["image"] != first["image"]
+    assert "generation 3 is in force" in host.apply(BASE).stdout
+
+
+@tap
+def a_new_address_makes_self_stale_until_the_next_apply(lab):
+    peer, host = with_servers(lab)
+    host.bulkhead("status", status=0)
+    host.run("ip", "address", "add", "192.0.2.77/24", "dev", "eth0")
+    serve(host, "192.0.2.77", 80)
+    expect(talk(peer, "192.0.2.77", 80, 0.3), DENIED, "before the apply")
+    done = host.bulkhead_json("status", status=9)
+    expect(len(done["problems"]), 1, f"problems: {done.get('problems')}")
+    assert done["problems"][0]["words"].startswith("self is stale"), done["problems"]
+    again = json.loads(host.apply(BASE, "--json").stdout)
+    expect((again["changed"], again["addresses_changed"]), (False, True), "apply")
+    host.bulkhead("status", status=0)
+    expect(talk(peer, "192.0.2.77", 80), ARRIVES, "after the apply")
+
+
+@tap
+def status_tells_what_is_enforced_and_what_is_not_covered(lab):
+    peer, host = pair(lab)
+    lab.link(peer, host, ("eth1", "eth1"), (["198.51.100.1/24"], ["198.51.100.2/24"]))
+    host.apply(BASE, host="bulkhead: 1\ninterfaces: [eth0]\n")
+    status = host.bulkhead_json("status")
+    expect((status["schema"], status["enforcing"], status["generation"], status["mode"],
+            status["n_rules"]), (1, True, 1, "enforce", 5), "head")
+    assert status["applied"] >= status["since"] > 1700000000, status
+    assert 0 < status["memory"] < 100 << 20, status
+    expect([os.path.basename(file["path"]) for file in status["files"]],
+           ["host.host.yaml", "host.yaml"], "files")
+    expect({file["now"] for file in status["files"]}, {"unchanged"}, "files now")
+    uncovered = [line["words"] for line in status["not_covered"]]
+    assert any(line == "link eth1, kind veth" for line in uncovered), uncovered
+    assert any("loopback" in line for line in uncovered), uncovered
+    assert any("PACKET_QDISC_BYPASS" in line for line in uncovered), uncovered
+    expect({table["name"]: table["size"] for table in status["tables"]},
+           {"half-open IPv4": 65536, "half-open IPv6": 65536, "established IPv4": 131072,
+            "established IPv6": 131072, "fragments": 4096}, "tables")
+    text = host.bulkhead("status").stdout
+    for words in ("enforcing   since 20", "generation  1, applied 20", "eth0  ingress  native",
+                  "NOT COVERED", "half-open IPv4"):
+        assert words in text, text
+    with open(status["files"][0]["path"], "a", encoding="ascii") as file:
+        file.write("# another line\n")
+    os.remove(status["files"][1]["path"])
+    expect([file["now"] for file in host.bulkhead_json("status")["files"]],
+           ["changed", "gone"], "files now")
+
+
+@tap
+def status_is_9_when_a_program_or_a_link_is_gone(lab):
+    peer, host = pair(lab)
+    lab.link(peer, host, ("eth1", "eth1"), (["198.51.100.1/24"], ["198.51.100.2/24"]))
+    host.apply(BASE)
+    host.bulkhead("status", status=0)
+    host.run("ip", "link", "delete", "eth1")
+    words = [line["words"] for line in host.bulkhead_json("status", status=9)["problems"]]
+    assert any(line.startswith("link eth1 (ifindex ") and line.endswith("is gone")
+               for line in words), words
+    host.apply(BASE, host="bulkhead: 1\ninterfaces: [eth0]\n")
+    host.bulkhead("status", status=0)
+    for name in os.listdir(f"{host.pins}/v1/links"):
+        os.remove(f"{host.pins}/v1/links/{name}")
+    words = [line["words"] for line in host.bulkhead_json("status", status=9)["problems"]]
+    expect(words, ["link eth0 has no program of ours at ingress",
+                   "link eth0 has no program of ours at egress"], "problems")
+
+
+@tap
+def status_tells_audit_and_the_fill_of_the_tables(lab):
+    peer, host = pair(lab)
+    host.apply(BASE, host=host.host_yaml("mode: audit\n"))
+    expect(host.bulkhead_json("status")["mode"], "audit", "mode")
+    assert "in AUDIT: nothing is denied" in host.bulkhead("status").stdout
+    host.apply(BASE)
+    before = {table["name"]: table["used"] for table in host.bulkhead_json("status")["tables"]}
+    sink = host.udp(HOST[4], 53)
+    socks = [peer.udp(PEER[4], 20000 + i) for i in range(40)]
+    for sock in socks:
+        sock.sendto(b"x", (HOST[4], 53))
+    for _ in socks:
+        assert receive(sink), "a datagram is missing"
+    after = {table["name"]: table["used"] for table in host.bulkhead_json("status")["tables"]}
+    expect(after["half-open IPv4"] - before["half-open IPv4"], 40, "half-open IPv4")
+    expect(after["half-open IPv6"], before["half-open IPv6"], "half-open IPv6")
+    for sock in socks:
+        sock.close()
+
+
+# ---- rules, flows, stats -------------------------------------------------------------------------
+
+@tap
+def rules_show_counters_the_unused_and_what_is_never_denied(lab):
+    peer, host = with_servers(lab)
+    for _ in range(3):
+        expect(ask(peer, HOST[4], 53), ARRIVES, "udp")
+    expect(ask(peer, HOST[4], 54, 0.2), DENIED, "udp 54")
+    found = host.bulkhead_json("rules")
+    expect([rule["name"] for rule in found["rules"]],
+           ["web", "ping", "DenyAllInBound", "db", "DenyAllOutBound"], "in order")
+    web = found["rules"][0]
+    expect((web["group"], web["tier"], web["direction"], web["access"], web["priority"],
+            web["default"], web["enabled"]),
+           ("base", "nic", "inbound", "allow", 100, False, True), "web")
+    expect((web["packets"], web["reply_packets"], web["flows"]), (3, 3, 3), "counters of web")
+    assert web["last"] >= web["since"] > 1700000000, web
+    expect(found["rules"][2]["packets"], 1, "denied")
+    names = {(line["name"], line["direction"]) for line in found["reasons"]
+             if line["kind"] == "never-denied"}
+    for name in ("arp", "nd", "mld", "igmp", "dhcp", "dhcpv6", "eapol", "slow", "lldp", "stp",
+                 "loopback", "icmp-errors", "platform"):
+        assert {(name, "inbound"), (name, "outbound")} <= names, name
+    unused = [rule["name"] for rule in host.bulkhead_json("rules", "--unused")["rules"]]
+    assert "ping" in unused and "db" in unused and "web" not in unused, unused
+    assert "reasons" not in host.bulkhead_json("rules", "--unused")
+    text = host.bulkhead("rules").stdout
+    assert "base/DenyAllInBound" in text and "never-denied" in text, text
+
+
+@tap
+def rules_that_are_off_in_host_yaml_are_marked(lab):
+    _, host = pair(lab)
+    host.apply(BASE, host=host.host_yaml("never_denied: {lldp: false}\n"))
+    lines = {(line["name"], line["direction"]): line["off"]
+             for line in host.bulkhead_json("rules")["reasons"]}
+    expect((lines[("lldp", "inbound")], lines[("stp", "inbound")]), (True, False), "off")
+    assert "off in host.yaml" in host.bulkhead("rules").stdout
+
+
+@tap
+def a_list_with_nothing_in_it_is_json_all_the_same(lab):
+    _, host = pair(lab)
+    host.apply("bulkhead: 1\ngroup: closed\n")
+    expect(host.bulkhead_json("flows"), {"schema": 1, "flows": []}, "flows")
+    expect(host.bulkhead("flows").stdout, "no flows\n", "flows as text")
+
+
+@tap
+def flows_show_state_ends_and_the_admitting_rule(lab):
+    peer, host = with_servers(lab)
+    established = peer.connect(HOST[4], 80)
+    assert greeted(established)
+    outbound = host.connect(PEER[6], 5432)
+    assert greeted(outbound)
+    closed = peer.connect(HOST[6], 80)
+    assert greeted(closed)
+    closed.close()
+    expect(ask(peer, HOST[4], 53, source=(PEER[4], 30001)), ARRIVES, "udp")
+    with host.udp(PEER[4] and HOST[4], 30002) as silent:
+        silent.sendto(b"nobody answers", (PEER[4], 5353))
+    here = f"{PEER[4]}:{established.getsockname()[1]}"
+
+    def flows():
+        return {(flow["protocol"], flow["direction"], flow["local"], flow["remote"]): flow
+                for flow in host.bulkhead_json("flows")["flows"]}
+
+    wait_until(lambda: any(flow["state"] == "closing" for flow in flows().values()),
+               what="a closing flow")
+    found = flows()
+    flow = found[("tcp", "inbound", f"{HOST[4]}:80", here)]
+    expect((flow["state"], flow["rule"], flow["audit"], flow["kept"], flow["picked_up"]),
+           ("established", "base/web", False, False, False), "established")
+    assert 7400 < flow["ends"] <= 7440 and flow["idle"] + flow["ends"] == 7440, flow
+    flow = found[("tcp", "outbound", f"[{HOST[6]}]:{outbound.getsockname()[1]}",
+                  f"[{PEER[6]}]:5432")]
+    expect((flow["state"], flow["rule"]), ("established", "base/db"), "outbound")
+    flow = found[("udp", "inbound", f"{HOST[4]}:53", f"{PEER[4]}:30001")]
+    expect((flow["state"], flow["rule"]), ("replied", "base/web"), "udp")
+    flow = found[("udp", "outbound", f"{HOST[4]}:30002", f"{PEER[4]}:5353")]
+    assert flow["state"] in ("unreplied", "replied") and flow["ends"] <= 30, flow
+    assert any(flow["local"].startswith(f"[{HOST[6]}]:80") and flow["state"] == "closing"
+               and flow["ends"] <= 60 for flow in found.values()), found
+    assert f"{HOST[4]}:80" in host.bulkhead("flows").stdout
+
+
+@tap
+def stats_add_up_over_every_dimension(lab):
+    peer, host = with_servers(lab)
+    for version in (4, 6):
+        expect(talk(peer, HOST[version], 80), ARRIVES, "tcp")
+        expect(ask(peer, HOST[version], 54, 0.1), DENIED, "udp 54")
+    found = host.bulkhead_json("stats")["stats"]
+
+    def total(by, direction, name=None):
+        return sum(line["packets"] for line in found if line["by"] == by
+                   and line["direction"] == direction and name in (None, line["name"]))
+
+    for direction in ("inbound", "outbound"):
+        seen = total("total", direction)
+        assert seen > 0, found
+        expect(total("verdict", direction), seen, f"verdicts {direction}")
+        expect(total("interface", direction), seen, f"interfaces {direction}")
+    expect(total("verdict", "inbound", "denied"), 2, "denied")
+    both = sum(total("reason", direction) for direction in ("inbound", "outbound"))
+    expect(both, total("total", "inbound") + total("total", "outbound"), "reasons")
+    assert all("packets_per_second" not in line for line in found), "rates without an interval"
+
+
+@tap
+def stats_with_an_interval_show_rates_an_object_a_round(lab):
+    peer, host = with_servers(lab)
+    sink = host.udp(HOST[4], 5300)
+    with host.popen(*host.bulkhead_args("stats", "--json", "--interval", "1", "--count", "2"),
+                    stdout=subprocess.PIPE, text=True) as process:
+        going = threading.Event()
+
+        def send():
+            with peer.udp(PEER[4], 40000) as sock:
+                while not going.wait(0.01):
+                    sock.sendto(b"x", (HOST[4], 53))
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        lines = [json.loads(line) for line in process.stdout]
+        going.set()
+        thread.join()
+    expect(process.returncode, 0, "status")
+    expect([line["schema"] for line in lines], [1, 1], "two objects")
+    rates = {(line["by"], line["name"], line["direction"]): line["packets_per_second"]
+             for line in lines[1]["stats"]}
+    assert 10 < rates[("interface", "eth0", "inbound")] < 1000, rates
+    assert rates[("tier", "nic", "inbound")] > 10, rates
+    sink.close()
+    text = host.bulkhead("stats", "--watch", "--count", "1").stdout
+    assert "PACKETS/S" in text, text
+
+
+# ---- watch ---------------------------------------------------------------------------------------
+
+class Watch:
+    """A running `bulkhead watch --json`; its events as they come."""
+
+    def __init__(self, host, *args):
+        self.host = host
+        self.process = host.popen(*host.bulkhead_args("watch", "--json", *args),
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.lines = []
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.append(json.loads(line))
+
+    def events(self):
+        return [line["event"] for line in self.lines if "event" in line]
+
+    def until_ready(self, peer):
+        """Sends what is denied until the first event has come: the watcher's lease holds."""
+        def seen():
+            with peer.udp(PEER[4], 39999) as sock:
+                sock.sendto(b"ready", (HOST[4], 9999))
+            return any(":9999" in event["packet"] for event in self.events())
+        wait_until(seen, what="the first event")
+
+    def end(self):
+        """Its last line, which sums up."""
+        self.process.terminate()
+        self.thread.join(10)
+        expect(self.process.wait(10), 0, f"status: {self.process.stderr.read()}")
+        return self.lines[-1]
+
+
+@tap
+def watch_shows_denied_packets_and_those_of_rules_with_log(lab):
+    peer, host = with_servers(lab, LOGGED)
+    watch = Watch(host)
+    watch.until_ready(peer)
+    expect(talk(peer, HOST[6], 80), ARRIVES, "logged allow")
+    expect(ask(peer, HOST[4], 53), ARRIVES, "an allow without log")
+    expect(ask(peer, HOST[4], 54, 0.1, source=(PEER[4], 30004)), DENIED, "logged deny")
+    expect(talk(host, PEER[4], 80, 0.2), DENIED, "outbound")
+    wait_until(lambda: any(event["direction"] == "outbound" for event in watch.events()),
+               what="the outbound event")
+    last = watch.end()
+    found = watch.events()
+    allowed = [event for event in found if event["verdict"] == "allow"]
+    expect(len(allowed), 1, "one event for a connection: " + str(allowed))
+    expect((allowed[0]["decider"], allowed[0]["interface"], allowed[0]["direction"]),
+           ("logged/web", "eth0", "inbound"), "allowed")
+    assert allowed[0]["packet"].startswith(f"in tcp [{PEER[6]}]:"), allowed
+    denied = [event for event in found if event["decider"] == "logged/closed"]
+    expect([event["packet"] for event in denied],
+           [f"in udp {PEER[4]}:30004 {HOST[4]}:54"], "denied")
+    expect((denied[0]["verdict"], denied[0]["line"], denied[0]["length"], denied[0]["generation"]),
+           ("deny", 8, 45, 1), "denied")
+    assert not any(":53" in event["packet"] for event in found), found
+    outbound = [event for event in found if event["direction"] == "outbound"]
+    expect({event["decider"] for event in outbound}, {"logged/DenyAllOutBound"}, "outbound")
+    expect((last["schema"], last["events"], last["lost"]), (1, len(found), 0), "sums")
+    # What it shows can be asked about.
+    expect(explain(host, denied[0]["packet"])["decider"], "logged/closed", "explain")
+
+
+@tap
+def watch_counts_what_the_limit_held_back(lab):
+    peer, host = pair(lab)
+    host.apply(LOGGED, host=host.host_yaml("log_limit: 5\n"))
+    watch = Watch(host)
+    watch.until_ready(peer)
+    with peer.udp(PEER[4], 30005) as sock:
+        for _ in range(200):
+            sock.sendto(b"x", (HOST[4], 54))
+    wait_until(lambda: rules(host)["closed"]["packets"] == 200, what="200 packets")
+    last = watch.end()
+    shown = len([event for event in watch.events() if event["decider"] == "logged/closed"])
+    assert 1 <= shown <= 20, f"{shown} events"
+    assert last["limited"] >= 200 - shown, last
+    expect(last["events"], len(watch.events()), "events")
+
+
+@tap
+def watch_ends_by_itself_after_a_count(lab):
+    peer, host = pair(lab)
+    host.apply(LOGGED)
+    watch = Watch(host, "--count", "1")
+    watch.until_ready(peer)
+    watch.thread.join(10)
+    expect(watch.process.wait(10), 0, "status")
+    expect((len(watch.events()), watch.lines[-1]["events"]), (1, 1), "events")
+
+
+# ---- explain -------------------------------------------------------------------------------------
+
+PACKETS = [
+    # packet, allowed, decider, by_flow
+    (f"in tcp {PEER[4]}:40000 {HOST[4]}:80", True, "base/web", False),
+    (f"in tcp [{PEER[6]}]:40000 [{HOST[6]}]:80", True, "base/web", False),
+    (f"in tcp {PEER[4]}:40000 {HOST[4]}:22", False, "base/DenyAllInBound", False),
+    (f"in tcp {PEER[4]}:40000 192.0.2.99:80", False, "base/DenyAllInBound", False),
+    (f"in udp {PEER[4]}:40000 {HOST[4]}:53", True, "base/web", False),
+    (f"in sctp {PEER[4]}:40000 {HOST[4]}:80", False, "base/DenyAllInBound", False),
+    (f"in icmp {PEER[4]} {HOST[4]}", True, "base/ping", False),
+    (f"in icmp {PEER[4]} {HOST[4]} type 13", False, "base/DenyAllInBound", False),
+    (f"in icmpv6 {PEER[6]} {HOST[6]}", True, "base/ping", False),
+    (f"in gre {PEER[4]} {HOST[4]}", False, "base/DenyAllInBound", False),
+    (f"in esp {PEER[6]} {HOST[6]}", False, "base/DenyAllInBound", False),
+    (f"in 253 {PEER[4]} {HOST[4]}", False, "base/DenyAllInBound", False),
+    (f"out tcp {HOST[4]}:40000 {PEER[4]}:5432", True, "base/db", False),
+    (f"out tcp {HOST[4]}:40000 {PEER[4]}:80", False, "base/DenyAllOutBound", False),
+    (f"out tcp {HOST[4]}:80 {PEER[4]}:40000 established", True, "base/web", True),
+    (f"out tcp [{HOST[6]}]:80 [{PEER[6]}]:40000 established", True, "base/web", True),
+    (f"out tcp {HOST[4]}:22 {PEER[4]}:40000 established", False, "base/DenyAllOutBound", False),
+    (f"in tcp {PEER[4]}:5432 {HOST[4]}:40000 established", True, "base/db", True),
+    (f"out udp {HOST[4]}:53 {PEER[4]}:40000 established", True, "base/web", True),
+    (f"in udp [{PEER[6]}]:5353 [{HOST[6]}]:40000 established", True, "base/db", True),
+    (f"out icmp {HOST[4]} {PEER[4]} type 0 established", True, "base/ping", True),
+    (f"in tcp {PEER[4]} {HOST[4]} frag", False, "fragment-unknown", False),
+    (f"in udp {PEER[6]} {HOST[6]} frag", False, "fragment-unknown", False),
+    ("in icmpv6 fe80::1 fe80::2 type 135", True, "nd", False),
+    (f"in icmp {PEER[4]} {HOST[4]} type 5", False, "icmp-redirect", False),
+    (f"in tcp 127.0.0.1:1 {HOST[4]}:80", False, "martian-source", False),
+]
+
+
+@tap
+def explain_asks_the_loaded_programs_and_they_agree(lab):
+    _, host = pair(lab)
+    host.apply(BASE)
+    for packet, allowed, decider, by_flow in PACKETS:
+        found = explain(host, packet, status=0 if allowed else 9)
+        assert found["kernel_agrees"], f"{packet}: {found['kernel']}"
+        expect((found["verdict"], found["decider"], found["by_flow"]),
+               ("allow" if allowed else "deny", decider, by_flow), packet)
+        assert found["kernel"].startswith(f"{found['verdict']} by {decider}"), found["kernel"]
+
+
+@tap
+def explain_agrees_in_audit_and_over_every_hook(lab):
+    _, host = pair(lab)
+    denied = f"in tcp {PEER[4]}:40000 {HOST[4]}:22"
+    host.apply(BASE, host=host.host_yaml("mode: audit\n"))
+    found = explain(host, denied, status=0)
+    expect((found["verdict"], found["would_deny"], found["kernel_agrees"]),
+           ("allow", True, True), "audit")
+    for ingress in ("tcx", "clsact", "generic"):
+        host.apply(BASE, host=host.host_yaml(f"hooks: {{ingress: {ingress}}}\n"))
+        assert explain(host, denied, status=9)["kernel_agrees"], ingress
+
+
+# What hosts say to each other unasked, at any time; and what depends on the time of asking.
+CHATTER = ("arp", "nd", "mld")
+TIMES = ("last", "idle", "ends")
+
+
+def without_times(lines):
+    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
+
+
+def dump(host):
+    """All that explain might change: counters of rules, reasons and tiers, flows, tables."""
+    found = host.bulkhead_json("rules")
+    return {"rules": without_times(found["rules"]),
+            "reasons": without_times(line for line in found["reasons"]
+                                     if line["name"] not in CHATTER),
+            "tiers and notes": [line for line in host.bulkhead_json("stats")["stats"]
+                                if line["by"] in ("tier", "note")],
+            "flows": without_times(host.bulkhead_json("flows")["flows"]),
+            "tables": host.bulkhead_json("status")["tables"]}
+
+
+@tap
+def explain_changes_no_counter_flow_or_event(lab):
+    peer, host = with_servers(lab, LOGGED)
+    held = peer.connect(HOST[4], 80)
+    assert greeted(held)
+    local = held.getsockname()[1]
+    watch = Watch(host)
+    watch.until_ready(peer)
+    # Nothing is under way any more when the event of a last packet has come.
+    with peer.udp(PEER[4], 39998) as sock:
+        sock.sendto(b"last", (HOST[4], 9998))
+    wait_until(lambda: any(":9998" in event["packet"] for event in watch.events()),
+               what="the last event")
+    n_events = len(watch.events())
+    before = dump(host)
+    pins = run("find", host.pins).stdout
+    for packet in (f"in tcp {PEER[4]}:{local} {HOST[4]}:80",
+                   f"out tcp {HOST[4]}:80 {PEER[4]}:{local} established",
+                   f"in tcp {PEER[6]}:40000 {HOST[6]}:80".replace(PEER[6], f"[{PEER[6]}]")
+                   .replace(HOST[6], f"[{HOST[6]}]"),
+                   f"in udp {PEER[4]}:40000 {HOST[4]}:54",
+                   f"in tcp {PEER[4]}:40000 {HOST[4]}:22",
+                   f"out tcp {HOST[4]}:40000 {PEER[4]}:22"):
+        assert explain(host, packet)["kernel_agrees"], packet
+    after = dump(host)
+    for what, one in before.items():
+        expect(after[what], one, what)
+    expect(run("find", host.pins).stdout, pins, "pins")
+    last = watch.end()
+    expect(last["events"], n_events, "events")
+    held.close()
+
+
+@tap
+def a_disagreement_of_explain_is_loud(lab):
+    """The state directory of another host: its rules are not those that the programs have."""
+    peer, host = pair(lab)
+    host.apply(BASE)
+    peer.apply(BASE.replace("access: allow", "access: deny"))
+    packet = f"in tcp {PEER[4]}:40000 {HOST[4]}:80"
+    args = ["explain", "--pins", host.pins, "--state", peer.state, packet]
+    done = host.run(bulkhead_program(), *args, check=False)
+    expect(done.returncode, 1, f"status: {done}")
+    assert "DISAGREES" in done.stdout, done.stdout
+    assert "the loaded program disagrees with the policy" in done.stderr, done.stderr
+    done = host.run(bulkhead_program(), *args, "--json", check=False)
+    expect((done.returncode, json.loads(done.stdout)["explained"][0]["kernel_agrees"]),
+           (1, False), "JSON")
+    assert explain(host, packet, status=0)["kernel_agrees"], "by its own state"
+
+
+# ---- detach, doctor, the rest --------------------------------------------------------------------
+
+@tap
+def detach_removes_what_is_ours_and_says_so(lab):
+    peer, host = with_servers(lab)
+    expect(talk(peer, HOST[4], 22, 0.3), DENIED, "before")
+    done = host.bulkhead_json("detach")
+    expect((done["schema"], done["was_enforcing"], done["hooks"], done["generation"]),
+           (1, True, 2, 1), "detach")
+    expect(talk(peer, HOST[4], 22), ARRIVES, "after")
+    expect(os.path.exists(host.pins) and os.listdir(host.pins), False, "pins")
+    again = host.bulkhead("detach", status=0)
+    expect(again.stdout, "nothing to detach: bulkhead does not enforce here\n", "again")
+    # The state stays: the next apply goes on counting generations.
+    expect(json.loads(host.apply(BASE, "--json").stdout)["generation"], 2, "generation")
+
+
+@tap
+def doctor_tells_what_this_host_can_do(lab):
+    _, host = pair(lab)
+    done = host.bulkhead_json("doctor")
+    levels = {finding["level"] for finding in done["findings"]}
+    assert levels <= {"ok", "note", "warning"}, done["findings"]
+    words = [finding["words"] for finding in done["findings"]]
+    assert any(line.startswith("Linux ") for line in words), words
+    assert any(line.startswith("eth0: veth") for line in words), words
+    assert any("never seen:" in line for line in words), words
+
+
+@tap
+def doctor_without_root_says_what_it_could_not_see(lab):
+    _, host = pair(lab)
+    done = host.run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                    *host.bulkhead_args("doctor", "--json")[:2], "--pins", host.pins, "--json",
+                    check=False)
+    if "setpriv" in done.stderr or "Permission denied" in done.stderr:
+        raise Skip(f"nobody cannot run the program here: {done.stderr.strip()}")
+    expect(done.returncode, 0, f"status: {done.stderr}")
+    found = json.loads(done.stdout)["findings"]
+    assert any(finding["level"] == "unknown" and finding["subject"] == "kernel"
+               for finding in found), found
+    assert any(finding["words"].startswith("eth0: veth") for finding in found), found
+
+
+@tap
+def every_command_on_a_policy_in_force_has_json_of_schema_1(lab):
+    _, host = with_servers(lab)
+    for args in (["status"], ["rules"], ["rules", "--unused"], ["flows"], ["stats"], ["doctor"],
+                 ["explain", f"in tcp {PEER[4]}:1 {HOST[4]}:80"], ["detach"], ["status"],
+                 ["detach"]):
+        for option in (["--json"],) if args == ["detach"] else (["--json"], ["-o", "json"]):
+            done = host.bulkhead(*args, *option, status=None)
+            expect(done.stdout.count("\n"), 1, f"lines of {args}: {done}")
+            expect(json.loads(done.stdout)["schema"], 1, f"schema of {args}")
+
+
+if __name__ == "__main__":
+    tap.main()
