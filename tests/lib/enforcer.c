@@ -96,16 +96,23 @@ static void set_clock(const struct enforcer *enforcer)
 		      "cannot set the clock");
 }
 
-/* While nothing is in force, so that the frame is counted nowhere. */
+/* While nothing is in force, so that the frame is counted in a note alone, which is taken back. */
 static bool try_to_cut(const struct enforcer *enforcer)
 {
 	static const uint8_t frame[128];
+	scoped(free) uint64_t *zeros = mem_calloc(enforcer->n_cpus, sizeof(*zeros));
 	struct xdp_md md = {.data_end = sizeof(frame) / 2};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame),
 		    .ctx_in = &md, .ctx_size_in = sizeof(md));
+	uint32_t note = BH_NOTE_UNCOUNTED;
 
-	return enforcer_has(enforcer, ENFORCER_XDP_FRAGS) &&
-	       !bpf_prog_test_run_opts(enforcer_program_fd(enforcer, ENFORCER_XDP_FRAGS), &opts);
+	if (!enforcer_has(enforcer, ENFORCER_XDP_FRAGS) ||
+	    bpf_prog_test_run_opts(enforcer_program_fd(enforcer, ENFORCER_XDP_FRAGS), &opts))
+		return false;
+	enforcer_must(enforcer,
+		      bpf_map_update_elem(enforcer_map(enforcer, "bh_notes"), &note, zeros, 0),
+		      "cannot take a note back");
+	return true;
 }
 
 struct enforcer *enforcer_new(void)
@@ -434,15 +441,17 @@ bool enforcer_run(const struct enforcer *enforcer, enum enforcer_program program
 	struct xdp_md md = {};
 	int result;
 
-	if (context && xdp && context->linear) {
+	if (xdp && context && context->linear) {
 		md.data_end = context->linear;
 		opts.ctx_in = &md;
 		opts.ctx_size_in = sizeof(md);
-	} else if (context && !xdp) {
-		skb.gso_segs = context->gso_segments;
-		skb.gso_size = context->gso_size;
-		skb.wire_len = context->wire_length;
-		opts.ctx_in = &skb;
+	} else if (!xdp) {
+		if (context) {
+			skb.gso_segs = context->gso_segments;
+			skb.gso_size = context->gso_size;
+			skb.wire_len = context->wire_length;
+		}
+		opts.ctx_in = &skb; /* without one the kernel forgets the length on the wire */
 		opts.ctx_size_in = sizeof(skb);
 	}
 	result = run(enforcer, program, &opts);
