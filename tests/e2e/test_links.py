@@ -2,7 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Links and addresses that change while a policy is in force, and which links are covered."""
 
-from netlab import Tap, wait_until
+import json
+import os
+import re
+
+from netlab import TOP, Tap, wait_until
 from test_traffic import BASE, HOST, PEER, expect, pair
 from traffic import ARRIVES, DENIED, ask, greeted, serve, still_talks, talk
 
@@ -183,6 +187,39 @@ def lists_without_rows_are_lists_in_json(lab):
     host.apply(BASE)
     expect(host.bulkhead_json("flows")["flows"], [], "flows without traffic")
     expect(status(host)[1]["problems"], [], "problems")
+
+
+def keys_in(value):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from keys_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys_in(inner)
+
+
+@tap
+def keys_of_json_of_a_policy_in_force_are_in_the_manual(lab):
+    """tests/cases/test_manual.py asks those that need no root."""
+    peer, host = pair(lab)
+    serve(host, HOST[4], 80)
+    results = {"apply": json.loads(host.apply(BASE, "--json").stdout)}
+    assert talk(peer, HOST[4], 80) == ARRIVES
+    host.run("ip", "address", "add", "192.0.2.88/24", "dev", "eth0")
+    for command, words in (("status", ()), ("flows", ()), ("rules", ()), ("stats", ()),
+                           ("explain", f"in tcp {PEER[4]}:1 {HOST[4]}:22".split())):
+        results[command] = host.bulkhead_json(command, *words, status=None)
+    results["detach"] = host.bulkhead_json("detach")
+    with open(os.path.join(TOP, "docs", "man", "bulkhead.8.scd"), encoding="utf-8") as file:
+        text = re.search(r"^# JSON\n(.*?)^# ", file.read(), re.M | re.S).group(1)
+    for command, result in results.items():
+        entry = re.search(rf"^\*{command}\*\n((?:\t.*\n)+)", text, re.M).group(1)
+        known = set(re.findall(r"_(\w+?)_(?!\w)", entry))
+        if command == "apply":  # its links are as in status
+            known |= set(keys_in(results["status"]["links"]))
+        missing = set(keys_in(result)) - known - {"schema"}
+        assert not missing, f"{command}: {sorted(missing)}"
 
 
 if __name__ == "__main__":
