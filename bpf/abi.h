@@ -144,22 +144,38 @@ struct bh_proto_slot {
 };
 _Static_assert(sizeof(struct bh_proto_slot) == 16, "abi");
 
+/* How a source class, a destination class and a protocol class become an outcome. */
+enum bh_product {
+	BH_PRODUCT_PAIRS, /* by a table of all pairs of classes: fastest */
+	BH_PRODUCT_BITS,  /* by a bit for each rule, where that table would be too large */
+};
+
+/* Rules of one direction that sets of bits can hold, in words of 64; each tier begins a word. */
+#define BH_BITS_WORDS 256
+
 /*
  * The tables of one direction, as addresses.
  * side[0] is of the source, side[1] of the destination: u16[2 * n_classes], element
  * class * 2 + self is the side's own class. Bit s of sides_address: the side needs the class
  * of its address (else class 0 is taken without a look-up); of sides_self: it needs the self bit.
- * pair: u16[n_source * n_destination], element source class * n_destination + destination class
- * is the pair class. slot_of: u16[512] by protocol, 256 added over IPv6 (ICMP and ICMPv6 have
- * types over one family only), an index of slots.
- * row: u32[n_pair * row_len], element pair class * row_len + (protocol class >> 5) is the
- * address of a block of u16[32] whose element protocol class & 31 is the outcome.
+ * slot_of: u16[512] by protocol, 256 added over IPv6 (ICMP and ICMPv6 have types over one
+ * family only), an index of slots.
+ * With BH_PRODUCT_PAIRS, pair: u16[n_source * n_destination], element source class *
+ * n_destination + destination class is the pair class; row: u32[n_pair * row_len], element pair
+ * class * row_len + (protocol class >> 5) is the address of a block of u16[32] whose element
+ * protocol class & 31 is the outcome.
+ * With BH_PRODUCT_BITS, pair: u32[n_source + n_destination + n_pair], addresses of sets of rules
+ * u64[row_len] (not over a page's end): of source classes, of destination classes, of n_pair
+ * protocol classes. A rule matches when its bit is in all three; that of rule i of a tier is
+ * bit i & 63 of word i >> 6 behind the words of the tiers before. row: u16[] by the first rule
+ * that matches in each tier, see bh_bits_row.
  */
 struct bh_direction_head {
 	__u32 side[2];
 	__u8 sides_address;
 	__u8 sides_self;
-	__u16 zero;
+	__u8 product; /* enum bh_product */
+	__u8 zero;
 	__u32 n_destination;
 	__u32 pair;
 	__u32 slot_of;
@@ -169,8 +185,18 @@ struct bh_direction_head {
 	__u32 n_source; /* these three for those who check an image */
 	__u32 n_slots;
 	__u32 n_pair;
+	__u16 tier_end[BH_TIER_COUNT];	 /* bits: words up to the tier's end */
+	__u16 tier_rules[BH_TIER_COUNT]; /* bits: its rules */
+	__u32 zero2;
 };
-_Static_assert(sizeof(struct bh_direction_head) == 48, "abi");
+_Static_assert(sizeof(struct bh_direction_head) == 64, "abi");
+
+/* The element of row: matched[t] is 0, or 1 + the first rule of tier t that matches. */
+static inline __u32 bh_bits_row(const struct bh_direction_head *head, const __u32 *matched)
+{
+	return (matched[0] * (head->tier_rules[1] + 1) + matched[1]) * (head->tier_rules[2] + 1) +
+	       matched[2];
+}
 
 enum bh_timeout {
 	BH_TIMEOUT_TCP_ESTABLISHED,
@@ -256,7 +282,7 @@ struct bh_head {
 	struct bh_direction_head direction[BH_DIRECTION_COUNT];
 	struct bh_config config;
 };
-_Static_assert(sizeof(struct bh_head) == 232, "abi");
+_Static_assert(sizeof(struct bh_head) == 264, "abi");
 
 /* ---- outside the image: written by kernel/ from the host's facts ---- */
 

@@ -286,23 +286,155 @@ static __always_inline bool classify_product(const struct image_view *view,
 	return true;
 }
 
+/* ---- bits ---- */
+
+/* In place of an outcome: the three classes, for classify_by_bits. */
+#define CLASSIFY_BITS (1ULL << 63)
+
+static __always_inline __u64 classify_classes(__u32 source, __u32 destination, __u32 protocol)
+{
+	return CLASSIFY_BITS | (__u64)(protocol & 0xffff) << 32 | (destination & 0xffff) << 16 |
+	       (source & 0xffff);
+}
+
+/* Of a word with one bit: 1 when that is not in the mask; a borrow, without a branch. */
+static __always_inline __u32 classify_lacks(__u64 bit, __u64 mask)
+{
+	return ((bit & mask) - 1) >> 63;
+}
+
+/* The number of the lowest bit of a word that is not 0; the instruction set has nothing for it. */
+static __always_inline __u32 classify_lowest(__u64 word)
+{
+	__u64 bit = word & (0 - word);
+
+	return classify_lacks(bit, 0x00000000ffffffff) << 5 |
+	       classify_lacks(bit, 0x0000ffff0000ffff) << 4 |
+	       classify_lacks(bit, 0x00ff00ff00ff00ff) << 3 |
+	       classify_lacks(bit, 0x0f0f0f0f0f0f0f0f) << 2 |
+	       classify_lacks(bit, 0x3333333333333333) << 1 |
+	       classify_lacks(bit, 0x5555555555555555);
+}
+
+/* Words that one call looks at: its loop is verified once, however many calls there are. */
+#define CLASSIFY_CHUNK 32
+
+/*
+ * Three sets of rules by their addresses, two of them in one word: 1 + the first rule that is in all of
+ * them, counted from word first on, below word end and in one chunk; 0: there is none; below 0: a
+ * page is missing. Not image_page(): page 0 or another, three times, are ways that the verifier
+ * would all go.
+ */
+int classify_chunk(__u64 generation, __u64 two, __u32 third, __u32 first, __u32 end);
+
+__attribute__((noinline)) int classify_chunk(__u64 generation, __u64 two, __u32 third, __u32 first,
+					     __u32 end)
+{
+	struct image_view view = {.generation = generation};
+	const __u8 *source = image_far(&view, (__u32)two);
+	const __u8 *destination = image_far(&view, two >> 32);
+	const __u8 *protocol = image_far(&view, third);
+	__u32 at = first * 8;
+
+	if (!source || !destination || !protocol)
+		return -1;
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < CLASSIFY_CHUNK && first + i < end; i++, at += 8) {
+		__u64 word = image_u64(source, (__u32)two + at) &
+			     image_u64(destination, (__u32)(two >> 32) + at) &
+			     image_u64(protocol, third + at);
+
+		if (word)
+			return i * 64 + classify_lowest(word) + 1;
+	}
+	return 0;
+}
+
+/*
+ * The same over all words; below 0, as an __s32: a page is missing. Without a branch on what was found:
+ * the verifier would know which way each takes, and go on by every one.
+ */
+static __always_inline __u32 classify_first(__u64 generation, __u64 two, __u32 third, __u32 first,
+					    __u32 end)
+{
+	__u32 found = 0;
+	__u32 at = 0;
+
+#pragma clang loop unroll(disable)
+	for (; at < BH_BITS_WORDS && first + at < end && !found; at += CLASSIFY_CHUNK)
+		found = classify_chunk(generation, two, third, first + at, end);
+	barrier_var(found);
+	at -= CLASSIFY_CHUNK & (0 - ((found | (0 - found)) >> 31));
+	return found + (at * 64 & (0 - ((found | (0 - found)) >> 31)));
+}
+
+/* The address of a set by its number; 0: the page is missing. */
+static __always_inline __u32 classify_set(const struct image_view *view,
+					  const struct bh_direction_head *tables, __u32 number)
+{
+	const __u8 *page = image_far(view, tables->pair + number * 4);
+
+	return page ? image_u32(page, tables->pair + number * 4) : 0;
+}
+
+/* The outcome of classes as classify_classes() joins them; below 0: a page is missing. */
+int classify_by_bits(__u64 generation, __u64 classes, __u32 direction);
+
+__attribute__((noinline)) int classify_by_bits(__u64 generation, __u64 classes, __u32 direction)
+{
+	const struct bh_direction_head *tables;
+	struct image_view view;
+	const volatile __u16 *ends;
+	__u32 protocol, row = 0, fault = 0;
+	const __u8 *page;
+	__u64 two;
+
+	if (image_open_at(&view, generation) != BH_REASON_RULE)
+		return -1;
+	tables = &image_head(&view)->direction[direction & 1];
+	two = classify_set(&view, tables, classes & 0xffff) |
+	      (__u64)classify_set(&view, tables, tables->n_source + (classes >> 16 & 0xffff)) << 32;
+	protocol = classify_set(
+		&view, tables, tables->n_source + tables->n_destination + (classes >> 32 & 0xffff));
+	/* Read anew for each use: what one loop tells of its end would go on into the next. */
+	ends = tables->tier_end;
+#pragma unroll
+	for (int tier = 0; tier < BH_TIER_COUNT; tier++) {
+		__u32 found = classify_first(generation, two, protocol, tier ? ends[tier - 1] : 0,
+					     ends[tier]);
+
+		fault |= found;
+		row = row * (tables->tier_rules[tier] + 1) + found;
+	}
+	if (fault >> 31)
+		return -1;
+	page = image_far(&view, tables->row + row * 2);
+	return page ? image_u16(page, tables->row + row * 2) : -1;
+}
+
 /*
  * The outcome of a packet that reaches the rules. BH_REASON_RULE and *ret_outcome set, or
- * BH_REASON_IMAGE_FAULT.
+ * BH_REASON_IMAGE_FAULT. An image with bits gives the classes instead: CLASSIFY_BITS is set.
  */
 static __always_inline enum bh_reason classify(const struct image_view *view,
-					       const struct packet *packet, __u32 *ret_outcome)
+					       const struct packet *packet, __u64 *ret_outcome)
 {
 	const struct bh_direction_head *tables =
 		&image_head(view)->direction[packet->direction & 1];
-	__u32 source, destination, protocol;
+	__u32 source, destination, protocol, outcome;
 
 	if (!classify_side(view, tables, packet, 0, &source) ||
 	    !classify_side(view, tables, packet, 1, &destination) ||
-	    !classify_protocol(view, tables, packet, &protocol) ||
-	    !classify_product(view, tables, source * tables->n_destination + destination, protocol,
-			      ret_outcome))
+	    !classify_protocol(view, tables, packet, &protocol))
 		return BH_REASON_IMAGE_FAULT;
+	if (tables->product == BH_PRODUCT_BITS) {
+		*ret_outcome = classify_classes(source, destination, protocol);
+		return BH_REASON_RULE;
+	}
+	if (!classify_product(view, tables, source * tables->n_destination + destination, protocol,
+			      &outcome))
+		return BH_REASON_IMAGE_FAULT;
+	*ret_outcome = outcome;
 	return BH_REASON_RULE;
 }
 

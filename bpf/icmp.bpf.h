@@ -173,11 +173,11 @@ static __always_inline enum bh_reason icmp_judge(struct packet *quoted, __u64 ge
 {
 	int known = track_known(quoted, generation);
 	bool passes =
-		known == TRACK_LIVE || JUDGED_VERDICT(judge_again(quoted, generation)) != BH_DENY;
+		known == TRACK_LIVE || JUDGED_VERDICT(judge_other(quoted, generation)) != BH_DENY;
 
 	if (!passes && known == TRACK_STALE) {
 		track_turn(quoted);
-		passes = JUDGED_VERDICT(judge_again(quoted, generation)) != BH_DENY;
+		passes = JUDGED_VERDICT(judge_other(quoted, generation)) != BH_DENY;
 	}
 	return passes ? BH_REASON_ICMP_ERRORS : BH_REASON_ICMP_ERROR_UNKNOWN;
 }

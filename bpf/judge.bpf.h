@@ -12,17 +12,20 @@
 #include "bpf/never.bpf.h"
 #include "bpf/packet.bpf.h"
 
-/* The policy's word; a table that is missing denies. */
-static __always_inline void judge_policy(const struct packet *packet, const struct image_view *view,
-					 struct decision *decision)
+static __always_inline void judge_fault(const struct packet *packet, struct decision *decision)
 {
-	const struct bh_outcome *outcome = NULL;
-	__u32 id;
+	decision_by_reason(decision, packet->direction, BH_REASON_IMAGE_FAULT, BH_DENY);
+}
 
-	if (classify(view, packet, &id) == BH_REASON_RULE)
-		outcome = image_outcome(view, id);
+/* The policy's word by its outcome. */
+static __always_inline void judge_outcome(const struct packet *packet,
+					  const struct image_view *view, __u32 id,
+					  struct decision *decision)
+{
+	const struct bh_outcome *outcome = image_outcome(view, id);
+
 	if (!outcome) {
-		decision_by_reason(decision, packet->direction, BH_REASON_IMAGE_FAULT, BH_DENY);
+		judge_fault(packet, decision);
 		return;
 	}
 	decision->row = BH_FIXED_ROWS + id;
@@ -36,21 +39,46 @@ static __always_inline void judge_policy(const struct packet *packet, const stru
 }
 
 /*
+ * The decision, or the classes for classify_by_bits where the image has bits. What is never a
+ * rule's business but has state is decided here too; a table that is missing denies.
+ */
+static __always_inline __u64 judge_begin(const struct packet *packet, const struct image_view *view,
+					 struct decision *decision)
+{
+	enum bh_reason tracked = never_ip_tracked(packet, &image_head(view)->config);
+	__u64 outcome;
+
+	if (tracked != BH_REASON_RULE) {
+		decision_by_reason(decision, packet->direction, tracked, BH_ALLOW);
+		return 0;
+	}
+	if (classify(view, packet, &outcome) != BH_REASON_RULE) {
+		judge_fault(packet, decision);
+		return 0;
+	}
+	if (outcome & CLASSIFY_BITS)
+		return outcome;
+	judge_outcome(packet, view, outcome, decision);
+	return 0;
+}
+
+/*
  * Fills row, outcome, rule, verdict, reason and flags of the decision; by_flow and behind become 0.
- * What is never a rule's business but has state is decided here too. Under host.yaml's
- * audit nothing is denied.
  */
 static __always_inline void judge(const struct packet *packet, const struct image_view *view,
 				  struct decision *decision)
 {
-	const struct bh_config *config = &image_head(view)->config;
-	enum bh_reason tracked = never_ip_tracked(packet, config);
+	__u64 classes = judge_begin(packet, view, decision);
+	int outcome;
 
-	if (tracked != BH_REASON_RULE)
-		decision_by_reason(decision, packet->direction, tracked, BH_ALLOW);
-	else
-		judge_policy(packet, view, decision);
-	decision_audit(config, decision);
+	if (classes) {
+		outcome = classify_by_bits(view->generation, classes, packet->direction);
+		if (outcome < 0)
+			judge_fault(packet, decision);
+		else
+			judge_outcome(packet, view, outcome, decision);
+	}
+	decision_audit(&image_head(view)->config, decision);
 }
 
 /*
@@ -69,16 +97,46 @@ static __always_inline __u32 judged(const struct decision *decision)
 	       decision->row;
 }
 
-int judge_again(const struct packet *packet, __u64 generation);
+/*
+ * outcome below 0: not asked for yet. Classes as judge_begin gives them are for the caller to turn into
+ * an outcome and to call again with it: a call from here would be too deep for the stack.
+ */
+__u64 judge_again(const struct packet *packet, __u64 generation, int outcome);
 
-__attribute__((noinline)) int judge_again(const struct packet *packet, __u64 generation)
+__attribute__((noinline)) __u64 judge_again(const struct packet *packet, __u64 generation,
+					    int outcome)
 {
 	struct decision decision = {.verdict = BH_DENY};
 	struct image_view view;
+	__u64 classes;
 
-	if (packet && image_open_at(&view, generation) == BH_REASON_RULE)
-		judge(packet, &view, &decision);
+	if (packet && image_open_at(&view, generation) == BH_REASON_RULE) {
+		if (outcome >= 0) {
+			judge_outcome(packet, &view, outcome, &decision);
+		} else {
+			classes = judge_begin(packet, &view, &decision);
+			if (classes)
+				return classes;
+		}
+		decision_audit(&image_head(&view)->config, &decision);
+	}
 	return judged(&decision);
+}
+
+/* What the policy says of a tuple that is not the packet's own. */
+static __always_inline __u32 judge_other(const struct packet *packet, __u64 generation)
+{
+	__u64 said = judge_again(packet, generation, -1);
+	int outcome;
+
+	if (said & CLASSIFY_BITS) {
+		outcome = classify_by_bits(generation, said, packet->direction);
+		if (outcome < 0) /* a page is missing: deny */
+			return JUDGED |
+			       decision_reason_row(BH_REASON_IMAGE_FAULT, packet->direction);
+		said = judge_again(packet, generation, outcome);
+	}
+	return said;
 }
 
 #endif

@@ -271,7 +271,7 @@ static __always_inline void track_act(const struct packet *packet, struct decisi
 }
 
 /*
- * What became of a packet and the entry that it has met. opening is what judge_again says of it, or
+ * What became of a packet and the entry that it has met. opening is what judge_other says of it, or
  * 0. query->found: in the established table.
  */
 static __always_inline enum track_met track_meet(const struct packet *packet,
@@ -423,7 +423,7 @@ static __always_inline void track_open(const struct packet *packet, const struct
 }
 
 /*
- * Everything but the hot path. 1: wants to know what judge_again says of the packet turned around, and to be called again.
+ * Everything but the hot path. 1: wants to know what judge_other says of the packet turned around, and to be called again.
  */
 int track_slow(struct packet *packet, struct decision *decision, __u32 opening);
 
@@ -484,7 +484,7 @@ static __always_inline void track(struct packet *packet, const struct image_view
 	if (!track_slow(packet, decision, 0))
 		return;
 	track_turn(packet);
-	opening = judge_again(packet, decision->generation);
+	opening = judge_other(packet, decision->generation);
 	track_turn(packet);
 	track_slow(packet, decision, opening);
 }

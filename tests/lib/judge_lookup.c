@@ -100,27 +100,28 @@ static int judge_chosen(const struct policy *policy, const struct tuple *tuple,
 
 const struct judge judge_lookup = {"lookup", prepare_chosen, judge_chosen};
 
-#define FORCED(X)             \
-	X(1, BLOCKS, 10, 1)   \
-	X(2, RANGES, 11, 2)   \
-	X(3, BLOCKS, 12, 4)   \
-	X(4, RANGES, 13, 8)   \
-	X(5, BLOCKS, 14, 256) \
-	X(6, RANGES, 15, 256) \
-	X(7, BLOCKS, 16, 256) \
-	X(8, RANGES, 17, 512) \
-	X(9, BLOCKS, 18, 512) \
-	X(10, RANGES, 19, 1024)
+#define FORCED(X)                    \
+	X(1, BLOCKS, 10, 1, PAIRS)   \
+	X(2, RANGES, 11, 2, BITS)    \
+	X(3, BLOCKS, 12, 4, BITS)    \
+	X(4, RANGES, 13, 8, PAIRS)   \
+	X(5, BLOCKS, 14, 256, PAIRS) \
+	X(6, RANGES, 15, 256, BITS)  \
+	X(7, BLOCKS, 16, 256, BITS)  \
+	X(8, RANGES, 17, 512, PAIRS) \
+	X(9, BLOCKS, 18, 512, PAIRS) \
+	X(10, RANGES, 19, 1024, BITS)
 
 struct build_limits judge_lookup_limits(size_t structure)
 {
 	struct build_limits limits = build_limits_default();
 
 	switch (structure) {
-#define X(number, kind, bits, near_kb)                      \
+#define X(number, kind, bits, near_kb, way)                 \
 	case number:                                        \
 		limits.force_address4 = BH_ADDRESS4_##kind; \
 		limits.force_address6_bits = bits;          \
+		limits.force_product = BH_PRODUCT_##way;    \
 		limits.near_size = (near_kb)*1024;          \
 		break;
 		FORCED(X)
@@ -131,7 +132,7 @@ struct build_limits judge_lookup_limits(size_t structure)
 	return limits;
 }
 
-#define X(number, kind, bits, near_kb)                                                    \
+#define X(number, kind, bits, near_kb, way)                                               \
 	static int prepare_##number(const struct policy *policy)                          \
 	{                                                                                 \
 		struct build_limits limits = judge_lookup_limits(number);                 \
@@ -148,8 +149,9 @@ FORCED(X)
 #undef X
 
 const struct judge judges_lookup_forced[JUDGES_LOOKUP_FORCED] = {
-#define X(number, kind, bits, near_kb) \
-	{"lookup " #kind " " #bits " bits near " #near_kb " KB", prepare_##number, judge_##number},
+#define X(number, kind, bits, near_kb, way)                                              \
+	{"lookup " #kind " " #bits " bits near " #near_kb " KB " #way, prepare_##number, \
+	 judge_##number},
 	FORCED(X)
 #undef X
 };

@@ -13,7 +13,7 @@
 /* The image as build chooses it. */
 extern const struct judge judge_lookup;
 
-/* Every structure forced: IPv4 blocks and ranges, IPv6 indexes of 10 to 19 bits, far pages. */
+/* Every structure forced: IPv4 blocks and ranges, IPv6 indexes of 10 to 19 bits, far pages, bits. */
 enum { JUDGES_LOOKUP_FORCED = 10 };
 extern const struct judge judges_lookup_forced[JUDGES_LOOKUP_FORCED];
 

@@ -38,6 +38,7 @@ struct builder {
 	uint32_t roots_place;  /* of all roots of ports, u32[256] each */
 	uint32_t ports_place;  /* of all their blocks, u16[256] each */
 	uint32_t blocks_place; /* of all blocks of rows */
+	uint32_t *set_places;  /* of each set of rules */
 };
 
 enum {
@@ -54,6 +55,7 @@ struct build_limits build_limits_default(void)
 		.pages = BH_IMAGE_PAGES,
 		.blocks_budget = 32ULL * MB,
 		.force_address4 = -1,
+		.force_product = -1,
 		.near_size = BH_PAGE_SIZE,
 	};
 }
@@ -61,7 +63,7 @@ struct build_limits build_limits_default(void)
 static void builder_init(struct builder *builder)
 {
 	builder->ports = (struct port_tables){intern_new(), intern_new()};
-	builder->products = (struct product_tables){intern_new(), intern_new()};
+	builder->products = (struct product_tables){intern_new(), intern_new(), intern_new()};
 	builder->layout.near_end = builder->limits->near_size;
 }
 
@@ -71,6 +73,7 @@ static void builder_fini(struct builder *builder)
 	intern_free(builder->ports.roots);
 	intern_free(builder->products.outcomes);
 	intern_free(builder->products.blocks);
+	intern_free(builder->products.sets);
 	tree4_fini(&builder->tree4);
 	tree6_fini(&builder->tree6);
 }
@@ -91,13 +94,19 @@ static int make_direction(struct builder *builder, enum policy_direction directi
 {
 	struct direction_rules rules = direction_rules_of(builder->policy, direction);
 	struct direction_build *made = &builder->direction[direction];
+	const struct product_input input = {
+		.rules = &rules,
+		.addresses = &builder->addresses,
+		.protocols = &made->protocols,
+		.tables = &builder->products,
+		.force = builder->limits->force_product,
+	};
 	int r = protocols_classify(builder->scratch, &rules, &builder->ports, builder->diag,
 				   &made->protocols);
 
 	if (r)
 		return r;
-	return product_make(builder->scratch, &rules, &builder->addresses, &made->protocols,
-			    &builder->products, builder->diag, &made->product);
+	return product_make(builder->scratch, &input, builder->diag, &made->product);
 }
 
 static int make_tables(struct builder *builder)
@@ -125,6 +134,26 @@ static int make_tables(struct builder *builder)
 
 /* ---- places ---- */
 
+/* Classes of bits; n_pair are those of protocols. */
+static uint32_t n_sets(const struct product *product)
+{
+	return product->n_side[0] + product->n_side[1] + product->n_pair;
+}
+
+static uint64_t pair_size(const struct product *product)
+{
+	if (product->kind == BH_PRODUCT_BITS)
+		return n_sets(product) * sizeof(uint32_t);
+	return (uint64_t)product->n_side[0] * product->n_side[1] * sizeof(uint16_t);
+}
+
+static uint64_t row_size(const struct product *product)
+{
+	if (product->kind == BH_PRODUCT_BITS)
+		return product->n_row * sizeof(uint16_t);
+	return (uint64_t)product->n_pair * product->row_len * sizeof(uint32_t);
+}
+
 /* What every packet of the direction reads, besides the address tables. */
 static void place_direction(struct builder *builder, enum policy_direction direction)
 {
@@ -150,22 +179,32 @@ static void place_direction(struct builder *builder, enum policy_direction direc
 			layout_take(layout, product->side_len * sizeof(uint16_t), CACHE_LINE);
 	head->sides_address = product->sides_address;
 	head->sides_self = product->sides_self;
+	head->product = product->kind;
 	head->n_source = product->n_side[0];
 	head->n_destination = product->n_side[1];
 	head->n_pair = product->n_pair;
 	head->row_len = product->row_len;
-	head->pair = layout_take(layout,
-				 (uint64_t)head->n_source * head->n_destination * sizeof(uint16_t),
-				 CACHE_LINE);
+	memcpy(head->tier_end, product->tier_end, sizeof(head->tier_end));
+	memcpy(head->tier_rules, product->tier_rules, sizeof(head->tier_rules));
+	head->pair = layout_take(layout, pair_size(product), CACHE_LINE);
 }
 
 static void place_rows(struct builder *builder, enum policy_direction direction)
 {
 	struct bh_direction_head *head = &builder->head.direction[direction];
 
-	head->row =
-		layout_take(&builder->layout,
-			    (uint64_t)head->n_pair * head->row_len * sizeof(uint32_t), CACHE_LINE);
+	head->row = layout_take(&builder->layout, row_size(&builder->direction[direction].product),
+				CACHE_LINE);
+}
+
+static void place_sets(struct builder *builder)
+{
+	uint32_t n = intern_len(builder->products.sets);
+
+	builder->set_places = arena_calloc(builder->scratch, n, sizeof(*builder->set_places));
+	for (uint32_t i = 0; i < n; i++)
+		builder->set_places[i] = layout_take_whole(
+			&builder->layout, intern_size(builder->products.sets, i), sizeof(uint64_t));
 }
 
 /* In the order of use; what comes first lies in page 0. */
@@ -191,6 +230,7 @@ static void place_all(struct builder *builder)
 	builder->blocks_place =
 		layout_take(layout, (uint64_t)intern_len(builder->products.blocks) * ROW_BLOCK_SIZE,
 			    ROW_BLOCK_SIZE);
+	place_sets(builder);
 	before = layout->end;
 	tree6_place_root(&builder->tree6, layout);
 	tree6_place(builder->scratch, &builder->tree6, layout);
@@ -276,6 +316,33 @@ static uint32_t root_address(const struct builder *builder, uint32_t root)
 	return root ? builder->roots_place + (root - 1) * ROOT_SIZE : 0;
 }
 
+static void write_pairs(const struct builder *builder, const struct product *product,
+			const struct bh_direction_head *head, uint8_t *tables)
+{
+	uint32_t *row = (void *)(tables + head->row);
+
+	memcpy(tables + head->pair, product->pair, pair_size(product));
+	for (size_t i = 0; i < (size_t)head->n_pair * head->row_len; i++)
+		row[i] = builder->blocks_place + product->rows[i] * ROW_BLOCK_SIZE;
+}
+
+static void write_bits(const struct builder *builder, const struct product *product,
+		       const struct bh_direction_head *head, uint8_t *tables)
+{
+	uint32_t *addresses = (void *)(tables + head->pair);
+
+	for (uint32_t i = 0; i < n_sets(product); i++)
+		addresses[i] = builder->set_places[product->set_of[i]];
+	memcpy(tables + head->row, product->row, row_size(product));
+}
+
+static void write_sets(const struct builder *builder, uint8_t *tables)
+{
+	for (uint32_t i = 0; i < intern_len(builder->products.sets); i++)
+		memcpy(tables + builder->set_places[i], intern_get(builder->products.sets, i),
+		       intern_size(builder->products.sets, i));
+}
+
 static void write_direction(const struct builder *builder, enum policy_direction direction,
 			    uint8_t *tables)
 {
@@ -283,7 +350,6 @@ static void write_direction(const struct builder *builder, enum policy_direction
 	const struct bh_direction_head *head = &builder->head.direction[direction];
 	const struct product *product = &made->product;
 	struct bh_proto_slot *slots = (void *)(tables + head->slots);
-	uint32_t *row = (void *)(tables + head->row);
 
 	memcpy(tables + head->slot_of, made->protocols.slot_of, sizeof(made->protocols.slot_of));
 	for (uint32_t i = 0; i < head->n_slots; i++) {
@@ -301,10 +367,10 @@ static void write_direction(const struct builder *builder, enum policy_direction
 	for (int side = 0; side < 2; side++)
 		memcpy(tables + head->side[side], product->side[side],
 		       product->side_len * sizeof(*product->side[side]));
-	memcpy(tables + head->pair, product->pair,
-	       (size_t)head->n_source * head->n_destination * sizeof(*product->pair));
-	for (size_t i = 0; i < (size_t)head->n_pair * head->row_len; i++)
-		row[i] = builder->blocks_place + product->rows[i] * ROW_BLOCK_SIZE;
+	if (product->kind == BH_PRODUCT_BITS)
+		write_bits(builder, product, head, tables);
+	else
+		write_pairs(builder, product, head, tables);
 }
 
 static void write_ports(const struct builder *builder, uint8_t *tables)
@@ -338,6 +404,7 @@ static void write_all(struct builder *builder, uint8_t *tables, uint32_t n_pages
 	for (int d = 0; d < DIRECTION_COUNT; d++)
 		write_direction(builder, d, tables);
 	write_ports(builder, tables);
+	write_sets(builder, tables);
 	for (uint32_t i = 0; i < head->n_outcomes; i++)
 		memcpy(tables + head->outcomes + i * sizeof(struct bh_outcome),
 		       intern_get(builder->products.outcomes, i), sizeof(struct bh_outcome));
@@ -363,6 +430,7 @@ static struct image_figures figures_of(const struct builder *builder)
 
 		figures.n_source_classes[d] = made->product.n_side[0];
 		figures.n_destination_classes[d] = made->product.n_side[1];
+		figures.product[d] = made->product.kind;
 		figures.n_pair_classes[d] = made->product.n_pair;
 		figures.n_protocol_classes[d] = made->protocols.n_classes;
 	}

@@ -333,6 +333,7 @@ static struct image_figures figures_of(const struct image *image)
 	for (int d = 0; d < BH_DIRECTION_COUNT; d++) {
 		figures.n_source_classes[d] = head->direction[d].n_source;
 		figures.n_destination_classes[d] = head->direction[d].n_destination;
+		figures.product[d] = head->direction[d].product;
 		figures.n_pair_classes[d] = head->direction[d].n_pair;
 	}
 	return figures;

@@ -106,7 +106,8 @@ struct image_figures {
 	uint32_t n_classes;
 	uint32_t n_source_classes[BH_DIRECTION_COUNT];
 	uint32_t n_destination_classes[BH_DIRECTION_COUNT];
-	uint32_t n_pair_classes[BH_DIRECTION_COUNT];
+	enum bh_product product[BH_DIRECTION_COUNT];
+	uint32_t n_pair_classes[BH_DIRECTION_COUNT]; /* by bits: of protocols */
 	uint32_t n_protocol_classes[BH_DIRECTION_COUNT];
 	uint32_t n_outcomes;
 	uint64_t tables_size; /* bytes in use */

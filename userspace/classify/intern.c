@@ -135,3 +135,14 @@ uint32_t intern_len(const struct intern *intern)
 {
 	return intern->len;
 }
+
+void intern_cut(struct intern *intern, uint32_t len)
+{
+	if (len >= intern->len)
+		return;
+	intern->data_len = intern->records[len].offset;
+	intern->len = len;
+	memset(intern->slots, 0, (intern->mask + (size_t)1) * sizeof(*intern->slots));
+	for (uint32_t id = 0; id < len; id++)
+		place(intern, id);
+}

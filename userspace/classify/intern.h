@@ -26,4 +26,7 @@ size_t intern_size(const struct intern *intern, uint32_t id);
 
 uint32_t intern_len(const struct intern *intern);
 
+/* Forgets the records from number len on. */
+void intern_cut(struct intern *intern, uint32_t len);
+
 #endif

@@ -157,6 +157,53 @@ static uint32_t protocol_class(const struct image *image, const struct bh_direct
 	return read16(image, slot.cells + cell * 2);
 }
 
+static uint32_t outcome_by_pairs(const struct image *image, const struct bh_direction_head *tables,
+				 struct lookup_steps *steps)
+{
+	uint32_t cell = steps->side_class[0] * tables->n_destination + steps->side_class[1];
+	uint32_t block;
+
+	steps->pair_class = read16(image, tables->pair + cell * 2);
+	block = read32(image, tables->row + (steps->pair_class * tables->row_len +
+					     steps->protocol_class / 32) *
+						    4);
+	return read16(image, block + steps->protocol_class % 32 * 2);
+}
+
+/* 1 + the first rule of a tier that is in all three sets; 0: none is. */
+static uint32_t first_in_all(const struct image *image, const struct bh_direction_head *tables,
+			     const uint32_t sets[3], int tier)
+{
+	uint32_t begin = tier ? tables->tier_end[tier - 1] : 0;
+
+	for (uint32_t i = 0; i < tables->tier_rules[tier]; i++) {
+		uint32_t word = begin + i / 64;
+
+		if ((read64(image, sets[0] + word * 8) & read64(image, sets[1] + word * 8) &
+		     read64(image, sets[2] + word * 8)) >>
+			    i % 64 &
+		    1)
+			return 1 + i;
+	}
+	return 0;
+}
+
+static uint32_t outcome_by_bits(const struct image *image, const struct bh_direction_head *tables,
+				const struct lookup_steps *steps)
+{
+	uint32_t protocol = tables->n_source + tables->n_destination + steps->protocol_class;
+	const uint32_t sets[3] = {
+		read32(image, tables->pair + steps->side_class[0] * 4),
+		read32(image, tables->pair + (tables->n_source + steps->side_class[1]) * 4),
+		read32(image, tables->pair + protocol * 4),
+	};
+	uint32_t matched[BH_TIER_COUNT];
+
+	for (int tier = 0; tier < BH_TIER_COUNT; tier++)
+		matched[tier] = first_in_all(image, tables, sets, tier);
+	return read16(image, tables->row + bh_bits_row(tables, matched) * 2);
+}
+
 void lookup_steps(const struct image *image, const struct tuple *tuple, const addr_list *self,
 		  struct lookup_steps *ret_steps)
 {
@@ -164,19 +211,13 @@ void lookup_steps(const struct image *image, const struct tuple *tuple, const ad
 	struct lookup_steps steps = {
 		.self = {self_has(self, &tuple->source), self_has(self, &tuple->destination)},
 	};
-	uint32_t block;
 
 	one_side(image, tables, &tuple->source, 0, &steps);
 	one_side(image, tables, &tuple->destination, 1, &steps);
-	steps.pair_class =
-		read16(image, tables->pair + (steps.side_class[0] * tables->n_destination +
-					      steps.side_class[1]) *
-						     2);
 	steps.protocol_class = protocol_class(image, tables, tuple);
-	block = read32(
-		image,
-		tables->row + (steps.pair_class * tables->row_len + steps.protocol_class / 32) * 4);
-	steps.outcome = read16(image, block + steps.protocol_class % 32 * 2);
+	steps.outcome = tables->product == BH_PRODUCT_BITS
+				? outcome_by_bits(image, tables, &steps)
+				: outcome_by_pairs(image, tables, &steps);
 	*ret_steps = steps;
 }
 

@@ -18,7 +18,7 @@ struct lookup_steps {
 	uint32_t address_class[2]; /* source, destination */
 	bool self[2];
 	uint32_t side_class[2];
-	uint32_t pair_class;
+	uint32_t pair_class; /* by bits: 0 */
 	uint32_t protocol_class;
 	uint32_t outcome;
 };

@@ -350,15 +350,8 @@ static void print_row(const struct printer *printer, const struct bh_direction_h
 	fputc('\n', printer->out);
 }
 
-static void print_direction(const struct printer *printer, enum bh_direction direction)
+static void print_pairs(const struct printer *printer, const struct bh_direction_head *tables)
 {
-	const struct bh_direction_head *tables = &printer->head->direction[direction];
-
-	fprintf(printer->out, "%s\n", directions[direction]);
-	print_side(printer, tables, 0);
-	print_side(printer, tables, 1);
-	for (uint32_t i = 0; i < tables->n_slots; i++)
-		print_slot(printer, tables, i);
 	for (uint32_t i = 0; i < tables->n_source; i++) {
 		fprintf(printer->out, "  pairs of source class %u:", i);
 		for (uint32_t j = 0; j < tables->n_destination; j++)
@@ -369,6 +362,60 @@ static void print_direction(const struct printer *printer, enum bh_direction dir
 	}
 	for (uint32_t i = 0; i < tables->n_pair; i++)
 		print_row(printer, tables, i);
+}
+
+/* The rules of a class, as tier and place in it. */
+static void print_set(const struct printer *printer, const struct bh_direction_head *tables,
+		      uint32_t number)
+{
+	uint32_t set = read32(printer, tables->pair + number * 4);
+	uint32_t word = 0;
+
+	for (int tier = 0; tier < BH_TIER_COUNT; tier++) {
+		for (uint32_t i = 0; i < tables->tier_rules[tier]; i++)
+			if (read64(printer, set + (word + i / 64) * 8) >> i % 64 & 1)
+				fprintf(printer->out, " %s/%u", tiers[tier], i);
+		word = tables->tier_end[tier];
+	}
+	fputc('\n', printer->out);
+}
+
+static void print_bits(const struct printer *printer, const struct bh_direction_head *tables)
+{
+	uint32_t n_row = 1;
+
+	for (uint32_t i = 0; i < tables->n_source + tables->n_destination + tables->n_pair; i++) {
+		if (i < tables->n_source)
+			fprintf(printer->out, "  rules of source class %u:", i);
+		else if (i < tables->n_source + tables->n_destination)
+			fprintf(printer->out,
+				"  rules of destination class %u:", i - tables->n_source);
+		else
+			fprintf(printer->out, "  rules of protocol class %u:",
+				i - tables->n_source - tables->n_destination);
+		print_set(printer, tables, i);
+	}
+	for (int tier = 0; tier < BH_TIER_COUNT; tier++)
+		n_row *= tables->tier_rules[tier] + 1U;
+	fputs("  outcomes by first rules:", printer->out);
+	for (uint32_t i = 0; i < n_row; i++)
+		fprintf(printer->out, " %u", read16(printer, tables->row + i * 2));
+	fputc('\n', printer->out);
+}
+
+static void print_direction(const struct printer *printer, enum bh_direction direction)
+{
+	const struct bh_direction_head *tables = &printer->head->direction[direction];
+
+	fprintf(printer->out, "%s\n", directions[direction]);
+	print_side(printer, tables, 0);
+	print_side(printer, tables, 1);
+	for (uint32_t i = 0; i < tables->n_slots; i++)
+		print_slot(printer, tables, i);
+	if (tables->product == BH_PRODUCT_BITS)
+		print_bits(printer, tables);
+	else
+		print_pairs(printer, tables);
 }
 
 /* ---- outcomes and the rest ---- */

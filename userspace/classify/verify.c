@@ -205,6 +205,11 @@ static uint32_t n_port_classes(const struct view *view, uint32_t root)
 	return n;
 }
 
+static uint32_t n_protocol_classes(const struct bh_direction_head *direction)
+{
+	return direction->product == BH_PRODUCT_BITS ? direction->n_pair : direction->row_len * 32;
+}
+
 static bool good_slot(const struct view *view, const struct bh_direction_head *direction,
 		      const struct bh_proto_slot *slot)
 {
@@ -214,7 +219,7 @@ static bool good_slot(const struct view *view, const struct bh_direction_head *d
 
 	return n_source && n_destination && n_destination <= slot->n_destination &&
 	       holds(view, slot->cells, n * 2, 2) &&
-	       all_below(at16(view, slot->cells), n, direction->row_len * 32);
+	       all_below(at16(view, slot->cells), n, n_protocol_classes(direction));
 }
 
 static bool good_protocols(const struct view *view, const struct bh_direction_head *direction)
@@ -240,7 +245,7 @@ static bool good_sides(const struct view *view, const struct bh_direction_head *
 	uint32_t n = view->head->n_classes * 2;
 
 	return direction->sides_address <= 3 && direction->sides_self <= 3 && !direction->zero &&
-	       holds(view, direction->side[0], n * sizeof(uint16_t), 2) &&
+	       !direction->zero2 && holds(view, direction->side[0], n * sizeof(uint16_t), 2) &&
 	       holds(view, direction->side[1], n * sizeof(uint16_t), 2) &&
 	       all_below(at16(view, direction->side[0]), n, direction->n_source) &&
 	       all_below(at16(view, direction->side[1]), n, direction->n_destination);
@@ -270,6 +275,70 @@ static bool good_pairs(const struct view *view, const struct bh_direction_head *
 	return direction->n_source <= 65536 && direction->n_destination <= 65536 &&
 	       holds(view, direction->pair, n * 2, 2) &&
 	       all_below(at16(view, direction->pair), n, direction->n_pair);
+}
+
+/* No bit stands for a rule that is not there: its outcome would lie behind the row. */
+static bool good_set(const struct view *view, const struct bh_direction_head *direction,
+		     uint32_t set)
+{
+	uint32_t word = 0;
+
+	if (!holds_whole(view, set, (uint64_t)direction->row_len * 8, 8))
+		return false;
+	for (int tier = 0; tier < BH_TIER_COUNT; tier++) {
+		uint32_t left = direction->tier_rules[tier];
+
+		for (; word < direction->tier_end[tier]; word++) {
+			uint64_t bits;
+
+			memcpy(&bits, view->tables + set + word * 8, sizeof(bits));
+			if (left < 64 && bits >> left)
+				return false;
+			left -= left < 64 ? left : 64;
+		}
+	}
+	return true;
+}
+
+static bool good_tiers(const struct bh_direction_head *direction)
+{
+	uint32_t end = 0;
+
+	for (int tier = 0; tier < BH_TIER_COUNT; tier++) {
+		end += (direction->tier_rules[tier] + 63U) / 64;
+		if (direction->tier_end[tier] != end)
+			return false;
+	}
+	return end <= BH_BITS_WORDS && direction->row_len == (end ? end : 1);
+}
+
+static bool good_bits(const struct view *view, const struct bh_direction_head *direction)
+{
+	uint64_t n = (uint64_t)direction->n_source + direction->n_destination + direction->n_pair;
+	uint64_t n_row = 1;
+
+	if (direction->n_source > 65536 || direction->n_destination > 65536 ||
+	    direction->n_pair > 65536 || !good_tiers(direction) ||
+	    !holds(view, direction->pair, n * 4, 4))
+		return false;
+	for (uint64_t i = 0; i < n; i++)
+		if (!good_set(view, direction, at32(view, direction->pair)[i]))
+			return false;
+	for (int tier = 0; tier < BH_TIER_COUNT; tier++)
+		n_row *= direction->tier_rules[tier] + 1U;
+	return holds(view, direction->row, n_row * 2, 2) &&
+	       all_below(at16(view, direction->row), n_row, view->head->n_outcomes);
+}
+
+static bool good_product(const struct view *view, const struct bh_direction_head *direction)
+{
+	switch (direction->product) {
+	case BH_PRODUCT_PAIRS:
+		return good_rows(view, direction) && good_pairs(view, direction);
+	case BH_PRODUCT_BITS:
+		return good_bits(view, direction);
+	}
+	return false;
 }
 
 static bool good_rule(const struct view *view, uint16_t rule)
@@ -355,8 +424,7 @@ const char *verify_tables(const struct image *image)
 	for (int d = 0; d < BH_DIRECTION_COUNT; d++) {
 		const struct bh_direction_head *direction = &view.head->direction[d];
 
-		if (!good_rows(&view, direction) || !good_pairs(&view, direction) ||
-		    !good_sides(&view, direction))
+		if (!good_product(&view, direction) || !good_sides(&view, direction))
 			return "a table of pairs points nowhere";
 		if (!good_protocols(&view, direction))
 			return "a table of ports points nowhere";

@@ -170,11 +170,18 @@ static uint64_t estimate_direction(const struct policy *policy, const struct ima
 	uint64_t n_words = policy->rules.len / 64 + 1;
 	uint64_t n_pairs = (uint64_t)tables->n_source * tables->n_destination;
 	uint64_t n_rows = 4ULL * tables->n_pair;
+	uint64_t n_columns = tables->row_len * 32ULL;
+	uint64_t each = 16;
 
+	if (tables->product == BH_PRODUCT_BITS) {
+		n_rows = n_pairs;
+		n_columns = tables->n_pair;
+		each += tables->row_len;
+	}
 	/* Sets of rules that lead to one row are looked at one by one. */
 	if (n_rows > n_pairs)
 		n_rows = n_pairs;
-	return n_pairs * (100 + n_words * 2) + n_rows * tables->row_len * 32 * 16 +
+	return n_pairs * (100 + n_words * 2) + n_rows * n_columns * each +
 	       count_cells(image, direction) * (100 + n_words * 4);
 }
 

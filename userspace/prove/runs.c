@@ -169,15 +169,58 @@ uint32_t runs_pair(const struct image *image, enum bh_direction direction, uint3
 		   uint32_t destination)
 {
 	const struct bh_direction_head *tables = tables_of(image, direction);
+	uint32_t cell = source * tables->n_destination + destination;
 
-	return table16(image, tables->pair)[source * tables->n_destination + destination];
+	return tables->product == BH_PRODUCT_BITS ? cell : table16(image, tables->pair)[cell];
+}
+
+/* 1 + the first rule of a tier that stands in all three sets; 0: none does. */
+static uint32_t first_common(const struct image *image, const uint32_t sets[3], uint32_t begin,
+			     uint32_t end)
+{
+	for (uint32_t word = begin; word < end; word++) {
+		uint64_t common = ~(uint64_t)0;
+
+		for (int i = 0; i < 3; i++) {
+			uint64_t bits;
+
+			memcpy(&bits, image->tables + sets[i] + word * sizeof(bits), sizeof(bits));
+			common &= bits;
+		}
+		if (common)
+			return (word - begin) * 64 + (uint32_t)__builtin_ctzll(common) + 1;
+	}
+	return 0;
+}
+
+static uint32_t outcome_of_bits(const struct image *image, const struct bh_direction_head *tables,
+				uint32_t cell, uint32_t protocol)
+{
+	const uint32_t *addresses = table32(image, tables->pair);
+	const uint32_t sets[3] = {
+		addresses[cell / tables->n_destination],
+		addresses[tables->n_source + cell % tables->n_destination],
+		addresses[tables->n_source + tables->n_destination + protocol],
+	};
+	uint32_t row = 0;
+	uint32_t begin = 0;
+
+	for (int tier = 0; tier < BH_TIER_COUNT; tier++) {
+		row = row * (tables->tier_rules[tier] + 1U) +
+		      first_common(image, sets, begin, tables->tier_end[tier]);
+		begin = tables->tier_end[tier];
+	}
+	return table16(image, tables->row)[row];
 }
 
 uint32_t runs_outcome(const struct image *image, enum bh_direction direction, uint32_t pair,
 		      uint32_t protocol)
 {
 	const struct bh_direction_head *tables = tables_of(image, direction);
-	uint32_t block = table32(image, tables->row)[pair * tables->row_len + protocol / 32];
+	uint32_t block;
 
+	if (tables->product == BH_PRODUCT_BITS)
+		return outcome_of_bits(image, tables, pair, protocol);
+	block = table32(image, tables->row)[pair * tables->row_len + protocol / 32];
 	return table16(image, block)[protocol % 32];
 }

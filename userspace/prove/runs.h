@@ -31,10 +31,11 @@ const struct bh_proto_slot *runs_slot(const struct image *image, enum bh_directi
 uint32_t runs_side(const struct image *image, enum bh_direction direction, int side,
 		   uint32_t address_class, bool self);
 
+/* What a pair of sides is known by: its pair class, or with bits the two classes in one number. */
 uint32_t runs_pair(const struct image *image, enum bh_direction direction, uint32_t source,
 		   uint32_t destination);
 
-/* The number of an outcome. */
+/* The number of an outcome; pair as runs_pair gives it. */
 uint32_t runs_outcome(const struct image *image, enum bh_direction direction, uint32_t pair,
 		      uint32_t protocol);
 

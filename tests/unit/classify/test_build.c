@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "classify/build.h"
+#include "classify/lookup.h"
 #include "tests/lib/policy_text.h"
 #include "tests/unit/classify/made.h"
 
@@ -210,20 +211,70 @@ Test(build, as_many_classes_of_addresses_as_fit_are_taken)
 	made_fini(&made);
 }
 
+/* 4096 classes of sources and as many of destinations, of 12 rules. */
+static void made_many_pairs(struct made *made)
+{
+	uint32_t sources, destinations;
+
+	made_init(made);
+	add_bit_sets(made, 12, 0x0a000000, &sources);
+	add_bit_sets(made, 12, 0x0b000000, &destinations);
+	for (uint32_t bit = 0; bit < 12; bit++)
+		(void)made_rule(made, sources + bit, destinations + bit);
+}
+
 Test(build, too_many_pairs_are_refused_with_the_arithmetic)
 {
 	struct build_limits limits = build_limits_default();
 	struct made made;
-	uint32_t sources, destinations;
 
-	made_init(&made);
-	add_bit_sets(&made, 12, 0x0a000000, &sources);
-	add_bit_sets(&made, 12, 0x0b000000, &destinations);
-	for (uint32_t bit = 0; bit < 12; bit++)
-		(void)made_rule(&made, sources + bit, destinations + bit);
+	made_many_pairs(&made);
+	limits.force_product = BH_PRODUCT_PAIRS;
 	build_made(&made, &limits, -E2BIG,
 		   "4096 classes of sources and 4096 of destinations: 16777216 pairs, and 8388608 "
 		   "fit; the largest source is that of rule 'g/r0', with 2048 ranges");
+	made_fini(&made);
+}
+
+/* Rule r matches where bit r is in the source and in the destination; so the lowest common bit decides. */
+Test(build, where_pairs_are_too_many_bits_decide)
+{
+	struct build_limits limits = build_limits_default();
+	struct tuple tuple = {.direction = DIRECTION_IN, .protocol = 6};
+	const addr_list nobody = {};
+	struct made made;
+	struct image image;
+
+	made_many_pairs(&made);
+	cr_assert_eq(build(made.arena, &made.policy, NULL, 0, &limits, made.diag, &image), 0, "%s",
+		     made_words(&made));
+	cr_assert_eq(image.figures.product[BH_IN], BH_PRODUCT_BITS);
+	cr_assert_eq(image.figures.product[BH_OUT], BH_PRODUCT_PAIRS);
+	for (uint32_t i = 1; i < 4096; i++) {
+		uint32_t other = i * 2654435761U >> 20;
+		uint32_t common = i & other;
+
+		tuple.source = addr_v4(0x0a000000 + i);
+		tuple.destination = addr_v4(0x0b000000 + other);
+		cr_assert_eq(lookup(&image, &tuple, &nobody)->rule,
+			     common ? __builtin_ctz(common) : BH_NO_RULE, "%u and %u", i, other);
+	}
+	made_fini(&made);
+}
+
+Test(build, what_is_too_large_for_both_kinds_is_refused_with_both_reasons)
+{
+	struct build_limits limits = build_limits_default();
+	struct made made;
+
+	made_many_pairs(&made);
+	for (uint32_t i = 0; i < BH_BITS_WORDS * 64; i++)
+		(void)made_rule(&made, 0, 0);
+	build_made(&made, &limits, -E2BIG, "16777216 pairs, and 8388608 fit");
+	cr_assert(strstr(made_words(&made),
+			 "; and by a bit for each rule, 16396 inbound rules need "
+			 "sets of 257 words, and 256 fit"),
+		  "%s", made_words(&made));
 	made_fini(&made);
 }
 
