@@ -9,19 +9,11 @@ usage: test_manual.py BULKHEAD
 import json
 import os
 import re
-import subprocess
-import sys
 import tempfile
 
-TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-BULKHEAD = os.path.abspath(sys.argv[1])
+from taps import TOP, Tap, run
 
-tests = []
-
-
-def tap(function):
-    tests.append(function)
-    return function
+tap = Tap()
 
 
 def read(path):
@@ -44,9 +36,7 @@ def terms(text):
 
 def said(*words):
     """JSON of a command."""
-    done = subprocess.run([BULKHEAD, *words, "--json"], cwd=TOP, capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, check=False)
-    return json.loads(done.stdout)
+    return json.loads(run(*words, "--json").stdout)
 
 
 def commands():
@@ -99,7 +89,7 @@ def keys_in(value):
 
 @tap
 def keys_of_json_are_in_the_manual():
-    policy, packet = "policies/web-server.yaml", "in tcp 192.0.2.1:40000 10.0.0.4:22".split()
+    policy, packet = "../../policies/web-server.yaml", "in tcp 192.0.2.1:40000 10.0.0.4:22".split()
     with tempfile.NamedTemporaryFile("w", suffix=".table") as table:
         table.write(f"{' '.join(packet)} = allow allow-ssh\n")
         table.flush()
@@ -125,6 +115,18 @@ def keys_of_json_are_in_the_manual():
         if command == "test":
             missing -= set(keys_in(results["explain"]))
         assert not missing, f"{command}: {sorted(missing)}"
+
+
+@tap
+def every_key_that_json_can_have_is_in_the_manual():
+    """Also those of commands that need a policy in force; no other word is taken for a key."""
+    source = read("userspace/cli/view_json.c")
+    wanted = set(re.findall(r'put\([^"]*?, "(\w+)"', source))
+    wanted |= set(re.findall(r'append\(view, "(\w+)"', source))
+    wanted |= {"problems", "not_covered", "ingress", "egress"}
+    shown = set(re.findall(r"_([a-z]\w*?)_(?!\w)", section("bulkhead.8", "JSON")))
+    # Parts of what prove shows of an answer, which are those of a verdict.
+    same(shown, wanted - {"keep", "no_state"}, "keys of JSON")
 
 
 @tap
@@ -156,19 +158,21 @@ def never_denied_names_every_reason_of_the_list():
     assert not missing, f"not in the manual: {missing}"
 
 
-def main():
-    failed = 0
-    print(f"1..{len(tests)}")
-    for number, test in enumerate(tests, 1):
-        try:
-            test()
-            print(f"ok {number} - {test.__name__}")
-        except (AssertionError, OSError, ValueError) as error:
-            failed += 1
-            print(f"not ok {number} - {test.__name__}")
-            print("\n".join(f"# {line}" for line in f"{error}".splitlines()))
-    return 1 if failed else 0
+@tap
+def the_guide_names_every_key_and_the_defaults_of_timeouts():
+    guide = read("docs/policy.md")
+    for path in ("userspace/policy/parse.c", "userspace/policy/hostconf.c"):
+        keys = re.findall(r'\[[A-Z]+_\w+\] = {"(\w+)", (?:true|false)}', read(path))
+        assert len(keys) > 5, path
+        missing = [key for key in keys if f"`{key}`" not in guide]
+        assert not missing, f"docs/policy.md: {missing}"
+    defaults = re.findall(r'X\(\w+, "(\w+)", (\d+)\)', read("userspace/policy/hostconf.h"))
+    assert len(defaults) > 5
+    host = section("bulkhead-policy.5", "HOST.YAML")
+    for name, seconds in defaults:
+        assert f"`{name}` {seconds}" in guide, f"docs/policy.md: {name}"
+        assert f"_{name}_ {seconds}" in host, f"manual: {name}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    tap.main()

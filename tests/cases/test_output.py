@@ -14,36 +14,15 @@ import subprocess
 import sys
 import tempfile
 
-TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-BULKHEAD = os.path.abspath(sys.argv[1])
+from taps import BULKHEAD, CASES, ENV, Skip, Tap, run
+
 SANITIZED = "--sanitized" in sys.argv[2:]
-CASES = os.path.join(TOP, "tests", "cases")
 
 # Those that find nothing in force: what they say then is part of the answer.
 NOWHERE = ["--pins", "/sys/fs/bpf/bulkhead-nowhere", "--state", "/nonexistent"]
 PACKET = ["in", "tcp", "192.0.2.1:40000", "10.0.0.4:443"]
 
-tests = []
-
-
-class Skip(Exception):
-    """The test cannot run here; its words say why."""
-
-
-def tap(function):
-    tests.append(function)
-    return function
-
-
-# Of what meson sets, MALLOC_PERTURB_ would touch memory that the program leaves alone.
-ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C",
-       **{name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}}
-
-
-def run(*args, env=None):
-    return subprocess.run([BULKHEAD, *args], cwd=CASES, capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, check=False, timeout=60,
-                          env={**ENV, **(env or {})})
+tap = Tap()
 
 
 def measured(*args):
@@ -274,24 +253,5 @@ def a_file_over_10_mb_is_refused_unread():
         assert done.stderr == f"'{path}' has 10485761 bytes; expected at most 10485760\n", done
 
 
-def main():
-    failed = 0
-    print(f"1..{len(tests)}")
-    for number, test in enumerate(tests, 1):
-        result, words = "ok", ""
-        try:
-            test()
-        except Skip as skip:
-            words = f" # SKIP {skip}"
-        except (AssertionError, OSError, ValueError, KeyError,
-                subprocess.TimeoutExpired) as error:
-            failed += 1
-            result = "not ok"
-            print("\n".join(f"# {line}" for line in f"{type(error).__name__}: {error}"
-                            .splitlines()[:20]))
-        print(f"{result} {number} - {test.__name__}{words}", flush=True)
-    sys.exit(1 if failed else 0)
-
-
 if __name__ == "__main__":
-    main()
+    tap.main()
