@@ -16,7 +16,7 @@
 
 #define RESERVED(last) "\x01\x80\xc2\0\0" last
 
-enum { TCP = 6, UDP = 17, IGMP = 2, ICMPV6 = 58 };
+enum { TCP = 6, UDP = 17, IGMP = 2, ICMPV6 = 58, HOP_BY_HOP = 0 };
 
 /* A frame without IP, or a packet; what is not said is zero. */
 struct shape {
@@ -31,8 +31,8 @@ struct shape {
 	uint8_t icmp_code;
 	uint16_t source_port;
 	uint16_t destination_port;
-	uint16_t offset; /* of a later fragment */
-	const char *options;
+	uint16_t offset;   /* of a later fragment */
+	bool router_alert; /* as hosts send MLD and IGMP */
 	uint8_t n_tags;
 };
 
@@ -72,8 +72,10 @@ static void make(const struct shape *shape, struct frame *frame)
 	cr_assert_eq(addr_parse(str_of(shape->source), &source), 0);
 	cr_assert_eq(addr_parse(str_of(shape->destination), &destination), 0);
 	frame_ip(frame, &source, &destination, shape->hop_limit ? shape->hop_limit : 64);
-	if (shape->options)
-		frame_options(frame, shape->options, 4);
+	if (shape->router_alert && frame->family == ADDR_V4)
+		frame_options(frame, "\x94\x4\0\0", 4);
+	else if (shape->router_alert)
+		frame_extension(frame, HOP_BY_HOP, "\x5\x2\0\0\x1\0", 6);
 	if (shape->offset)
 		frame_fragment(frame, 9, shape->offset, false);
 	upper(frame, shape);
@@ -121,6 +123,15 @@ static const struct entry {
 	{BH_REASON_MLD, NEVER_MLD, WIRE_ALL, MLD("fe80::9", 131)},
 	{BH_REASON_MLD, NEVER_MLD, WIRE_ALL, MLD("febf:ffff::9", 132)},
 	{BH_REASON_MLD, NEVER_MLD, WIRE_ALL, MLD("::", 143)},
+	{BH_REASON_MLD,
+	 NEVER_MLD,
+	 WIRE_ALL,
+	 {.source = "fe80::9",
+	  .destination = "ff02::16",
+	  .hop_limit = 1,
+	  .protocol = ICMPV6,
+	  .icmp_type = 143,
+	  .router_alert = true}},
 	{BH_REASON_IGMP,
 	 NEVER_IGMP,
 	 WIRE_ALL,
@@ -132,7 +143,7 @@ static const struct entry {
 	  .destination = "224.0.0.22",
 	  .hop_limit = 1,
 	  .protocol = IGMP,
-	  .options = "\x94\x4\0\0"}},
+	  .router_alert = true}},
 	{BH_REASON_DHCP, NEVER_DHCP, WIRE_OUT, UDP_PORTS("0.0.0.0", 68, "255.255.255.255", 67)},
 	{BH_REASON_DHCP, NEVER_DHCP, WIRE_OUT, UDP_PORTS("10.0.0.4", 68, "192.0.2.9", 67)},
 	{BH_REASON_DHCP, NEVER_DHCP, WIRE_IN, UDP_PORTS("192.0.2.9", 67, "255.255.255.255", 68)},
