@@ -205,13 +205,24 @@ struct hooks {
 	enum enforcer_program ingress;
 };
 
+/* Bytes of the frame's first buffer, in any dress with a seed; 0: as many as fit. */
+static uint32_t first_buffer(enum enforcer_program program, const struct frame *frame)
+{
+	const uint32_t shortest = 14;
+
+	if (program != ENFORCER_XDP_FRAGS || !bench.dress.seed || !enforcer_can_cut(bench.enforcer))
+		return 0;
+	return shortest + (uint32_t)(bench.dress.seed % (frame->size - shortest));
+}
+
 static int send_frame(const struct hooks *hooks, const struct tuple *tuple, uint32_t guessed,
 		      const struct frame *frame, struct done *ret_done)
 {
 	enum enforcer_program program =
 		tuple->direction == DIRECTION_IN ? hooks->ingress : ENFORCER_TC_OUT;
-	struct done done = {
-		.passes = enforcer_run(bench.enforcer, program, frame->bytes, frame->size, NULL)};
+	const struct enforcer_context context = {.linear = first_buffer(program, frame)};
+	struct done done = {.passes = enforcer_run(bench.enforcer, program, frame->bytes,
+						   frame->size, &context)};
 
 	bench.n_sent++;
 	if (!enforcer_changed_at(bench.enforcer, guessed, &done.row, &done.by) ||

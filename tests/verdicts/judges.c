@@ -4,7 +4,7 @@
  *
  *	judges tables FOLDER				the verdict tables of a folder
  *	judges random SEED N_POLICIES N_PACKETS		random policies, the structures of the image in turn
- *	judges large SEED N_RULES N_PACKETS		one large policy
+ *	judges large SEED N_RULES N_PACKETS		a large policy for each structure
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,11 +38,11 @@ static int run(int argc, char **argv, const struct judge *judges, size_t n_judge
 	random.first_seed = strtoull(argv[2], NULL, 10);
 	random.n_packets = strtoul(argv[4], NULL, 10);
 	judge_program_dress(1);
+	judge_program_force(true);
 	if (!strcmp(argv[1], "random")) {
 		random.n_policies = strtoul(argv[3], NULL, 10);
-		judge_program_force(true);
 	} else if (!strcmp(argv[1], "large")) {
-		random.n_policies = 1;
+		random.n_policies = JUDGES_LOOKUP_STRUCTURES;
 		random.n_rules = strtoul(argv[3], NULL, 10);
 	} else {
 		return usage();
