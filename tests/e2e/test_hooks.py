@@ -153,6 +153,53 @@ def a_named_link_that_is_missing_is_status_4(lab):
     expect(host.bulkhead("status", status=9).returncode, 9, "status without enforcement")
 
 
+def refused_at_the_second_link(lab, wish):
+    """The host with a second link that cannot be covered natively, after the refusal."""
+    peer, host = with_servers(lab)
+    lab.link(peer, host, ("eth1", "eth1"), (["198.51.100.1/24"], ["198.51.100.2/24"]))
+    host.run("ip", "link", "set", "dev", "eth1", "xdp", "object", FOREIGN, "section", "xdp")
+    text = f"bulkhead: 1\ninterfaces: [eth0, eth1]\nhooks: {wish}\n"
+    return peer, host, text
+
+
+@tap
+def a_first_apply_that_cannot_cover_every_link_leaves_none_covered(lab):
+    """A program without a policy denies everything: it must not stay."""
+    peer, host, text = refused_at_the_second_link(lab, "{ingress: native}")
+    done = host.apply(BASE, host=text, status=4)
+    expect(len(done.stderr.splitlines()), 1, f"lines of {done.stderr!r}")
+    expect(talk(peer, HOST[4], 22), ARRIVES, "tcp 22 after a refused first apply")
+    expect(talk(host, PEER[4], 80), ARRIVES, "out tcp 80 after a refused first apply")
+    link = host.run("ip", "-d", "link", "show", "dev", "eth0").stdout
+    assert "xdp" not in link, link
+
+
+@tap
+def an_apply_that_cannot_cover_every_link_leaves_the_old_policy_alone(lab):
+    peer, host, text = refused_at_the_second_link(lab, "{ingress: native}")
+    host.apply(BASE, host="bulkhead: 1\ninterfaces: [eth0]\n")
+    before = host.bulkhead_json("status")
+    host.apply(BASE.replace("tcp/80, ", ""), host=text, status=4)
+    after = host.bulkhead_json("status", status=None)
+    expect(after["image"], before["image"], "image in force")
+    expect(after["links"], before["links"], "links")
+    works(peer, host)
+
+
+@tap
+def native_xdp_comes_by_way_of_tcx_where_our_generic_one_was(lab):
+    peer, host = with_servers(lab)
+    host.apply(BASE, host=host.host_yaml("hooks: {ingress: generic}\n"))
+    done = host.apply(BASE, host=host.host_yaml("hooks: {ingress: native}\n"), status=4)
+    assert "ingress: tcx" in done.stderr, done.stderr
+    expect(hooks(host)["eth0"][0], "generic", "hook after a refusal")
+    for hook in ("tcx", "native"):
+        host.apply(BASE)
+        expect(hooks(host)["eth0"][0], hook, "hook by auto")
+        expect(talk(peer, HOST[4], 80), ARRIVES, f"tcp 80 on {hook}")
+        expect(talk(peer, HOST[4], 22, 0.3), DENIED, f"tcp 22 on {hook}")
+
+
 @tap
 def sockets_that_can_send_past_egress_are_named(lab):
     _, host = with_servers(lab)

@@ -112,5 +112,28 @@ mountpoint -q /sys/fs/bpf || exit 101
     expect(run("mountpoint", "-q", "/sys/fs/bpf", check=False).returncode, 0, "ours is mounted")
 
 
+@tap
+def a_folder_of_pins_that_cannot_be_looked_at_is_no_reason_to_mount(lab):
+    """A second bpffs above the first would hide what is in force."""
+    _, host = pair(lab)
+    host.apply(BASE)
+    path = lab.write("policy.yaml", BASE)
+    host_path = lab.write("host.host.yaml", host.host_yaml())
+    script = """
+mounts() { grep -c ' /sys/fs/bpf bpf ' /proc/self/mounts; }
+before=$(mounts)
+strace -qq -o /dev/null -P "$1" -e inject=statfs:error=EIO "$2" apply --pins "$1" --state "$3" \\
+    --host "$4" "$5"
+status=$?
+[ "$(mounts)" = "$before" ] || exit 100
+exit $status
+"""
+    done = host.run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh",
+                    host.pins, host.bulkhead_args("apply")[0], host.state, host_path, path,
+                    check=False)
+    expect(done.returncode, 1, f"status ({done.stderr.strip()})")
+    assert "cannot look at folder" in done.stderr, done.stderr
+
+
 if __name__ == "__main__":
     tap.main()

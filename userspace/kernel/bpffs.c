@@ -68,12 +68,21 @@ static int mount_at(const char *place, struct diag *diag)
 			place, place);
 }
 
-/* Whether the nearest folder on the way that exists lies on a bpffs. */
-static bool lies_on_bpffs(struct arena *arena, const char *path)
+/*
+ * Whether the nearest folder on the way that exists lies on a bpffs. What cannot be looked at is not
+ * taken for none: a second one mounted above would hide the pins of what is in force.
+ */
+static int lies_on_bpffs(struct arena *arena, const char *path, struct diag *diag, bool *ret_lies)
 {
-	while (access(path, F_OK) && strcmp(path, "/") != 0 && strcmp(path, ".") != 0)
+	struct statfs fs;
+
+	while (statfs(path, &fs)) {
+		if (errno != ENOENT || strcmp(path, "/") == 0 || strcmp(path, ".") == 0)
+			return diag_sys(diag, errno, "cannot look at folder '%s'", path);
 		path = parent_of(arena, path);
-	return bpffs_has(path);
+	}
+	*ret_lies = fs.f_type == BPF_FS_MAGIC;
+	return 0;
 }
 
 /* On a bpffs that every user may write, somebody could have been here first. */
@@ -90,9 +99,10 @@ int bpffs_prepare(const char *pins, struct diag *diag)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
 	const char *place = is_below(pins, USUAL_PLACE) ? USUAL_PLACE : pins;
-	int err = 0;
+	bool is_there = false;
+	int err = lies_on_bpffs(arena, pins, diag, &is_there);
 
-	if (!lies_on_bpffs(arena, pins)) {
+	if (!err && !is_there) {
 		err = make_folders(arena, place, 0700, diag);
 		if (!err)
 			err = mount_at(place, diag);

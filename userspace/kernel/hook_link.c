@@ -131,6 +131,7 @@ static int open_orphan(struct arena *arena, const struct hook *hook)
 static const char *who_is_there(struct arena *arena, const struct hook *hook)
 {
 	LIBBPF_OPTS(bpf_xdp_query_opts, xdp);
+	const char *name;
 	uint32_t id;
 
 	if (bpf_xdp_query((int)hook->link->ifindex, 0, &xdp))
@@ -138,8 +139,12 @@ static const char *who_is_there(struct arena *arena, const struct hook *hook)
 	id = xdp.drv_prog_id ? xdp.drv_prog_id : xdp.skb_prog_id ? xdp.skb_prog_id : xdp.prog_id;
 	if (!id)
 		return "another XDP program is attached";
-	return arena_printf(arena, "another XDP program is attached ('%s', id %u)",
-			    hook_program_name(arena, id), id);
+	name = hook_program_name(arena, id);
+	/* A link takes native or generic XDP, never both: there is no way over without a gap. */
+	if (hook_is_our_name(name))
+		return "our own program is still there in the other XDP mode; one apply with "
+		       "'ingress: tcx' or 'auto', and the next one can";
+	return arena_printf(arena, "another XDP program is attached ('%s', id %u)", name, id);
 }
 
 static const char *why_not_xdp(struct arena *arena, const struct hook *hook, int err)
@@ -202,6 +207,7 @@ int hook_put_link(const struct load *load, struct arena *arena, const struct hoo
 	struct running running;
 	int err;
 
+	done->pin = strrchr(path, '/') + 1;
 	if (link < 0)
 		link = open_orphan(arena, hook);
 	if (link >= 0) {
