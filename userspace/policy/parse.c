@@ -172,7 +172,7 @@ static bool is_map_of_names(struct value_reader *reader, const struct yaml_node 
 {
 	bool is_empty = node->kind == YAML_SCALAR ? !node->text.len : !node->entries.len;
 
-	if (node->kind == YAML_REFUSED)
+	if (value_is_refused(reader, node))
 		return false;
 	if (node->kind == YAML_MAP && !is_empty)
 		return true;
@@ -187,13 +187,13 @@ static void sets(struct value_reader *reader, const struct yaml_node *node, ast_
 		return;
 	for (size_t i = 0; i < node->entries.len; i++) {
 		const struct yaml_entry *entry = &node->entries.at[i];
-		size_t before = diag_n_errors(reader->diag);
+		size_t before = value_n_flaws(reader);
 		struct ast_set set = {};
 
 		if (!own_name(reader, &entry->key, "set", &set.name))
 			continue;
 		peers(reader, &entry->value, entry->key.text.at, false, &set.items);
-		set.flawed = diag_n_errors(reader->diag) > before;
+		set.flawed = value_n_flaws(reader) > before;
 		array_push(reader->arena, sets, set);
 	}
 }
@@ -353,13 +353,13 @@ static void services(struct value_reader *reader, const struct yaml_node *node,
 		return;
 	for (size_t i = 0; i < node->entries.len; i++) {
 		const struct yaml_entry *entry = &node->entries.at[i];
-		size_t before = diag_n_errors(reader->diag);
+		size_t before = value_n_flaws(reader);
 		struct ast_service service = {};
 
 		if (!own_name(reader, &entry->key, "service", &service.name))
 			continue;
 		service_items(reader, &entry->value, entry->key.text.at, false, &service.items);
-		service.flawed = diag_n_errors(reader->diag) > before;
+		service.flawed = value_n_flaws(reader) > before;
 		array_push(reader->arena, services, service);
 	}
 }
@@ -495,7 +495,7 @@ static void rule_traffic(struct value_reader *reader, const struct yaml_node *no
 		rule_services(reader, node, values, rule);
 		return;
 	}
-	before = diag_n_errors(reader->diag);
+	before = value_n_flaws(reader);
 	if (!values[RULE_PROTOCOL])
 		diag_bad(reader->diag, node->mark,
 			 "a rule has no 'protocol' and no 'services'; expected one of the two");
@@ -506,7 +506,7 @@ static void rule_traffic(struct value_reader *reader, const struct yaml_node *no
 	number(reader, values[RULE_ICMP_TYPE], "icmp_type", 0, 255, &rule->icmp_type);
 	number(reader, values[RULE_ICMP_CODE], "icmp_code", 0, 255, &rule->icmp_code);
 	/* Of a list in which not all was understood nothing can be said. */
-	if (values[RULE_PROTOCOL] && diag_n_errors(reader->diag) == before)
+	if (values[RULE_PROTOCOL] && value_n_flaws(reader) == before)
 		check_protocols(reader, node, values, rule);
 }
 
@@ -555,7 +555,7 @@ static void rule(struct value_reader *reader, const struct yaml_node *node, ast_
 {
 	const struct yaml_node *values[RULE_KEY_COUNT];
 	struct ast_rule rule = {.mark = node->mark, .enabled = true};
-	size_t before = diag_n_errors(reader->diag);
+	size_t before = value_n_flaws(reader);
 
 	if (!value_map(reader, node, "a rule", rule_keys, RULE_KEY_COUNT, values))
 		return;
@@ -573,7 +573,7 @@ static void rule(struct value_reader *reader, const struct yaml_node *node, ast_
 	flag(reader, values[RULE_ENABLED], "enabled", &rule.enabled);
 	description(reader, values[RULE_DESCRIPTION], &rule.description);
 	check_mode(reader, &rule);
-	rule.flawed = diag_n_errors(reader->diag) > before;
+	rule.flawed = value_n_flaws(reader) > before;
 	array_push(reader->arena, rules, rule);
 }
 
@@ -648,7 +648,7 @@ static const char *elsewhere(struct str key)
 static bool head(struct value_reader *reader, const struct yaml_node *node,
 		 const struct yaml_node **values, struct ast_file *file)
 {
-	size_t before = diag_n_errors(reader->diag);
+	size_t before = value_n_flaws(reader);
 
 	reader->elsewhere = elsewhere;
 	if (!value_map(reader, node, "a policy file", file_keys, FILE_KEY_COUNT, values))
@@ -659,7 +659,7 @@ static bool head(struct value_reader *reader, const struct yaml_node *node,
 		group(reader, values, file);
 	else
 		refuse_group_keys(reader, node, values);
-	file->head_flawed = diag_n_errors(reader->diag) > before;
+	file->head_flawed = value_n_flaws(reader) > before;
 	return true;
 }
 

@@ -201,7 +201,7 @@ static void add_rule(struct resolving *r, uint32_t group_id, const struct ast_ru
 	rule.source = sets_of_peers(r, group_id, &ast->source);
 	rule.destination = sets_of_peers(r, group_id, &ast->destination);
 	whole = clauses_of_rule(r, group_id, ast, &rule);
-	if (rule.source == NO_SET || rule.destination == NO_SET || !whole)
+	if (rule.source == NO_SET || rule.destination == NO_SET || !whole || !rule.clauses.len)
 		return;
 	check_matchable(r, ast, &rule);
 	if (ast->enabled)

@@ -39,6 +39,19 @@ static const char *ipv6_hint(const struct yaml_node *node)
 	return memchr(key.at, ':', key.len) ? YAML_IPV6_HINT : "";
 }
 
+size_t value_n_flaws(const struct value_reader *reader)
+{
+	return diag_n_errors(reader->diag) + reader->n_refused;
+}
+
+bool value_is_refused(struct value_reader *reader, const struct yaml_node *node)
+{
+	bool refused = node->kind == YAML_REFUSED;
+
+	reader->n_refused += refused;
+	return refused;
+}
+
 static size_t find_key(const struct value_key *keys, size_t n_keys, struct str name)
 {
 	size_t i = 0;
@@ -110,7 +123,7 @@ bool value_map(struct value_reader *reader, const struct yaml_node *node, const 
 	       const struct value_key *keys, size_t n_keys, const struct yaml_node **values)
 {
 	memset(values, 0, n_keys * sizeof(*values));
-	if (node->kind == YAML_REFUSED)
+	if (value_is_refused(reader, node))
 		return false;
 	if (node->kind != YAML_MAP)
 		return bad(reader, node->mark, "%s is %s; expected a map of keys", what,
@@ -165,7 +178,7 @@ void value_version(struct value_reader *reader, const struct yaml_node *map, con
 
 static bool scalar(struct value_reader *reader, const struct yaml_node *node, const char *what)
 {
-	if (node->kind == YAML_REFUSED)
+	if (value_is_refused(reader, node))
 		return false;
 	if (node->kind != YAML_SCALAR)
 		return bad(reader, node->mark, "'%s' is %s; expected one value%s", what,
@@ -272,7 +285,7 @@ bool value_choice(struct value_reader *reader, const struct yaml_node *node, con
 bool value_list(struct value_reader *reader, const struct yaml_node *node, const char *what,
 		const struct yaml_node **ret_items, size_t *ret_len)
 {
-	if (node->kind == YAML_REFUSED)
+	if (value_is_refused(reader, node))
 		return false;
 	if (node->kind != YAML_LIST)
 		return bad(reader, node->mark, "'%s' is %s; expected a list", what, value_is(node));

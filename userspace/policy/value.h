@@ -14,7 +14,17 @@ struct value_reader {
 	struct diag *diag;
 	/* Says of an unknown key where it belongs instead, else NULL; NULL: nothing to say. */
 	const char *(*elsewhere)(struct str key);
+	size_t n_refused; /* nodes met that yaml_read had refused, about which nothing is said again */
 };
+
+/*
+ * How much has been refused so far, by the reader or before it: what has grown while something was being
+ * read is flawed.
+ */
+size_t value_n_flaws(const struct value_reader *reader);
+
+/* A node without a value, whose message has been added; counts it. */
+bool value_is_refused(struct value_reader *reader, const struct yaml_node *node);
 
 struct value_key {
 	const char *name;
