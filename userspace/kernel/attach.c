@@ -25,21 +25,11 @@ const char *attach_mode_name(enum attach_mode mode)
 	return "";
 }
 
-int hook_program_fd(const struct load *load, enum bh_direction direction, enum attach_mode mode)
+enum bh_hook hook_of(enum bh_direction direction, enum attach_mode mode)
 {
 	if (direction == BH_OUT)
-		return load_program_fd(load, BH_HOOK_TC_OUT);
-	if (mode == ATTACH_NATIVE || mode == ATTACH_GENERIC)
-		return load_program_fd(load, BH_HOOK_XDP);
-	return load_program_fd(load, BH_HOOK_TC_IN);
-}
-
-uint32_t hook_program_id(int fd)
-{
-	struct bpf_prog_info info = {};
-	uint32_t size = sizeof(info);
-
-	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) ? 0 : info.id;
+		return BH_HOOK_TC_OUT;
+	return mode == ATTACH_NATIVE || mode == ATTACH_GENERIC ? BH_HOOK_XDP : BH_HOOK_TC_IN;
 }
 
 const char *hook_program_name(struct arena *arena, uint32_t id)
@@ -115,9 +105,11 @@ int attach_put(struct load *load, struct arena *arena, const struct attach_wish 
 	enum attach_mode modes[3];
 	size_t n = modes_to_try(direction, wish->mode, modes);
 	const char *refusals = "";
+	bool final = false;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && !final; i++) {
 		const char *why = "";
+		int err;
 		struct attach_hook done = {
 			.ifindex = link->ifindex,
 			.name = link->name,
@@ -130,15 +122,17 @@ int attach_put(struct load *load, struct arena *arena, const struct attach_wish 
 		};
 
 		hook.mode = modes[i];
-		if (!put_in_mode(load, arena, &hook, &why, &done)) {
-			done.program = hook_program_id(hook_program_fd(load, direction, hook.mode));
+		err = put_in_mode(load, arena, &hook, &why, &done);
+		if (!err) {
+			done.program = load_program_id(load, hook_of(direction, hook.mode));
 			*ret_hook = done;
 			return 0;
 		}
 		refusals = arena_printf(arena, "%s%s%s: %s", refusals, refusals[0] ? "; " : "",
 					attach_mode_name(modes[i]), why);
+		final = err == -ECANCELED;
 	}
-	return diag_refuse(diag, -ENODEV, "cannot attach to %s of link '%s': %s",
+	return diag_refuse(diag, final ? -EIO : -ENODEV, "cannot attach to %s of link '%s': %s",
 			   direction == BH_IN ? "ingress" : "egress", link->name, refusals);
 }
 

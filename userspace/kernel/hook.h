@@ -17,7 +17,8 @@ struct hook {
 
 /*
  * Puts the program there, or in place of an older one of ours. -errno with *ret_why in words when
- * it cannot be: what is in the way, what the driver lacks. Sets first, added, changed of *done.
+ * it cannot be: what is in the way, what the driver lacks; -ECANCELED when no other mode is to be
+ * tried either. Sets first, added, changed and pin of *done.
  */
 int hook_put_link(const struct load *load, struct arena *arena, const struct hook *hook,
 		  const char **ret_why, struct attach_hook *done);
@@ -33,14 +34,13 @@ int hook_list_links(const struct load *load, struct arena *arena, const struct h
 int hook_list_clsact(const struct load *load, struct arena *arena, const struct host_link *link,
 		     enum bh_direction direction, struct diag *diag, attach_hooks *hooks);
 
-/* Id and name of a program; 0 and "" when it cannot be told. */
-uint32_t hook_program_id(int fd);
+/* The name of a program; "" when it cannot be told. */
 const char *hook_program_name(struct arena *arena, uint32_t id);
 
 /* Whether a program is called as ours are. */
 bool hook_is_our_name(const char *name);
 
-/* The program of the load for a place; its descriptor. */
-int hook_program_fd(const struct load *load, enum bh_direction direction, enum attach_mode mode);
+/* Which of the load's programs belongs to a place. */
+enum bh_hook hook_of(enum bh_direction direction, enum attach_mode mode);
 
 #endif

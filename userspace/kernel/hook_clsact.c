@@ -77,15 +77,16 @@ static uint32_t free_handle(const struct host_filters *filters, uint32_t prefere
 	return handle;
 }
 
-static int put_filter(const struct hook *hook, int program, const struct host_filters *filters,
-		      struct attach_hook *done)
+static int put_filter(const struct load *load, const struct hook *hook,
+		      const struct host_filters *filters, struct attach_hook *done)
 {
 	const struct host_filter *ours = find_ours(filters);
 	LIBBPF_OPTS(bpf_tc_hook, tc, .ifindex = (int)hook->link->ifindex,
 		    .attach_point = side_of(hook->direction));
-	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = program);
+	enum bh_hook program = hook_of(hook->direction, ATTACH_CLSACT);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = load_program_fd(load, program));
 
-	if (ours && ours->program == hook_program_id(program))
+	if (ours && ours->program == load_program_id(load, program))
 		return 0;
 	opts.priority = ours ? ours->preference : best_preference(filters);
 	opts.handle = ours ? ours->handle : free_handle(filters, opts.priority);
@@ -108,7 +109,6 @@ int hook_put_clsact(const struct load *load, struct arena *arena, const struct h
 		    const char **ret_why, struct attach_hook *done)
 {
 	scoped(diag_free) struct diag *unheard = diag_new();
-	int program = hook_program_fd(load, hook->direction, ATTACH_CLSACT);
 	bool inbound = hook->direction == BH_IN;
 	struct host_filters filters = {.qdisc = ""};
 	int err = host_filters_read(arena, hook->link->ifindex, inbound, unheard, &filters);
@@ -116,7 +116,7 @@ int hook_put_clsact(const struct load *load, struct arena *arena, const struct h
 	if (!err)
 		err = make_qdisc(load, arena, hook, &filters);
 	if (!err)
-		err = put_filter(hook, program, &filters, done);
+		err = put_filter(load, hook, &filters, done);
 	if (err) {
 		*ret_why = why_not(arena, &filters, -err);
 		return err;
@@ -199,8 +199,8 @@ int hook_list_clsact(const struct load *load, struct arena *arena, const struct 
 
 		if (!is_ours(filter))
 			continue;
-		hook.current = hook.program ==
-			       hook_program_id(hook_program_fd(load, direction, ATTACH_CLSACT));
+		hook.current =
+			hook.program == load_program_id(load, hook_of(direction, ATTACH_CLSACT));
 		array_push(arena, hooks, hook);
 	}
 	return 0;

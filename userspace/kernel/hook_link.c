@@ -54,23 +54,31 @@ static int link_info(int fd, uint32_t *ret_ifindex, uint32_t *ret_program)
 	return 0;
 }
 
-static void read_running(uint32_t ifindex, enum bh_direction direction, enum attach_mode mode,
-			 struct running *running)
+/*
+ * A kernel without tcx runs nothing there. Any other failure must not look like that: a link of ours
+ * would be taken for a dead one, and dropped while it enforces.
+ */
+static int read_running(uint32_t ifindex, enum bh_direction direction, enum attach_mode mode,
+			struct running *running)
 {
 	LIBBPF_OPTS(bpf_xdp_query_opts, xdp);
+	int err;
 
-	*running = (struct running){.n = HOOK_PROGRAMS};
+	*running = (struct running){};
 	if (mode == ATTACH_TCX) {
-		if (bpf_prog_query((int)ifindex, (enum bpf_attach_type)tcx_type(direction), 0, NULL,
-				   running->ids, &running->n))
+		running->n = HOOK_PROGRAMS;
+		err = bpf_prog_query((int)ifindex, (enum bpf_attach_type)tcx_type(direction), 0,
+				     NULL, running->ids, &running->n);
+		if (err)
 			running->n = 0;
-		return;
+		return err == -EINVAL ? 0 : err;
 	}
-	running->n = 0;
-	if (bpf_xdp_query((int)ifindex, 0, &xdp))
-		return;
+	err = bpf_xdp_query((int)ifindex, 0, &xdp);
+	if (err)
+		return err;
 	running->ids[0] = mode == ATTACH_GENERIC ? xdp.skb_prog_id : xdp.drv_prog_id;
 	running->n = running->ids[0] ? 1 : 0;
+	return 0;
 }
 
 static bool runs(const struct running *running, uint32_t program)
@@ -82,8 +90,8 @@ static bool runs(const struct running *running, uint32_t program)
 }
 
 /*
- * The pinned link of that place, -1 when there is none. One whose device is gone, or whose device is
- * another that once had this number, is unpinned.
+ * The pinned link of that place, -ENOENT when there is none. One whose device is gone, or whose
+ * device is another that once had this number, is unpinned.
  */
 static int open_pinned(struct arena *arena, const struct load *load, const struct hook *hook)
 {
@@ -92,39 +100,44 @@ static int open_pinned(struct arena *arena, const struct load *load, const struc
 	struct running running;
 	uint32_t ifindex = 0;
 	uint32_t program = 0;
+	int err;
 
 	if (fd < 0)
-		return -1;
-	read_running(hook->link->ifindex, hook->direction, hook->mode, &running);
-	if (!link_info(fd, &ifindex, &program) && ifindex == hook->link->ifindex &&
-	    runs(&running, program))
+		return fd;
+	err = read_running(hook->link->ifindex, hook->direction, hook->mode, &running);
+	if (!err)
+		err = link_info(fd, &ifindex, &program);
+	if (err)
+		return err;
+	if (ifindex == hook->link->ifindex && runs(&running, program))
 		return take_fd(fd);
-	(void)unlink(path);
-	return -1;
+	return unlink(path) ? -errno : -ENOENT;
 }
 
 /*
  * One of ours that runs there without a pin here: its pin was lost while something holds it, or
- * another ABI version's folder has it. -1 when there is none. A link's ifindex is that of its own
- * namespace, so what counts is that its program runs on this hook.
+ * another ABI version's folder has it. -ENOENT when there is none. A link's ifindex is that of its
+ * own namespace, so what counts is that its program runs on this hook.
  */
 static int open_orphan(struct arena *arena, const struct hook *hook)
 {
 	struct running running;
 	uint32_t id = 0;
+	int err = read_running(hook->link->ifindex, hook->direction, hook->mode, &running);
 
-	read_running(hook->link->ifindex, hook->direction, hook->mode, &running);
-	while (running.n && !bpf_link_get_next_id(id, &id)) {
+	while (!err && running.n && !(err = bpf_link_get_next_id(id, &id))) {
 		scoped(close) int fd = bpf_link_get_fd_by_id(id);
 		uint32_t ifindex = 0;
 		uint32_t program = 0;
 
-		if (fd >= 0 && !link_info(fd, &ifindex, &program) &&
-		    ifindex == hook->link->ifindex && runs(&running, program) &&
+		if (fd == -ENOENT) /* it went just now */
+			continue;
+		err = fd < 0 ? fd : link_info(fd, &ifindex, &program);
+		if (!err && ifindex == hook->link->ifindex && runs(&running, program) &&
 		    hook_is_our_name(hook_program_name(arena, program)))
 			return take_fd(fd);
 	}
-	return -1;
+	return err ? err : -ENOENT;
 }
 
 /* In the way of XDP: the program that is there and not ours. */
@@ -185,50 +198,76 @@ static int create(const struct hook *hook, int program)
 }
 
 /* An update to the program that is there already is refused by tcx. */
-static int update(int link, int program, bool *changed)
+static int update(int link, int program, uint32_t id, bool *changed)
 {
 	uint32_t ifindex = 0;
 	uint32_t now = 0;
 	int err = link_info(link, &ifindex, &now);
 
-	if (err || now == hook_program_id(program))
+	if (err || now == id)
 		return err;
 	*changed = true;
 	return bpf_link_update(link, program, NULL);
+}
+
+/* Another mode must not be tried then: a link of ours sits in this one, and would be taken off. */
+static int give_up(struct arena *arena, const char *what, int err, const char **ret_why)
+{
+	*ret_why = arena_printf(arena, "cannot %s (%s)", what, strerror(-err));
+	return -ECANCELED;
+}
+
+/* The link that is there, updated, or a new one; its descriptor. */
+static int update_or_create(const struct load *load, struct arena *arena, const struct hook *hook,
+			    int there, const char **ret_why, struct attach_hook *done)
+{
+	enum bh_hook place = hook_of(hook->direction, hook->mode);
+	int program = load_program_fd(load, place);
+	scoped(close) int link = there;
+	int err;
+
+	if (link >= 0) {
+		err = update(link, program, load_program_id(load, place), &done->changed);
+		return err ? give_up(arena, "replace the program", err, ret_why) : take_fd(link);
+	}
+	link = create(hook, program);
+	if (link < 0) {
+		*ret_why = why_not(arena, hook, -link);
+		return link;
+	}
+	done->added = true;
+	done->changed = true;
+	return take_fd(link);
 }
 
 int hook_put_link(const struct load *load, struct arena *arena, const struct hook *hook,
 		  const char **ret_why, struct attach_hook *done)
 {
 	const char *path = link_path(arena, load, hook);
-	int program = hook_program_fd(load, hook->direction, hook->mode);
-	scoped(close) int link = open_pinned(arena, load, hook);
-	bool pinned = link >= 0;
+	uint32_t program = load_program_id(load, hook_of(hook->direction, hook->mode));
+	int there = open_pinned(arena, load, hook);
+	bool pinned = there >= 0;
+	scoped(close) int link = -1;
 	struct running running;
 	int err;
 
 	done->pin = strrchr(path, '/') + 1;
+	if (there == -ENOENT)
+		there = open_orphan(arena, hook);
+	if (there < 0 && there != -ENOENT)
+		return give_up(arena, "ask what is there", there, ret_why);
+	link = update_or_create(load, arena, hook, there, ret_why, done);
 	if (link < 0)
-		link = open_orphan(arena, hook);
-	if (link >= 0) {
-		err = update(link, program, &done->changed);
-	} else {
-		link = create(hook, program);
-		err = link < 0 ? link : 0;
-		done->added = true;
-		done->changed = true;
-	}
-	if (err) {
-		*ret_why = why_not(arena, hook, -err);
-		return err;
-	}
+		return link;
 	err = pinned ? 0 : bpf_obj_pin(link, path);
-	if (err) {
-		*ret_why = arena_printf(arena, "cannot pin at '%s' (%s)", path, strerror(-err));
-		return err;
-	}
-	read_running(hook->link->ifindex, hook->direction, hook->mode, &running);
-	done->first = running.n > 0 && running.ids[0] == hook_program_id(program);
+	if (err)
+		return give_up(arena, arena_printf(arena, "pin at '%s'", path), err, ret_why);
+	err = read_running(hook->link->ifindex, hook->direction, hook->mode, &running);
+	if (err && done->added)
+		(void)unlink(path);
+	if (err)
+		return give_up(arena, "ask what is there", err, ret_why);
+	done->first = running.n > 0 && running.ids[0] == program;
 	return 0;
 }
 
@@ -286,7 +325,9 @@ static int list_pin(const struct load *load, struct arena *arena, const struct h
 		return err;
 	at = hook.ifindex ? host_link_by_index(facts, hook.ifindex) : NULL;
 	if (at) {
-		read_running(hook.ifindex, hook.direction, hook.mode, &running);
+		err = read_running(hook.ifindex, hook.direction, hook.mode, &running);
+		if (err)
+			return err;
 		if (runs(&running, hook.program)) {
 			hook.name = at->name;
 			hook.first = running.ids[0] == hook.program;
@@ -297,8 +338,7 @@ static int list_pin(const struct load *load, struct arena *arena, const struct h
 	} else {
 		hook.elsewhere = hook.ifindex != 0;
 	}
-	hook.current =
-		hook.program == hook_program_id(hook_program_fd(load, hook.direction, hook.mode));
+	hook.current = hook.program == load_program_id(load, hook_of(hook.direction, hook.mode));
 	array_push(arena, hooks, hook);
 	return 0;
 }

@@ -34,6 +34,7 @@ struct load {
 	struct enforce *skeleton; /* NULL in one that was opened to read */
 	int map_fd[LOAD_MAP_COUNT];
 	int program_fd[BH_HOOK_COUNT];
+	uint32_t program_id[BH_HOOK_COUNT];
 };
 
 static const char *const map_names[] = {
@@ -101,6 +102,11 @@ const char *load_map_name(enum load_map map)
 int load_program_fd(const struct load *load, enum bh_hook hook)
 {
 	return load->program_fd[hook];
+}
+
+uint32_t load_program_id(const struct load *load, enum bh_hook hook)
+{
+	return load->program_id[hook];
 }
 
 static const char *map_path(struct arena *arena, const struct load *load, enum load_map map)
@@ -428,6 +434,20 @@ static int load_programs(struct load *load, const char *folder, const char *log,
 	return err;
 }
 
+static int ask_ids(struct load *load, struct diag *diag)
+{
+	for (int i = 0; i < BH_HOOK_COUNT; i++) {
+		struct bpf_prog_info info = {};
+		uint32_t size = sizeof(info);
+		int err = bpf_obj_get_info_by_fd(load->program_fd[i], &info, &size);
+
+		if (err)
+			return diag_sys(diag, -err, "cannot ask for program %s", pin_names[i]);
+		load->program_id[i] = info.id;
+	}
+	return 0;
+}
+
 int load_open(const char *pins, const struct probe *probe, struct diag *diag,
 	      struct load **ret_load)
 {
@@ -445,6 +465,8 @@ int load_open(const char *pins, const struct probe *probe, struct diag *diag,
 	folder = programs_folder(load, probe);
 	if (!adopt_programs(load, folder))
 		err = load_programs(load, folder, log, diag);
+	if (!err)
+		err = ask_ids(load, diag);
 	if (err)
 		return err;
 	*ret_load = take(load);

@@ -72,6 +72,9 @@ const char *load_map_name(enum load_map map);
 /* The program of a hook; -1 in a load that was opened to read. */
 int load_program_fd(const struct load *load, enum bh_hook hook);
 
+/* Its id, asked once: a program that is not known again would be taken for another's. 0 as above. */
+uint32_t load_program_id(const struct load *load, enum bh_hook hook);
+
 /* Removes the pins of programs of other builds, once none of them is on a link any more. */
 int load_prune(const struct load *load, const struct probe *probe, struct diag *diag);
 
