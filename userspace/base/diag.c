@@ -113,6 +113,27 @@ void diag_note(struct diag *diag, struct mark at, const char *format, ...)
 	va_end(args);
 }
 
+static __attribute__((format(printf, 4, 5))) void add_as(struct diag *diag, enum diag_level level,
+							 struct mark at, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	add(diag, level, at, 0, format, args);
+	va_end(args);
+}
+
+void diag_take(struct diag *diag, const struct diag *from, const char *words)
+{
+	for (size_t i = 0; i < from->messages.len; i++) {
+		const struct diag_message *message = &from->messages.at[i];
+		bool eased = words && message->level == DIAG_ERROR;
+
+		add_as(diag, eased ? DIAG_WARNING : message->level, message->at, "%s%s",
+		       eased ? words : "", message->text);
+	}
+}
+
 size_t diag_n_errors(const struct diag *diag)
 {
 	return diag->n_errors;

@@ -79,6 +79,12 @@ void diag_warn(struct diag *diag, struct mark at, const char *format, ...)
 void diag_note(struct diag *diag, struct mark at, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/*
+ * Adds the messages of another diag, in their order. With words (else NULL) its errors become
+ * warnings that begin with them: what failed is not what the caller was asked for.
+ */
+void diag_take(struct diag *diag, const struct diag *from, const char *words);
+
 size_t diag_n_errors(const struct diag *diag);
 size_t diag_n_warnings(const struct diag *diag);
 

@@ -43,7 +43,8 @@ int live_open(struct context *context, struct live *ret_live)
 	if (!err)
 		err = store_get_generation(live.store, &live.record, live.generation,
 					   context->arena, context->diag, &live.image);
-	if (err == -ENOENT && live.store)
+	/* It is a file of the state that is not well formed, and no policy that somebody wrote. */
+	if ((err == -ENOENT && live.store) || err == -EBADMSG)
 		return -EIO;
 	if (err)
 		return err;

@@ -259,14 +259,6 @@ static int take_back(struct applying *run, int err)
 	return err;
 }
 
-/* The half that is out of force: nothing reads it, and nothing keeps it in memory. */
-static int let_go(struct applying *run, uint32_t slot)
-{
-	int err = fill_image_same(run->load, slot, run->request->image->n_pages, run->diag);
-
-	return err ? err : applying_settle_state(run, slot);
-}
-
 static int replace(struct applying *run)
 {
 	uint64_t next = flip_next(run->record.last, run->active);
@@ -287,12 +279,7 @@ static int replace(struct applying *run)
 	run->result.changed = true;
 	run->result.generation = next;
 	store_settle(&run->record, run->arena, next, run->now);
-	err = flip_wait(run->load, next, run->diag);
-	if (!err)
-		err = let_go(run, next & 1);
-	if (!err)
-		err = applying_fold(run);
-	return err;
+	return 0;
 }
 
 /* ---- the same image ---- */
@@ -320,33 +307,71 @@ static int refresh(struct applying *run)
 		err = write_links(run);
 	if (!err)
 		err = applying_attach(run);
-	if (err) {
+	if (err)
 		applying_undo_links(run);
-		return err;
-	}
-	/* A killed run may have left either half of its flip. */
-	err = run->is_fresh ? flip_wait(run->load, run->active, run->diag) : 0;
-	return err ? err : let_go(run, run->active & 1);
+	return err;
+}
+
+/* ---- what is left to do once the policy is in force ---- */
+
+/* Nothing reads the half that is out of force, and nothing shall keep it in memory. */
+static int let_go(struct applying *run)
+{
+	uint64_t generation = run->result.generation;
+	uint32_t n_pages = run->request->image->n_pages;
+	/* With the same image a killed run may have left either half of its flip. */
+	int err = run->result.changed || run->is_fresh ? flip_wait(run->load, generation, run->diag)
+						       : 0;
+
+	if (!err)
+		err = fill_image_same(run->load, generation & 1, n_pages, run->diag);
+	return err ? err : applying_settle_state(run, generation & 1);
+}
+
+static int write_record(struct applying *run)
+{
+	return store_write_record(run->store, &run->record, run->diag);
+}
+
+static int prune(struct applying *run)
+{
+	int err = store_prune(run->store, &run->record, run->diag);
+
+	return err ? err : load_prune(run->load, &run->probe, run->diag);
+}
+
+static int measure(struct applying *run)
+{
+	return load_memory(run->load, run->diag, &run->result.memory);
+}
+
+/*
+ * Whatever fails here takes nothing back: it is told as a warning, and the next apply does it. So
+ * a status of 0 says that the policy is in force, and any other that what was before it still is.
+ */
+static void tidy_up(struct applying *run, int (*step)(struct applying *run))
+{
+	scoped(diag_free) struct diag *late = diag_new();
+	struct diag *diag = run->diag;
+
+	run->diag = late;
+	(void)step(run);
+	run->diag = diag;
+	diag_take(diag, late, "the policy is in force, but ");
+}
+
+static void finish(struct applying *run)
+{
+	static int (*const steps[])(struct applying * run) = {
+		applying_remove_links,	  let_go,  applying_fold, write_record, prune,
+		applying_remove_versions, measure,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+		tidy_up(run, steps[i]);
 }
 
 /* ---- the whole ---- */
-
-static int finish(struct applying *run)
-{
-	int err = applying_remove_links(run);
-
-	if (!err)
-		err = store_write_record(run->store, &run->record, run->diag);
-	if (!err)
-		err = store_prune(run->store, &run->record, run->diag);
-	if (!err)
-		err = load_prune(run->load, &run->probe, run->diag);
-	if (!err)
-		err = applying_remove_versions(run);
-	if (!err)
-		err = load_memory(run->load, run->diag, &run->result.memory);
-	return err;
-}
 
 static int open_all(struct applying *run, struct store **store, struct load **load)
 {
@@ -390,11 +415,12 @@ int apply_image(struct arena *arena, const struct apply_request *request, struct
 
 	if (!err)
 		err = is_in_force(&run) ? refresh(&run) : replace(&run);
-	if (!err)
-		err = finish(&run);
-	if (!err)
-		*ret_result = run.result;
-	return err;
+	/* The policy has been found well formed: what is not is a file of the state. */
+	if (err)
+		return err == -EBADMSG ? -EIO : err;
+	finish(&run);
+	*ret_result = run.result;
+	return 0;
 }
 
 int apply_count_unused(const struct load *load, struct diag *diag, uint32_t *ret_n_pages)

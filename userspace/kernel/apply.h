@@ -43,11 +43,12 @@ struct apply_result {
  * order: rights and features, lock, namespace, limits, pins and programs, pages, read-back,
  * notes, record, the one write, new links, counters of the generation before, links that go. The same
  * image again makes no new generation; links, programs and own addresses are still brought up to
- * date. A link that cannot be covered takes the flip back.
+ * date. A link that cannot be covered takes the flip back. On any error what was in force still is;
+ * what fails behind the last moment for that is a warning in the diag.
  *
  * Errors that a command tells apart: -EOPNOTSUPP the kernel lacks something, -E2BIG over a limit,
  * -ENODEV a link cannot be attached to, -EBUSY another apply holds the lock, -EXDEV another
- * network namespace; all others failed. Warnings may be in the diag also on success.
+ * network namespace; all others failed.
  */
 int apply_image(struct arena *arena, const struct apply_request *request, struct diag *diag,
 		struct apply_result *ret_result);
@@ -67,7 +68,8 @@ struct apply_removed {
 
 /*
  * Stops enforcing: takes all of ours off every link (links that came first go last), folds the counters,
- * removes the pins of every ABI version. The state directory stays. 0 also when nothing was there.
+ * removes the pins of every ABI version. The state directory stays; what cannot be written there is a
+ * warning. 0 also when nothing was there.
  */
 int apply_detach(struct arena *arena, const struct apply_detach_request *request, struct diag *diag,
 		 struct apply_removed *ret_removed);

@@ -47,6 +47,22 @@ static int remove_other_hooks(struct detaching *run)
 	return err;
 }
 
+/*
+ * Nothing that the state directory cannot do may keep anybody from stopping: it is told as a
+ * warning, and done without.
+ */
+static void in_spite_of(struct detaching *run, int (*step)(struct detaching *run))
+{
+	scoped(diag_free) struct diag *late = diag_new();
+	struct diag *diag = run->diag;
+
+	run->diag = late;
+	if (run->store)
+		(void)step(run);
+	run->diag = diag;
+	diag_take(diag, late, "the end of enforcing is not recorded: ");
+}
+
 /* What the last generation has counted goes into the totals, once. */
 static int fold(struct detaching *run)
 {
@@ -100,6 +116,12 @@ static int read_record(struct detaching *run)
 	return err;
 }
 
+static int close_record(struct detaching *run)
+{
+	store_settle(&run->record, run->arena, 0, store_now());
+	return store_write_record(run->store, &run->record, run->diag);
+}
+
 /* What this version enforces, and the record of it. */
 static int detach_live(struct detaching *run)
 {
@@ -110,26 +132,43 @@ static int detach_live(struct detaching *run)
 	store_settle(&run->record, run->arena, run->active, store_now());
 	run->removed.generation = run->active;
 	err = remove_hooks(run, run->load);
-	if (!err)
-		err = fold(run);
 	if (err)
 		return err;
-	store_settle(&run->record, run->arena, 0, store_now());
-	return store_write_record(run->store, &run->record, run->diag);
+	in_spite_of(run, fold);
+	in_spite_of(run, close_record);
+	return 0;
+}
+
+/* Another run that changes something, or another namespace, are no mere trouble with files. */
+static int open_state(struct detaching *run, struct store **store)
+{
+	const struct apply_detach_request *request = run->request;
+	scoped(diag_free) struct diag *late = diag_new();
+	struct diag *diag = run->diag;
+	bool final;
+	int err;
+
+	run->diag = late;
+	err = store_open(request->state, request->wait, late, store);
+	run->store = *store;
+	if (!err)
+		err = read_record(run);
+	run->diag = diag;
+	final = err == -EBUSY || err == -EXDEV;
+	diag_take(diag, late, final ? NULL : "the end of enforcing is not recorded: ");
+	if (err && !final)
+		run->store = NULL;
+	return final ? err : 0;
 }
 
 /* The lock first: a load that an apply is just making is not read before it is whole. */
 static int open_all(struct detaching *run, struct store **store, struct load **load)
 {
-	const struct apply_detach_request *request = run->request;
-	int err = store_open(request->state, request->wait, run->diag, store);
+	int err = open_state(run, store);
 
-	run->store = *store;
-	if (!err)
-		err = read_record(run);
 	if (err)
 		return err;
-	err = load_open_read(request->pins, run->diag, load);
+	err = load_open_read(run->request->pins, run->diag, load);
 	run->load = *load;
 	return err == -ENOENT ? 0 : err;
 }

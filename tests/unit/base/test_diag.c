@@ -158,6 +158,28 @@ Test(diag, messages_are_shown_by_file_and_in_the_order_of_their_places)
 					       "one:3:1: a\n  3\n  ^\ntwo:2:1: c\n  y\n  ^\n");
 }
 
+Test(diag, the_messages_of_another_are_taken_as_they_are_or_eased)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(diag_free) struct diag *from = diag_new();
+	scoped(diag_free) struct diag *diag = diag_new();
+	struct source source = {.path = "web.yaml", .text = STR("a\n")};
+
+	(void)diag_bad(from, (struct mark){&source, 1, 1, 1}, "bad");
+	diag_note(from, nowhere, "note");
+	diag_warn(from, nowhere, "odd");
+	diag_take(diag, from, NULL);
+	cr_assert_eq(diag_n_errors(diag), 1);
+	cr_assert_eq(diag_n_warnings(diag), 1);
+	diag_take(diag, from, "all is well, but ");
+	cr_assert_eq(diag_n_errors(diag), 1);
+	cr_assert_eq(diag_n_warnings(diag), 3);
+	cr_assert_str_eq(printed(arena, diag),
+			 "web.yaml:1:1: bad\n  a\n  ^\nnote: note\n"
+			 "web.yaml:1:1: warning: all is well, but bad\n  a\n  ^\nnote: note\n"
+			 "warning: odd\nwarning: odd\n");
+}
+
 Test(diag, freeing_none_is_no_mistake)
 {
 	diag_free(NULL);
