@@ -37,6 +37,7 @@ class Call:
 
     def __init__(self, name, number, text):
         self.name, self.number, self.text = name, number, text
+        self.stack = ()  # the frames that led to it, when they were asked for
         self.changes = not (name in _HARMLESS_NAMES or _HARMLESS.match(text))
 
     def __str__(self):
@@ -57,7 +58,21 @@ def parse(log):
                 name = match.group(1)
                 count[name] = count.get(name, 0) + 1
                 calls.append(Call(name, count[name], line.rstrip("\n")))
+            elif line.startswith(" > "):
+                calls[-1].stack += (line.split()[1],)
     return calls
+
+
+def sites(calls):
+    """
+    The calls by where they are made: one list for each way that leads from main to a call. What the
+    dynamic loader does before main is not ours.
+    """
+    by_site = {}
+    for call in calls:
+        if any("(main+" in frame for frame in call.stack):
+            by_site.setdefault((call.name, call.stack), []).append(call)
+    return list(by_site.values())
 
 
 def moments(calls):
@@ -93,6 +108,12 @@ class Tracer:
         assert done.returncode == 0, f"{command}: status {done.returncode}\n{done.stderr}"
         return parse(self.log)
 
+    def list_with_stacks(self, command, *args):
+        """The same, each with its frames."""
+        done = self._run(["-k"], command, args)
+        assert done.returncode == 0, f"{command}: status {done.returncode}\n{done.stderr}"
+        return parse(self.log)
+
     def kill(self, call, command, *args):
         """
         A run that is killed before the call. True: it was; False: it had ended by then, which
@@ -111,4 +132,4 @@ class Tracer:
     def fail(self, call, error, command, *args):
         """A run in which the call fails with that error; the completed process."""
         return self._run(["-e", f"inject={call.name}:error={error}:when={call.number}"], command,
-                         args)
+                         args, timeout=60)

@@ -1,0 +1,141 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Every system call of an apply made to fail in turn: the old policy stays in force, the exit status
+is not 0, one line says what and where, and nothing is leaked. Or the fault does no harm: then
+the new policy is in force, and what was left undone is a warning.
+"""
+
+import random
+import time
+
+import calls
+from netlab import Tap
+from test_traffic import expect
+from turns import Bench, nothing_left, settled
+
+tap = Tap()
+
+# What a call can fail with on a machine in trouble; EINTR where a signal can come in between.
+ERRORS = {
+    "access": "EACCES EIO", "bind": "ENOMEM", "bpf": "EPERM ENOMEM ENOSPC EBUSY EINTR",
+    "clone": "EAGAIN ENOMEM", "dup3": "EMFILE", "faccessat2": "EIO",
+    "fcntl": "EMFILE", "flock": "EINTR ENOLCK", "fsync": "EIO ENOSPC EINTR", "ftruncate": "EIO",
+    "getdents64": "EIO ENOMEM", "getrandom": "EINTR ENOSYS", "getsockname": "ENOBUFS",
+    "ioctl": "EIO", "mkdir": "EACCES ENOSPC EROFS", "mkdirat": "EACCES ENOSPC EROFS",
+    "mmap": "ENOMEM", "newfstatat": "EIO EACCES ENOMEM", "openat": "EMFILE ENFILE EACCES EIO",
+    "pread64": "EIO", "pwrite64": "ENOSPC EIO", "read": "EIO EINTR", "readlink": "EIO",
+    "recvmsg": "ENOBUFS ENOMEM EINTR", "renameat": "ENOSPC EIO EROFS", "rmdir": "EIO",
+    "sendto": "ENOBUFS EPERM ENOMEM EINTR", "setsockopt": "ENOMEM", "socket": "EMFILE ENOBUFS",
+    "statfs": "EIO", "symlink": "ENOSPC EROFS", "sysinfo": "EFAULT", "unlink": "EIO EROFS",
+    "unlinkat": "EIO EROFS", "wait4": "EINTR ECHILD", "write": "ENOSPC EIO EINTR EDQUOT",
+}
+# Those that cannot fail, or whose failure changes nothing; and the C library's own, which dies of a
+# heap that cannot grow from the first moment on and else takes other memory.
+NEVER = set("brk close exit_group getegid geteuid getgid getpid getuid munmap uname rt_sigaction "
+            "rt_sigprocmask clock_nanosleep lseek".split())
+
+
+def faults(trace, generator):
+    """(call, error) for each place where a call is made; with BULKHEAD_LONG every error of each."""
+    for site in calls.sites(trace):
+        name = site[0].name
+        if name in NEVER:
+            continue
+        errors = ERRORS[name].split()
+        for error in errors if calls.LONG else [generator.choice(errors)]:
+            yield generator.choice(site), error
+
+
+def words_of(done, where):
+    """What a run said, as it must: nothing but warnings, or one line of what and where."""
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("warning: ")]
+    assert done.returncode in (0, 1, 2, 3, 4, 5, 6), f"{where}: status {done.returncode}"
+    expect(len(lines), 1 if done.returncode else 0, f"{where}: lines of words\n{done.stderr}")
+    return lines[0] if lines else ""
+
+
+# Behind the flip nothing is taken back, and for these there is no status 0 all the same: the program
+# has ended in the middle, or its output has gone nowhere.
+LATE = ("bulkhead: out of memory", "cannot write the output")
+
+
+@tap
+def each_system_call_of_an_apply_may_fail(lab):
+    seed, start = random.randrange(1 << 32), time.monotonic()
+    bench = Bench(lab, seed)
+    bench.apply()
+    pins = bench.pins()
+    traces = {}
+    for _ in range(3):  # the first one is not as those that come after it
+        bench.next()
+        traces[bench.number % 2] = bench.tracer.list_with_stacks("apply", *bench.write())
+    bench.prober.since()  # before the first apply nothing was denied
+    count = {"failed": 0, "done": 0}
+    chosen = list(faults(traces[0], bench.random))
+    for number, (call, error) in enumerate(chosen):
+        if bench.number % 2 == 0:
+            bench.next()
+            bench.apply()
+            bench.prober.check(f"seed {seed}: applied after {count}")
+        bench.next()
+        where = f"seed {seed}: {error} from {call}"
+        done = bench.tracer.fail(call, error, "apply", *bench.write())
+        words = words_of(done, where)
+        if bench.in_force() != bench.number % 2:
+            assert done.returncode, f"{where}: status 0, and the old policy is in force"
+            count["failed"] += 1
+            bench.number -= 1
+        else:
+            assert not done.returncode or words.startswith(LATE), \
+                f"{where}: status {done.returncode}, and the new policy is in force: {words}"
+            count["done"] += 1
+        bench.prober.check(where)
+        expect({way: len(ids) for way, ids in bench.programs().items()}, {"in": 1, "out": 1},
+               f"{where}: programs at the hooks")
+        if number % 4 == 3 or not done.returncode:
+            bench.next()
+            bench.apply()
+            settled(bench, pins, f"{where}, then applied")
+    bench.prober.end()
+    print(f"# apply: {len(chosen)} calls made to fail, seed {seed}: {count};"
+          f" {time.monotonic() - start:.0f} s", flush=True)
+    assert min(count.values()) > 10, count
+
+
+@tap
+def each_system_call_of_a_first_apply_may_fail(lab):
+    """Those that no later apply makes: nothing is in force then, and nothing is attached."""
+    seed, start = random.randrange(1 << 32), time.monotonic()
+    bench = Bench(lab, seed)
+    trace = bench.tracer.list_with_stacks("apply", *bench.write())
+    bench.next()
+    later = {(call.name, call.stack)
+             for call in bench.tracer.list_with_stacks("apply", *bench.write())}
+    bench.host.bulkhead("detach")
+    count = {"failed": 0, "done": 0}
+    for call, error in faults(trace, bench.random):
+        if (call.name, call.stack) in later:
+            continue
+        bench.next()
+        where = f"seed {seed}: {error} from {call}"
+        done = bench.tracer.fail(call, error, "apply", *bench.write())
+        words = words_of(done, where)
+        programs = {way: len(ids) for way, ids in bench.programs().items()}
+        if done.returncode and not words.startswith(LATE):
+            expect(programs, {"in": 0, "out": 0}, f"{where}: programs at the hooks")
+            expect(bench.arriving(), [True, True], f"{where}: open ports")
+            count["failed"] += 1
+        else:
+            expect(programs, {"in": 1, "out": 1}, f"{where}: programs at the hooks")
+            bench.in_force()
+            count["done"] += 1
+        bench.host.bulkhead("detach")
+        nothing_left(bench, where)
+    bench.prober.end()
+    print(f"# first apply: seed {seed}: {count}; {time.monotonic() - start:.0f} s", flush=True)
+    assert count["failed"] > 10, count
+
+
+if __name__ == "__main__":
+    tap.main()

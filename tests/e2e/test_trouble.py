@@ -1,0 +1,324 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+A host in trouble: the state directory full, read-only or cut, memory short, the clock set, rights
+that are too wide. The previous good state or a refusal, never an empty policy.
+"""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import stat
+import time
+
+from netlab import Skip, Tap, run, wait_until
+from test_traffic import expect
+from turns import Bench, nothing_left, settled
+
+tap = Tap()
+
+
+@contextlib.contextmanager
+def small_state(bench, size):
+    """The state directory on a file system of its own."""
+    os.mkdir(bench.host.state, 0o700)
+    run("mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "bh-state", bench.host.state)
+    try:
+        yield
+    finally:
+        run("umount", "--lazy", bench.host.state)
+
+
+def refused(done, word):
+    """One line of words, status 1, and the word in it."""
+    expect(done.returncode, 1, f"status: {done.stderr}")
+    expect(len(done.stderr.splitlines()), 1, f"lines of words: {done.stderr}")
+    assert word in done.stderr, done.stderr
+
+
+def apply_refused(bench, word):
+    bench.next()
+    refused(bench.host.bulkhead("apply", *bench.write(), status=None), word)
+    bench.number -= 1
+
+
+def files(path):
+    return sorted(os.path.join(top, name) for top, _, names in os.walk(path) for name in names)
+
+
+# ---- the state directory ----
+
+@tap
+def a_first_apply_into_a_full_state_directory_attaches_nothing(lab):
+    bench = Bench(lab, 0)
+    with small_state(bench, "64k"):
+        refused(bench.host.bulkhead("apply", *bench.write(), status=None), "No space left")
+        expect(bench.programs(), {"in": [], "out": []}, "programs")
+        expect(bench.arriving(), [True, True], "open ports")
+        bench.host.bulkhead("detach")
+        nothing_left(bench, "detached")
+
+
+@tap
+def a_state_directory_that_fills_up_leaves_the_policy_in_force(lab):
+    bench = Bench(lab, 0)
+    with small_state(bench, "4m"):
+        bench.apply()
+        bench.prober.since()
+        pins, before = bench.pins(), files(bench.host.state)
+        filler = os.path.join(bench.host.state, "filler")
+        with open(filler, "wb", buffering=0) as file:
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(4096))
+        apply_refused(bench, "No space left")
+        expect([name for name in files(bench.host.state) if name != filler], before, "files")
+        expect(bench.in_force(), 0, "policy in force")
+        os.unlink(filler)
+        bench.next()
+        bench.apply()
+        settled(bench, pins, "when there is room")
+        bench.prober.check("full")
+
+
+@tap
+def a_read_only_state_directory_can_be_read_and_left(lab):
+    """No apply, but status, rules, and above all detach."""
+    bench = Bench(lab, 0)
+    with small_state(bench, "8m"):
+        bench.apply()
+        bench.prober.since()
+        pins = bench.pins()
+        run("mount", "-o", "remount,ro", bench.host.state)
+        apply_refused(bench, "Read-only file system")
+        settled(bench, pins, "read-only")
+        bench.host.bulkhead("status")
+        bench.host.bulkhead("rules")
+        bench.prober.check("read-only")
+        done = bench.host.bulkhead("detach")
+        assert done.stderr.startswith("warning: "), done.stderr
+        nothing_left(bench, "detached")
+
+
+@tap
+def a_detach_with_a_full_state_directory_takes_everything_off(lab):
+    bench = Bench(lab, 0)
+    with small_state(bench, "1m"):
+        bench.apply()
+        with open(os.path.join(bench.host.state, "filler"), "wb", buffering=0) as file:
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(4096))
+        done = bench.host.bulkhead("detach")
+        assert done.stderr.startswith("warning: "), done.stderr
+        nothing_left(bench, "detached")
+
+
+@tap
+def a_record_cut_at_any_byte_is_refused_and_not_half_believed(lab):
+    bench = Bench(lab, 0)
+    bench.apply()
+    bench.prober.since()
+    pins, path = bench.pins(), os.path.join(bench.host.state, "record.json")
+    with open(path, "rb") as file:
+        whole = file.read()
+    cuts = {0, 1, len(whole) - 1, *random.sample(range(len(whole)), 12)}
+    for cut in sorted(cuts):
+        with open(path, "wb") as file:
+            file.write(whole[:cut])
+        apply_refused(bench, "is cut or was altered")
+        refused(bench.host.bulkhead("status", status=None), "is cut or was altered")
+        expect(bench.in_force(), 0, f"policy in force, the record cut at {cut}")
+    # As the words say: moved away, it is begun anew, and nothing else is lost.
+    os.rename(path, path + ".away")
+    bench.next()
+    bench.apply()
+    settled(bench, pins, "begun anew")
+    bench.prober.check("cut")
+
+
+@tap
+def cut_counters_and_images_are_mended_by_the_next_apply(lab):
+    bench = Bench(lab, 0)
+    bench.apply()
+    bench.next()
+    bench.apply()
+    bench.prober.since()
+    pins = bench.pins()
+    for path in files(bench.host.state):
+        if path.endswith(("counters.json", ".image")):
+            os.truncate(path, os.path.getsize(path) // 2)
+    expect(bench.in_force(), 1, "policy in force")
+    done = bench.apply()
+    assert done.stderr.count("warning: "), done.stderr
+    settled(bench, pins, "the same policy again")
+    bench.host.bulkhead("status")
+    bench.next()
+    bench.apply()
+    settled(bench, pins, "another policy")
+    bench.prober.check("cut")
+
+
+# ---- memory ----
+
+@contextlib.contextmanager
+def memory_group(limit):
+    """A memory cgroup of that many bytes; yields the file into which a process writes itself."""
+    v2 = next((path for path in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
+               if "memory" in read(f"{path}/cgroup.subtree_control").split()), None)
+    top, limit_file = (v2, "memory.max") if v2 else ("/sys/fs/cgroup/memory",
+                                                     "memory.limit_in_bytes")
+    group = f"{top}/bh-test-{os.getpid():x}"
+    try:
+        os.mkdir(group)
+        with open(f"{group}/{limit_file}", "w", encoding="ascii") as file:
+            file.write(str(limit))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.rmdir(group)
+        raise Skip(f"no memory cgroup can be made: {error}") from error
+    try:
+        yield f"{group}/cgroup.procs"
+    finally:
+        wait_until(lambda: not read(f"{group}/cgroup.procs"), what="the cgroup is empty")
+        os.rmdir(group)
+
+
+def read(path):
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+@tap
+def an_apply_that_runs_out_of_memory_leaves_the_policy_in_force(lab):
+    """Refused or killed by the kernel, at whatever point the limit strikes."""
+    bench = Bench(lab, 0)
+    bench.host_extra = "tables: {flows: 8192, half_open: 4096, fragments: 1024}\n"
+    bench.apply()
+    bench.prober.since()
+    pins, seen = bench.pins(), []
+    for megabytes in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32):
+        bench.next()
+        # Tables of another size each time, so that all the state is made anew.
+        bench.host_extra = ("tables: {flows: %d, half_open: 4096, fragments: 1024}\n"
+                            % (16384 if bench.number % 2 else 8192))
+        with memory_group(megabytes << 20) as procs:
+            script = 'echo $$ > "$1" && shift && exec "$@"'
+            done = bench.host.run("sh", "-c", script, "sh", procs,
+                                  *bench.host.bulkhead_args("apply", *bench.write()), check=False)
+        where = f"{megabytes} MB: status {done.returncode}: {done.stderr.strip()}"
+        assert done.returncode in (0, 1, -9, 137), where
+        seen.append(done.returncode)
+        if done.returncode:
+            bench.number -= 1
+            expect(bench.in_force(), bench.number % 2, f"policy in force after {where}")
+        bench.prober.check(where)
+        bench.next()
+        bench.host_extra = ""
+        bench.apply()
+        settled(bench, pins, where)
+        bench.prober.check(f"{where}, then applied")
+    print(f"# status by limit: {seen}")
+    assert seen[0] and not seen[-1], f"no limit struck, or all did: {seen}"
+
+
+# ---- the clock ----
+
+def clock_set(bench, days):
+    """Words before a command of bulkhead's that make its wall clock wrong by so many days."""
+    library = next((path for path in ("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+                                      "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1")
+                    if os.path.exists(path)), None)
+    if not library:
+        raise Skip("libfaketime is not installed")
+    return ["env", f"LD_PRELOAD={library}", f"FAKETIME={days:+}d", "FAKETIME_DONT_FAKE_MONOTONIC=1",
+            *bench.host.bulkhead_args("apply")[:1]]
+
+
+@tap
+def a_wall_clock_that_is_set_changes_no_age_and_no_policy(lab):
+    """
+    The clock of the machine stays as it is: the program alone is told another one. What the
+    programs in the kernel know of time is jiffies, which nobody sets.
+    """
+    bench = Bench(lab, 0)
+    bench.apply()
+    bench.prober.since()
+    pins = bench.pins()
+    bench.prober.wait(50)
+    for days in (1, -1, 400):
+        bench.next()
+        command = clock_set(bench, days)
+        told = int(run(*command[:-1], "date", "+%s").stdout)
+        assert abs(told - time.time() - days * 86400) < 60, "the clock is not set"
+        places = ["--pins", bench.host.pins, "--state", bench.host.state]
+        bench.host.run(*command, "apply", *places, *bench.write())
+        settled(bench, pins, f"applied {days} days off")
+        bench.prober.check(f"applied {days} days off")
+        for host_clock in ([], command[:-1]):
+            done = bench.host.run(*host_clock, command[-1], "flows", "--json", *places)
+            flow = flows_of(done.stdout)[0]
+            assert 0 <= flow["idle"] <= 5, f"{days} days off: {flow}"
+        bench.host.run(*command, "status", *places)
+    bench.host.bulkhead("status")
+
+
+def flows_of(text):
+    found = [flow for flow in json.loads(text)["flows"] if flow["protocol"] == "udp"]
+    assert found, text
+    return found
+
+
+# ---- who may do what ----
+
+@tap
+def pins_and_state_are_root_s_alone(lab):
+    bench = Bench(lab, 0)
+    mask = os.umask(0)
+    try:
+        bench.apply()
+        bench.next()
+        bench.apply()
+    finally:
+        os.umask(mask)
+    for top in (bench.host.pins, bench.host.state):
+        for folder, folders, names in os.walk(top):
+            for path, wanted in ([(folder, 0o700)] +
+                                 [(os.path.join(folder, name), 0o600) for name in names]):
+                about = os.lstat(path)
+                if stat.S_ISLNK(about.st_mode):
+                    continue
+                expect((stat.S_IMODE(about.st_mode), about.st_uid), (wanted, 0), path)
+
+
+@tap
+def pins_that_others_may_write_are_refused(lab):
+    bench = Bench(lab, 0)
+    os.mkdir(bench.host.pins)
+    os.chmod(bench.host.pins, 0o777)
+    refused(bench.host.bulkhead("apply", *bench.write(), status=None), "may be written by others")
+    expect(bench.programs(), {"in": [], "out": []}, "programs")
+
+
+@tap
+def a_policy_that_others_may_write_is_refused_unless_told_otherwise(lab):
+    bench = Bench(lab, 0)
+    *_, path = args = bench.write()
+    os.chmod(path, 0o666)
+    done = bench.host.bulkhead("apply", *args, status=3)
+    assert "--allow-writable" in done.stderr, done.stderr
+    os.chmod(path, 0o600)
+    shutil.chown(path, 65534)
+    bench.host.bulkhead("apply", *args, status=3)
+    expect(bench.programs(), {"in": [], "out": []}, "programs")
+    bench.host.bulkhead("apply", "--allow-writable", *args)
+    expect(bench.in_force(), 0, "policy in force")
+
+
+if __name__ == "__main__":
+    tap.main()
