@@ -177,6 +177,7 @@ static int command_in(const char *text)
 Test(options, the_command_is_the_first_word_that_is_no_option_nor_its_value)
 {
 	cr_assert_eq(command_in("bulkhead check a"), 1);
+	cr_assert_eq(command_in("bulkhead check --host x a"), 1);
 	cr_assert_eq(command_in("bulkhead --json check a"), 2);
 	cr_assert_eq(command_in("bulkhead --host check check"), 3);
 	cr_assert_eq(command_in("bulkhead --host=check check"), 2);
