@@ -244,6 +244,7 @@ static void check_audited(struct scene *scene, const char *packets, const char *
 		bool reply = text[0] == '<';
 		struct bh_row by;
 
+		scene_wait(scene, 1);
 		(void)scene_counted(scene, &by);
 		cr_expect(play(scene, &subject, text), "%s of %s is denied", text, packets);
 		cr_expect_str_eq(scene_counted(scene, &by), rule, "%s of %s", text, packets);
@@ -251,6 +252,9 @@ static void check_audited(struct scene *scene, const char *packets, const char *
 		cr_expect_eq(by.reply_packets, reply, "%s of %s", text, packets);
 		cr_assert(scene_entry(scene, &subject, &entry), "%s of %s", text, packets);
 		cr_expect(flows_flags(&entry) & BH_FLOW_AUDIT, "%s of %s", text, packets);
+		cr_expect_eq((uint32_t)entry.state.meta,
+			     (uint32_t)(enforcer_jiffies(scene->enforcer) >> 7),
+			     "%s of %s: not dated", text, packets);
 	}
 }
 
