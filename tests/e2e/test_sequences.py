@@ -1,0 +1,416 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Connection state against somebody else's: random sequences of packets (open, data, close, reset,
+silence past the time-out, replies first, reused ports, another policy midway) before bulkhead and
+before nftables with connection tracking. Both must let the same packets through; what is explained in
+explained.json may differ, and then ends the comparison of that sequence.
+
+BULKHEAD_LONG=1 runs 2,000 sequences instead of 50; BULKHEAD_SEED=N begins with another one.
+"""
+
+import collections
+import json
+import os
+import random
+import time
+
+import twins
+from netlab import TOP, Skip, Tap, run
+from twins import ECHO, TCP, UDP, Flow, Rule, Twins, admits
+
+tap = Tap()
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LONG = os.environ.get("BULKHEAD_LONG") == "1"
+SEED = int(os.environ.get("BULKHEAD_SEED", "1"))
+SEQUENCES, BATCH = (2000, 250) if LONG else (50, 25)
+
+# How many packets of a sequence come before each event. A silence is longer than one time-out and
+# shorter than the next.
+PAUSE, SHORT, LONG_SILENCE = 2.5, 6.5, 12
+EVENTS = ((8, PAUSE), (5, "change"), (5, SHORT), (4, LONG_SILENCE), (3, None))
+# Seconds around a time-out, and around the age from which a stream is one, in which both are right.
+DOUBT, STREAM_DOUBT = 0.7, 0.4
+
+# > from the side that opens, < from the other; error: from a router, about what the host has sent.
+TEMPLATES = {
+    TCP: (">SYN <SYN-ACK >ACK >data <data <ACK >data <data >FIN <FIN >ACK >SYN <SYN-ACK >ACK <data",
+          ">SYN <RST-ACK >SYN <SYN-ACK >ACK <data >data <FIN >data >FIN <ACK",
+          ">data <data >data <data <FIN >ACK >FIN <ACK <data",
+          "<SYN-ACK <data <RST >SYN <SYN-ACK >ACK <data >data <ACK",
+          ">SYN <SYN-ACK >ACK <data >RST <data >SYN <SYN-ACK >ACK <data",
+          ">SYN >SYN <ACK <data <SYN-ACK error >ACK <ACK error >data <data",
+          ">SYN <SYN-ACK >ACK <ACK <SYN <data >SYN <ACK >FIN <RST <data"),
+    UDP: ("> < > > < < > < > <", "< > < < > error < > <", "> > > < error > < <"),
+    ECHO[4]: ("> < > < < >", "< > < error < >"),
+}
+
+
+Seen = collections.namedtuple("Seen", "when word ours theirs changed")
+
+
+class Sequence:
+    """A flow, and what is sent of it at each step: None, or a word of a template."""
+
+    def __init__(self, flow, moves):
+        self.flow, self.moves = flow, moves
+        self.seen = []  # Seen
+        self.verdict = None  # why it is no longer compared: "", or the name of an explanation
+
+    def text(self):
+        flow = self.flow
+        return (f"{flow.direction} protocol {flow.protocol} over IPv{flow.version}, peer"
+                f" {flow.peer}, port {flow.port}: {' '.join(word or '.' for word in self.moves)}")
+
+
+def spread(words, rng):
+    """The words over the steps between events, some steps idle."""
+    steps = sum(count for count, _ in EVENTS)
+    places = sorted(rng.sample(range(steps), min(len(words), steps)))
+    moves = [None] * steps
+    for place, word in zip(places, words):
+        moves[place] = word
+    return moves
+
+
+def altered(words, rng):
+    """A template with packets left out, sent twice, exchanged, or put in from nowhere."""
+    pool = [word for word in words if word != "error"]
+    for _ in range(rng.choice((0, 0, 1, 1, 2, 3))):
+        place = rng.randrange(len(words))
+        what = rng.randrange(4)
+        if what == 0 and len(words) > 2:
+            del words[place]
+        elif what == 1:
+            words.insert(place, words[place])
+        elif what == 2:
+            other = rng.randrange(len(words))
+            words[place], words[other] = words[other], words[place]
+        else:
+            words.insert(place, rng.choice(pool))
+    return words
+
+
+def random_sequence(number, rules, rng):
+    protocol = rng.choice((TCP, TCP, TCP, UDP, ECHO[4]))
+    words = altered(rng.choice(TEMPLATES[protocol]).split(), rng)
+    for _ in range(rng.choice((1, 20, 20, 20))):  # mostly one that the first policy lets open
+        version = rng.choice((4, 6))
+        flow = Flow(number, version, protocol if protocol in (TCP, UDP) else ECHO[version],
+                    rng.choice(("in", "out")), rng.randrange(4),
+                    rng.choice((80, 443, 8000, 8010)))
+        if admits(rules, flow):
+            break
+    return Sequence(flow, spread(words, rng))
+
+
+def random_rules(rng):
+    """Few rules about few peers and ports, so that they overlap."""
+    return [Rule(rng.choice(("in", "out")), rng.random() < 0.75,
+                 rng.sample(range(4), rng.randrange(1, 4)),
+                 rng.choice(("tcp", "udp", "icmp", None, None)), None)
+            if rng.random() < 0.5 else
+            Rule(rng.choice(("in", "out")), rng.random() < 0.75,
+                 rng.sample(range(4), rng.randrange(1, 4)), rng.choice(("tcp", "udp")),
+                 rng.choice(((80, 80), (80, 443), (8000, 8010), (443, 8000))))
+            for _ in range(rng.randrange(3, 8))]
+
+
+def changed(rules, rng):
+    """Another policy: some rules gone, some turned around."""
+    kept = [rule for rule in rules if rng.random() < 0.8]
+    return [Rule(rule.direction, rule.allow != (rng.random() < 0.4), rule.peers, rule.protocol,
+                 rule.ports) for rule in kept] + random_rules(rng)[:1]
+
+
+# ---- running a batch ---------------------------------------------------------------------------
+
+class Batch:
+    """Sequences that run side by side, under one policy and then another."""
+
+    def __init__(self, pair, rules, existing_flows, sequences):
+        self.pair, self.rules, self.existing_flows = pair, rules, existing_flows
+        self.sequences = sequences
+        self.is_changed = False  # the second policy is in force
+        self.unexplained = []
+
+    def run(self):
+        self.pair.apply(self.rules[0], self.existing_flows)
+        step = 0
+        for count, event in EVENTS:
+            for _ in range(count):
+                self._step(step)
+                step += 1
+            if event == "change":
+                self.pair.apply(self.rules[1], self.existing_flows)
+                self.is_changed = True
+            elif event:
+                time.sleep(event)  # silence is what is being tested
+        return self
+
+    def _packet(self, sequence, word):
+        flow = sequence.flow
+        if word == "error":
+            return flow, True, flow.error(flow.direction == "out")
+        opener = word[0] == ">"
+        return flow, flow.inbound(opener), flow.packet(opener, word[1:])
+
+    def _step(self, step):
+        moving = [sequence for sequence in self.sequences
+                  if sequence.moves[step] and sequence.verdict is None]
+        now = time.monotonic()
+        ours, theirs = self.pair.step([self._packet(sequence, sequence.moves[step])
+                                       for sequence in moving])
+        for sequence in moving:
+            key = sequence.flow.key()
+            sequence.seen.append(Seen(now, sequence.moves[step], key in ours, key in theirs,
+                                      self.is_changed))
+            if in_doubt(sequence.seen):
+                sequence.verdict = ""
+            elif (key in ours) != (key in theirs):
+                self._differs(sequence)
+
+    def _differs(self, sequence):
+        sequence.verdict = explanation(self, sequence)
+        if not sequence.verdict:
+            sequence.verdict = "unexplained"
+            self.unexplained.append(sequence)
+
+
+def in_doubt(seen):
+    """The last silence ended too near to a time-out for anyone to say who is right."""
+    last, before = seen[-1], seen[:-1]
+    silences = {last.when - past[-1].when for past in (
+        before, [one for one in before if one.ours], [one for one in before if one.theirs]) if past}
+    ages = {last.when - one.when for one in before}
+    return (any(abs(silence - limit) < DOUBT for silence in silences
+                for limit in (twins.HALF_OPEN, twins.ESTABLISHED))
+            or any(abs(age - twins.STREAM_AFTER) < STREAM_DOUBT for age in ages))
+
+
+# ---- what may differ, and why ------------------------------------------------------------------
+
+FITS = {}
+
+
+def fits(name):
+    """Of an entry of explained.json: whether it explains the last packet of a sequence."""
+    def add(function):
+        FITS[name] = function
+        return function
+    return add
+
+
+def explanation(batch, sequence):
+    """The name of the first explanation that fits; None."""
+    return next((name for name, function in FITS.items() if function(batch, sequence)), None)
+
+
+def opener_is_denied(batch, sequence):
+    """By the policy in force, whoever has spoken last."""
+    return not admits(batch.rules[batch.is_changed], sequence.flow)
+
+
+def tcp_is_established(before):
+    """Both sides have acknowledged something since the last SYN that began anew."""
+    sides, ended, closing = set(), set(), False
+    for side, kind in ((seen.word[0], seen.word[1:]) for seen in before):
+        if kind == "SYN" and closing:
+            sides, ended, closing = set(), set(), False
+        if kind in ("ACK", "data", "FIN"):
+            sides.add(side)
+        if kind in ("RST", "RST-ACK", "FIN"):
+            ended.add(side)
+            closing = True
+        elif side not in ended:
+            closing = False
+    return len(sides) == 2
+
+
+def is_established(sequence, before):
+    """As docs/datapath.md says it, by packets that have passed before."""
+    before = [seen for seen in before if seen.word != "error"]
+    if sequence.flow.protocol == TCP:
+        return tcp_is_established(before)
+    replies = [seen.when for seen in before if seen.word != before[0].word]
+    return any(seen.word == before[0].word and replies
+               and seen.when > replies[0] + twins.STREAM_AFTER for seen in before)
+
+
+def other(word):
+    return "<" if word[0] == ">" else ">"
+
+
+def since_last(sequence, word):
+    """What came after a packet had last passed, but for the one at hand; None: it never has."""
+    places = [place for place, seen in enumerate(sequence.seen[:-1])
+              if seen.ours and seen.word == word]
+    return sequence.seen[places[-1] + 1:-1] if places else None
+
+
+def silence(sequence):
+    """At some time nothing passed for longer than a half-open or closing flow lives."""
+    times = [seen.when for seen in sequence.seen[:-1] if seen.ours and seen.word != "error"]
+    times.append(sequence.seen[-1].when)
+    return any(after - before > twins.HALF_OPEN for before, after in zip(times, times[1:]))
+
+
+@fits("error-about-what-is-allowed")
+def _error_about_what_is_allowed(batch, sequence):
+    last, flow = sequence.seen[-1], sequence.flow
+    quoted = flow if flow.direction == "out" else flow.turned()
+    return (last.word == "error" and last.ours
+            and admits(batch.rules[batch.is_changed], quoted))
+
+
+@fits("error-about-an-ended-flow")
+def _error_about_an_ended_flow(batch, sequence):
+    last = sequence.seen[-1]
+    return (last.word == "error" and last.theirs and last.changed
+            and opener_is_denied(batch, sequence))
+
+
+@fits("a-syn-is-no-reply")
+def _a_syn_is_no_reply(_batch, sequence):
+    last = sequence.seen[-1]
+    return last.word[1:] == "SYN" and last.theirs
+
+
+@fits("no-ack-before-syn-ack")
+def _no_ack_before_syn_ack(_batch, sequence):
+    last = sequence.seen[-1]
+    since = since_last(sequence, other(last.word) + "SYN")
+    return (since is not None and last.theirs and last.word[1:] in ("ACK", "data", "FIN")
+            and not any(seen.ours and seen.word == last.word[0] + "SYN-ACK" for seen in since))
+
+
+@fits("a-reset-forgets-nothing")
+def _a_reset_forgets_nothing(_batch, sequence):
+    before = [seen for seen in sequence.seen[:-1] if seen.ours]
+    return any(seen.word[1:] in ("RST", "RST-ACK")
+               and len({one.word[0] for one in before[:place]}) == 1
+               for place, seen in enumerate(before))
+
+
+@fits("a-syn-ack-may-come-late")
+def _a_syn_ack_may_come_late(_batch, sequence):
+    last = sequence.seen[-1]
+    passed = [seen for seen in sequence.seen[:-1] if seen.ours]
+    return last.ours and last.word[1:] == "SYN-ACK" and is_established(sequence, passed)
+
+
+@fits("a-stream-is-older-than-its-first-reply")
+def _a_stream_is_older_than_its_first_reply(_batch, sequence):
+    passed = [seen for seen in sequence.seen[:-1] if seen.ours]
+    return (sequence.flow.protocol == UDP and sequence.seen[-1].theirs and silence(sequence)
+            and not is_established(sequence, passed))
+
+
+@fits("an-end-that-does-not-come-is-lifted")
+def _an_end_that_does_not_come_is_lifted(_batch, sequence):
+    passed = [seen.word[1:] for seen in sequence.seen[:-1] if seen.ours]
+    ends = [place for place, word in enumerate(passed) if word in ("RST", "FIN")]
+    return (sequence.seen[-1].ours and silence(sequence) and ends
+            and {"ACK", "data"} & set(passed[ends[0]:]))
+
+
+@fits("an-ended-flow-begins-anew")
+def _an_ended_flow_begins_anew(batch, sequence):
+    last = sequence.seen[-1]
+    sides = [admits(batch.rules[1], flow) for flow in (sequence.flow, sequence.flow.turned())]
+    return (batch.existing_flows == "recheck" and last.changed and last.ours
+            and sorted(sides) == [False, True])
+
+
+@fits("the-replier-establishes")
+def _the_replier_establishes(_batch, sequence):
+    passed = [seen.word for seen in sequence.seen[:-1] if seen.ours]
+    opener = next((word[0] for word in passed if word[1:] == "SYN"), None)
+    handshake = opener and ({opener + "ACK", opener + "data"} & set(passed)
+                            and other(opener) + "SYN-ACK" in passed)
+    return sequence.seen[-1].ours and silence(sequence) and opener and not handshake
+
+
+@fits("an-end-before-the-beginning-counts")
+def _an_end_before_the_beginning_counts(_batch, sequence):
+    passed = [seen for seen in sequence.seen[:-1] if seen.ours]
+    ends = [place for place, seen in enumerate(passed)
+            if seen.word[1:] in ("RST", "RST-ACK", "FIN")]
+    return (sequence.seen[-1].theirs and silence(sequence) and ends
+            and not is_established(sequence, passed[:ends[0]]))
+
+
+@fits("picked-up-is-half-open-until-answered")
+def _picked_up_is_half_open_until_answered(_batch, sequence):
+    passed = [seen for seen in sequence.seen[:-1] if seen.ours]
+    return (sequence.seen[-1].theirs and silence(sequence)
+            and len({seen.word[0] for seen in passed
+                     if seen.word[1:] in ("ACK", "data", "FIN")}) == 1)
+
+
+@fits("half-open-is-not-kept")
+def _half_open_is_not_kept(batch, sequence):
+    last = sequence.seen[-1]
+    return (batch.existing_flows == "keep" and last.changed and last.theirs
+            and not (admits(batch.rules[1], sequence.flow)
+                     and admits(batch.rules[1], sequence.flow.turned()))
+            and not is_established(sequence, [seen for seen in sequence.seen
+                                              if seen.ours and not seen.changed]))
+
+
+# ---- the tests ---------------------------------------------------------------------------------
+
+TALLY = {None: "agree", "": "in doubt"}
+
+
+def describe(batch, sequence):
+    lines = [sequence.text(), f"existing_flows: {batch.existing_flows}"]
+    for number, rules in enumerate(batch.rules):
+        opens = "admitted" if admits(rules, sequence.flow) else "denied"
+        lines.append(f"policy {number + 1}: opener {opens}")
+        lines.append(twins.as_yaml(rules, batch.existing_flows))
+    start = sequence.seen[0].when
+    lines += [f"{seen.when - start:6.2f} s {seen.word:10} ours {'pass' if seen.ours else 'deny'},"
+              f" nftables {'pass' if seen.theirs else 'deny'}, policy {1 + seen.changed}"
+              for seen in sequence.seen]
+    return "\n".join(lines)
+
+
+def run_batch(pair, number, rng):
+    rules = random_rules(rng)
+    sequences = [random_sequence(number + i, rules, rng) for i in range(BATCH)]
+    return Batch(pair, (rules, changed(rules, rng)), ("recheck", "keep")[number // BATCH % 2],
+                 sequences).run()
+
+
+@tap
+def every_explanation_is_in_the_list_and_on_the_page(_lab):
+    with open(os.path.join(HERE, "explained.json"), encoding="utf-8") as file:
+        explained = json.load(file)
+    assert sorted(explained) == sorted(FITS), "explained.json and this file name others"
+    with open(os.path.join(TOP, "docs", "testing.md"), encoding="utf-8") as file:
+        page = file.read()
+    for name, reason in explained.items():
+        assert f"| {name} | {reason} |" in page, f"docs/testing.md does not say so of {name}"
+
+
+@tap
+def sequences_of_packets_fare_as_under_nftables_with_connection_tracking(lab):
+    if run("nft", "--version", check=False).returncode:
+        raise Skip("nft is not installed")
+    rng = random.Random(SEED)
+    pair = Twins(lab)
+    tally = collections.Counter()
+    different = []
+    for number in range(0, SEQUENCES, BATCH):
+        batch = run_batch(pair, number, rng)
+        tally.update(TALLY.get(sequence.verdict, sequence.verdict) for sequence in batch.sequences)
+        different += [describe(batch, sequence) for sequence in batch.unexplained]
+    print("# " + ", ".join(f"{count} {name}" for name, count in tally.items()), flush=True)
+    assert not different, (f"seed {SEED}, {len(different)} sequences differ:\n"
+                           + "\n\n".join(different[:5]))
+
+
+if __name__ == "__main__":
+    tap.main()
