@@ -310,7 +310,7 @@ def _a_stream_is_older_than_its_first_reply(_batch, sequence):
 @fits("an-end-that-does-not-come-is-lifted")
 def _an_end_that_does_not_come_is_lifted(_batch, sequence):
     passed = [seen.word[1:] for seen in sequence.seen[:-1] if seen.ours]
-    ends = [place for place, word in enumerate(passed) if word in ("RST", "FIN")]
+    ends = [place for place, word in enumerate(passed) if word in ("RST", "RST-ACK", "FIN")]
     return (sequence.seen[-1].ours and silence(sequence) and ends
             and {"ACK", "data"} & set(passed[ends[0]:]))
 
@@ -325,11 +325,15 @@ def _an_ended_flow_begins_anew(batch, sequence):
 
 @fits("the-replier-establishes")
 def _the_replier_establishes(_batch, sequence):
-    passed = [seen.word for seen in sequence.seen[:-1] if seen.ours]
+    before = [seen for seen in sequence.seen[:-1] if seen.ours]
+    passed = [seen.word for seen in before]
     opener = next((word[0] for word in passed if word[1:] == "SYN"), None)
-    handshake = opener and ({opener + "ACK", opener + "data"} & set(passed)
-                            and other(opener) + "SYN-ACK" in passed)
-    return sequence.seen[-1].ours and silence(sequence) and opener and not handshake
+    if not opener or not silence(sequence):
+        return False
+    if sequence.seen[-1].theirs:
+        return not is_established(sequence, before)
+    return not ({opener + "ACK", opener + "data"} & set(passed)
+                and other(opener) + "SYN-ACK" in passed)
 
 
 @fits("an-end-before-the-beginning-counts")
