@@ -6,6 +6,8 @@ whole, at every moment; and the next run puts everything right.
 """
 
 import random
+import signal
+import subprocess
 import time
 
 import calls
@@ -157,6 +159,84 @@ def a_detach_may_die_anywhere(lab):
     report("detach", seed, n, len(trace), f"{whole} when all was attached", start)
     assert n > 5, f"only {n} kills"
     assert 0 < whole < n, f"{whole} of {n} kills came before the links were taken off"
+
+
+class Runs:
+    """What is killed at random moments, each with how long it takes when it is let be."""
+
+    def __init__(self, bench):
+        self.bench = bench
+        self.seconds = {}
+
+    def args(self, kind):
+        if kind == "apply":
+            return self.bench.host.bulkhead_args("apply", *self.bench.write())
+        return self.bench.host.bulkhead_args(*{"detach": ["detach"], "rules": ["rules", "--json"],
+                                               "stats": ["stats", "--json"]}[kind])
+
+    def measure(self, kind):
+        start = time.monotonic()
+        self.bench.host.run(*self.args(kind))
+        self.seconds[kind] = time.monotonic() - start
+
+    def kill(self, kind, first=False):
+        """A run of that kind, killed at a moment of its usual time; True: it lived until then."""
+        seconds = self.seconds["first" if first else kind]
+        process = self.bench.host.popen(*self.args(kind), stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL)
+        try:
+            process.wait(self.bench.random.uniform(0, seconds))
+        except subprocess.TimeoutExpired:
+            process.kill()
+        return process.wait() == -signal.SIGKILL
+
+
+@tap
+def at_random_moments_death_does_no_harm(lab):
+    """Applies, first applies, detaches and readings of counters, each on what the last has left."""
+    seed, start = random.randrange(1 << 32), time.monotonic()
+    bench = Bench(lab, seed)
+    runs, moments = Runs(bench), 1000 if calls.LONG else 200
+    runs.measure("apply")
+    runs.seconds["first"] = runs.seconds["apply"]
+    pins, killed = bench.pins(), 0
+    bench.next()
+    for kind in ("apply", "rules", "stats"):
+        runs.measure(kind)
+    before = bench.number % 2  # the turn of the policy in force
+    bench.prober.since()
+    for number in range(moments):
+        kind = bench.random.choices(("apply", "rules", "stats", "detach"), (14, 2, 2, 1))[0]
+        where = f"seed {seed}, moment {number}, {kind}"
+        if kind == "detach":
+            runs.seconds.setdefault("detach", runs.seconds["rules"] * 2)
+            bench.number = before
+            killed += runs.kill("detach")
+            may_enforce(bench, where)
+            bench.host.bulkhead("detach")
+            nothing_left(bench, where)
+            killed += runs.kill("apply", first=True)
+            may_enforce(bench, f"{where}, then a first apply")
+            bench.apply()
+            settled(bench, pins, where)
+            bench.prober.since()
+            continue
+        bench.number = before + (kind == "apply")
+        killed += runs.kill(kind)
+        before = bench.in_force()
+        if kind != "apply":
+            expect(before, bench.number % 2, f"{where}: policy in force")
+        bench.prober.check(where)
+        expect({way: len(ids) for way, ids in bench.programs().items()}, {"in": 1, "out": 1},
+               f"{where}: programs at the hooks")
+        if number % 20 == 19:
+            bench.apply()
+            settled(bench, pins, where)
+            before = bench.number % 2
+    bench.prober.end()
+    print(f"# random moments: {killed} of {moments} killed, seed {seed};"
+          f" {time.monotonic() - start:.0f} s", flush=True)
+    assert killed > moments // 2, f"only {killed} of {moments} were killed"
 
 
 if __name__ == "__main__":
