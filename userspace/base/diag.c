@@ -8,13 +8,14 @@
 #include "base/array.h"
 #include "base/diag.h"
 
-enum { LINE_MAX_LEN = 200, LINE_BEFORE = 120 };
+enum { LINE_MAX_LEN = 200, LINE_BEFORE = 120, LINES_STEP = 256 };
 
 struct diag {
 	struct arena *arena;
 	ARRAY(struct diag_message) messages;
 	size_t n_errors;
 	size_t n_warnings;
+	size_t n_left_out; /* messages, their notes not counted */
 };
 
 struct diag *diag_new(void)
@@ -49,6 +50,12 @@ static __attribute__((format(printf, 5, 0))) void add(struct diag *diag, enum di
 	char *words = NULL;
 	char reason[128] = "";
 
+	diag->n_errors += level == DIAG_ERROR;
+	diag->n_warnings += level == DIAG_WARNING;
+	if (diag_is_full(diag) && (level != DIAG_NOTE || diag->n_left_out)) {
+		diag->n_left_out += level != DIAG_NOTE;
+		return;
+	}
 	if (vasprintf(&words, format, args) < 0)
 		words = mem_calloc(1, 1);
 	if (err)
@@ -61,8 +68,6 @@ static __attribute__((format(printf, 5, 0))) void add(struct diag *diag, enum di
 			.text = without_controls(arena_printf(diag->arena, "%s%s", words, reason)),
 		});
 	free(words);
-	diag->n_errors += level == DIAG_ERROR;
-	diag->n_warnings += level == DIAG_WARNING;
 }
 
 int diag_bad(struct diag *diag, struct mark at, const char *format, ...)
@@ -132,6 +137,12 @@ void diag_take(struct diag *diag, const struct diag *from, const char *words)
 		add_as(diag, eased ? DIAG_WARNING : message->level, message->at, "%s%s",
 		       eased ? words : "", message->text);
 	}
+	diag->n_left_out += from->n_left_out;
+}
+
+bool diag_is_full(const struct diag *diag)
+{
+	return diag->messages.len >= DIAG_MAX;
 }
 
 size_t diag_n_errors(const struct diag *diag)
@@ -150,48 +161,77 @@ const struct diag_message *diag_messages(const struct diag *diag, size_t *ret_le
 	return diag->messages.at;
 }
 
+/* A column of a line, and where it begins; a line 0 is none. */
+struct cursor {
+	uint32_t line;
+	uint32_t column;
+	size_t offset;
+};
+
 /*
- * A source whose lines are being shown. Lines are found by number and columns from the last
- * one that was asked for, so that very many messages of one file or one line take no very long
- * time.
+ * A source whose lines are being shown. Lines are found by number and columns from the last one
+ * that was asked for, so that very many messages of one file or one line take no very long
+ * time. Notes point back, so they have a cursor of their own.
  */
 struct shown {
 	const struct source *source;
-	ARRAY(size_t) lines; /* where they begin; found when first needed */
-	uint32_t line;	     /* of the column below */
-	uint32_t column;
-	size_t offset; /* where that column begins */
+	ARRAY(size_t) lines; /* where every LINES_STEPth begins; found when first needed */
+	uint32_t last;	     /* the line that was asked for last; 0: none */
+	struct str last_line;
+	struct cursor cursors[2];
 };
+
+/* Where the line behind this one begins; false: there is none. */
+static bool next_line(struct str text, size_t start, size_t *ret_start)
+{
+	const char *newline =
+		start < text.len ? memchr(text.at + start, '\n', text.len - start) : NULL;
+
+	if (!newline)
+		return false;
+	*ret_start = (size_t)(newline - text.at) + 1;
+	return true;
+}
 
 static void find_lines(struct arena *arena, struct shown *shown)
 {
-	struct str text = shown->source->text;
-	const char *newline;
 	size_t start = 0;
+	size_t n = 0;
 
-	array_push(arena, &shown->lines, 0);
-	while (start < text.len && (newline = memchr(text.at + start, '\n', text.len - start))) {
-		start = (size_t)(newline - text.at) + 1;
-		array_push(arena, &shown->lines, start);
-	}
+	do {
+		if (n++ % LINES_STEP == 0)
+			array_push(arena, &shown->lines, start);
+	} while (next_line(shown->source->text, start, &start));
 }
 
-/* From the first byte of the line to its end, which is not in it. */
-static struct str line_of(struct arena *arena, struct shown *shown, uint32_t line)
+static struct str find_line(struct arena *arena, struct shown *shown, uint32_t line)
 {
 	struct str text = shown->source->text;
 	size_t start, end = text.len;
 
 	if (!shown->lines.len)
 		find_lines(arena, shown);
-	if (line > shown->lines.len)
+	if ((line - 1) / LINES_STEP >= shown->lines.len)
 		return STR("");
-	start = shown->lines.at[line - 1];
-	if (line < shown->lines.len)
-		end = shown->lines.at[line] - 1;
+	start = shown->lines.at[(line - 1) / LINES_STEP];
+	for (uint32_t i = (line - 1) % LINES_STEP; i; i--)
+		if (!next_line(text, start, &start))
+			return STR("");
+	if (next_line(text, start, &end))
+		end--;
 	if (end > start && text.at[end - 1] == '\r')
 		end--;
 	return (struct str){.at = text.at + start, .len = end - start};
+}
+
+/* From the first byte of the line to its end, which is not in it. */
+static struct str line_of(struct arena *arena, struct shown *shown, uint32_t line)
+{
+	if (shown->last != line) {
+		shown->last_line = find_line(arena, shown, line);
+		shown->last = line;
+	}
+	return shown->last_line;
 }
 
 /* Bytes of the UTF-8 character at the start of text, 0 when it is none. */
@@ -237,28 +277,26 @@ static size_t step_of(struct str text)
 	return size ? size : 1;
 }
 
-/* What is left of the line from a column on, counted from 1. */
-static struct str from_column(struct shown *shown, struct str line, uint32_t number,
-			      uint32_t column)
+/* What is left of the line from a place's column on, counted from 1; the cursor moves there. */
+static struct str from_column(const struct source *source, struct str line, struct cursor wanted,
+			      struct cursor *cursor)
 {
-	const char *text = shown->source->text.at;
+	const char *text = source->text.at;
 	struct str rest = line;
 	uint32_t at = 1;
 
-	if (shown->line == number && shown->column <= column) {
-		at = shown->column;
-		rest.at = text + shown->offset;
+	if (cursor->line == wanted.line && cursor->column <= wanted.column) {
+		at = cursor->column;
+		rest.at = text + cursor->offset;
 		rest.len = line.len - (size_t)(rest.at - line.at);
 	}
-	for (; rest.len && at < column; at++) {
+	for (; rest.len && at < wanted.column; at++) {
 		size_t step = step_of(rest);
 
 		rest.at += step;
 		rest.len -= step;
 	}
-	shown->line = number;
-	shown->column = at;
-	shown->offset = (size_t)(rest.at - text);
+	*cursor = (struct cursor){wanted.line, at, (size_t)(rest.at - text)};
 	return rest;
 }
 
@@ -274,8 +312,11 @@ static void print_characters(struct str text, uint32_t n, FILE *out)
 	}
 }
 
-static void print_place(struct arena *arena, struct shown *shown, const struct mark *at, FILE *out)
+static void print_place(struct arena *arena, struct shown *shown,
+			const struct diag_message *message, FILE *out)
 {
+	const struct mark *at = &message->at;
+	struct cursor *cursor = &shown->cursors[message->level == DIAG_NOTE];
 	struct str line = line_of(arena, shown, at->line);
 	uint32_t first = at->column > LINE_BEFORE ? at->column - LINE_BEFORE : 1;
 	uint32_t end = first + LINE_MAX_LEN;
@@ -284,7 +325,9 @@ static void print_place(struct arena *arena, struct shown *shown, const struct m
 	if (!line.len && at->column <= 1)
 		return;
 	fputs("  ", out);
-	print_characters(from_column(shown, line, at->line, first), end - first, out);
+	print_characters(
+		from_column(shown->source, line, (struct cursor){at->line, first, 0}, cursor),
+		end - first, out);
 	fputs("\n  ", out);
 	for (uint32_t column = first; column < at->column; column++)
 		fputc(' ', out);
@@ -325,15 +368,17 @@ static void print_message(struct printing *printing, const struct diag_message *
 	};
 	const struct mark *at = &message->at;
 	FILE *out = printing->out;
+	size_t number;
 
 	if (at->source && at->line)
 		fprintf(out, "%s:%u:%u: ", at->source->path, at->line, at->column);
 	else if (at->source)
 		fprintf(out, "%s: ", at->source->path);
 	fprintf(out, "%s%s\n", levels[message->level], message->text);
-	if (at->source && at->line && at->source->text.at)
-		print_place(printing->arena, &printing->sources.at[number_of(printing, at->source)],
-			    at, out);
+	if (!at->source || !at->line || !at->source->text.at)
+		return;
+	number = number_of(printing, at->source);
+	print_place(printing->arena, &printing->sources.at[number], message, out);
 }
 
 /* An error or warning with its notes, to be put in order. */
@@ -380,4 +425,7 @@ void diag_print(const struct diag *diag, FILE *out)
 		for (size_t j = 0; j < blocks.at[i].len; j++)
 			print_message(&printing, &blocks.at[i].first[j]);
 	}
+	if (diag->n_left_out)
+		fprintf(out, "%zu more messages are not shown; expected at most %d\n",
+			diag->n_left_out, DIAG_MAX);
 }

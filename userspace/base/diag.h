@@ -48,6 +48,9 @@ struct diag_message {
 
 struct diag;
 
+/* Of very many messages the first ones are kept, and the others only counted. */
+enum { DIAG_MAX = 10000 };
+
 struct diag *diag_new(void);
 void diag_free(struct diag *diag);
 SCOPED(struct diag *, diag_free);
@@ -84,6 +87,9 @@ void diag_note(struct diag *diag, struct mark at, const char *format, ...)
  * warnings that begin with them: what failed is not what the caller was asked for.
  */
 void diag_take(struct diag *diag, const struct diag *from, const char *words);
+
+/* Whether further messages are only counted, so that words that cost much need not be made. */
+bool diag_is_full(const struct diag *diag);
 
 size_t diag_n_errors(const struct diag *diag);
 size_t diag_n_warnings(const struct diag *diag);

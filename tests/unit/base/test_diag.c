@@ -184,3 +184,68 @@ Test(diag, freeing_none_is_no_mistake)
 {
 	diag_free(NULL);
 }
+
+Test(diag, lines_are_found_far_down_and_back_again)
+{
+	enum { LINES = 1000 };
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(diag_free) struct diag *diag = diag_new();
+	char text[LINES * 6 + 1];
+	struct source source = {.path = "a", .text = {.at = text, .len = LINES * 6}};
+	const char *expected = "";
+
+	for (int i = 0; i < LINES; i++)
+		(void)snprintf(text + i * 6, 7, "l%04d\n", i + 1);
+	for (uint32_t line = 1; line <= LINES; line += 50) {
+		(void)diag_bad(diag, (struct mark){.source = &source, .line = line, .column = 2},
+			       "x");
+		diag_note(diag, (struct mark){.source = &source, .line = 7, .column = 3}, "y");
+		expected = arena_printf(
+			arena, "%sa:%u:2: x\n  l%04u\n   ^\na:7:3: note: y\n  l0007\n    ^\n",
+			expected, line, line);
+	}
+	(void)diag_bad(diag, (struct mark){.source = &source, .line = LINES + 2, .column = 1}, "x");
+	cr_assert_str_eq(printed(arena, diag),
+			 arena_printf(arena, "%sa:%d:1: x\n", expected, LINES + 2));
+}
+
+Test(diag, errors_and_notes_on_one_long_line_have_their_own_columns)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(diag_free) struct diag *diag = diag_new();
+	char text[3001];
+	struct source source = {.path = "a", .text = {.at = text, .len = 3000}};
+	const char *told;
+
+	for (int i = 0; i < 300; i++)
+		(void)snprintf(text + i * 10, 11, "<%08d>", i);
+	for (uint32_t column = 1001; column < 3000; column += 500) {
+		(void)diag_bad(diag, (struct mark){.source = &source, .line = 1, .column = column},
+			       "x");
+		diag_note(diag, (struct mark){.source = &source, .line = 1, .column = 501}, "y");
+	}
+	told = printed(arena, diag);
+	for (int i = 100; i < 300; i += 50)
+		cr_assert(strstr(told, arena_printf(arena, "<%08d>", i)), "%d: %s", i, told);
+}
+
+Test(diag, of_very_many_messages_the_first_are_kept_and_the_others_counted)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(diag_free) struct diag *diag = diag_new();
+	size_t n = 0;
+
+	for (int i = 0; i < DIAG_MAX + 500; i++) {
+		(void)diag_bad(diag, nowhere, "number %d", i);
+		if (i >= DIAG_MAX)
+			diag_note(diag, nowhere, "belongs to one that is not kept");
+	}
+	diag_warn(diag, nowhere, "odd");
+	(void)diag_messages(diag, &n);
+	cr_assert_eq(n, DIAG_MAX);
+	cr_assert(diag_is_full(diag));
+	cr_assert_eq(diag_n_errors(diag), DIAG_MAX + 500);
+	cr_assert_eq(diag_n_warnings(diag), 1);
+	cr_assert(strstr(printed(arena, diag),
+			 "number 9999\n501 more messages are not shown; expected at most 10000\n"));
+}
