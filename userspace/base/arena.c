@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Memory in blocks that are freed together; see base/arena.h. */
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +9,8 @@
 
 #include "base/arena.h"
 
-enum { BLOCK_SIZE = 64 * 1024 };
+/* Many arenas hold the words of one message; the first block is for them. */
+enum { FIRST_SIZE = 2 * 1024, BLOCK_SIZE = 64 * 1024, LARGE_SIZE = BLOCK_SIZE / 4 };
 
 struct block {
 	struct block *next;
@@ -19,6 +21,7 @@ struct block {
 
 struct arena {
 	struct block *blocks; /* the first is the one being filled */
+	struct block *large;  /* of one piece each */
 	size_t size;
 };
 
@@ -63,15 +66,21 @@ struct arena *arena_new(void)
 	return mem_calloc(1, sizeof(struct arena));
 }
 
-void arena_free(struct arena *arena)
+static void free_blocks(struct block *block)
 {
-	struct block *block = arena ? arena->blocks : NULL;
-
 	while (block) {
 		struct block *next = block->next;
 
 		free(block);
 		block = next;
+	}
+}
+
+void arena_free(struct arena *arena)
+{
+	if (arena) {
+		free_blocks(arena->blocks);
+		free_blocks(arena->large);
 	}
 	free(arena);
 }
@@ -87,41 +96,76 @@ static struct block *block_new(size_t size)
 	return block;
 }
 
-/* A large piece gets a block of its own behind the one that is being filled. */
+static size_t padded(size_t size)
+{
+	const size_t align = _Alignof(max_align_t);
+
+	if (size > SIZE_MAX - align)
+		out_of_memory();
+	return size ? (size + align - 1) / align * align : align;
+}
+
 static struct block *block_for(struct arena *arena, size_t size)
 {
-	struct block *first = arena->blocks;
-	struct block *block;
+	bool large = size > LARGE_SIZE;
+	struct block **list = large ? &arena->large : &arena->blocks;
+	struct block *first = *list;
 
-	if (first && first->size - first->used >= size)
+	if (!large && first && first->size - first->used >= size)
 		return first;
-	if (size <= BLOCK_SIZE / 4 || !first) {
-		block = block_new(size > BLOCK_SIZE ? size : BLOCK_SIZE);
-		block->next = first;
-		arena->blocks = block;
-		return block;
-	}
-	block = block_new(size);
-	block->next = first->next;
-	first->next = block;
-	return block;
+	if (large)
+		*list = block_new(size);
+	else
+		*list = block_new(first || size > FIRST_SIZE ? BLOCK_SIZE : FIRST_SIZE);
+	(*list)->next = first;
+	return *list;
 }
 
 void *arena_alloc(struct arena *arena, size_t size)
 {
-	const size_t align = _Alignof(max_align_t);
-	struct block *block;
-	size_t padded;
-	void *memory;
+	size_t whole = padded(size);
+	struct block *block = block_for(arena, whole);
+	void *memory = block->data + block->used;
 
-	if (size > SIZE_MAX - align)
-		out_of_memory();
-	padded = size ? (size + align - 1) / align * align : align;
-	block = block_for(arena, padded);
-	memory = block->data + block->used;
-	block->used += padded;
-	arena->size += padded;
+	block->used += whole;
+	arena->size += whole;
 	return memory;
+}
+
+/* Where the large block of a piece hangs; NULL when it has none. */
+static struct block **large_place(struct arena *arena, const void *piece)
+{
+	struct block **place = &arena->large;
+
+	while (*place && (*place)->data != piece)
+		place = &(*place)->next;
+	return *place ? place : NULL;
+}
+
+static void *grow_large(struct arena *arena, struct block **place, size_t size)
+{
+	struct block *block;
+
+	if (size > SIZE_MAX - sizeof(*block))
+		out_of_memory();
+	block = mem_realloc(*place, 1, sizeof(*block) + size);
+	arena->size += size - block->used;
+	block->size = block->used = size;
+	*place = block;
+	return block->data;
+}
+
+void *arena_grow(struct arena *arena, void *piece, size_t old_size, size_t new_size)
+{
+	struct block **place = old_size > LARGE_SIZE / 2 ? large_place(arena, piece) : NULL;
+	void *moved;
+
+	if (place)
+		return grow_large(arena, place, padded(new_size));
+	moved = arena_alloc(arena, new_size);
+	if (old_size)
+		memcpy(moved, piece, old_size);
+	return moved;
 }
 
 void *arena_calloc(struct arena *arena, size_t n, size_t size)

@@ -26,6 +26,13 @@ void *arena_alloc(struct arena *arena, size_t size);
 /* n zeroed elements of size bytes each; ends the program when n * size overflows. */
 void *arena_calloc(struct arena *arena, size_t n, size_t size);
 
+/*
+ * new_size bytes that begin with the old_size bytes of a piece, which is no longer to be used. What
+ * stands behind them is not zeroed. A large piece grows where it is, or moves as a whole, so
+ * that a growing array leaves nothing behind.
+ */
+void *arena_grow(struct arena *arena, void *piece, size_t old_size, size_t new_size);
+
 /* A copy of size bytes, followed by a NUL that is not counted. */
 void *arena_copy(struct arena *arena, const void *data, size_t size);
 

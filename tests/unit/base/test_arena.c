@@ -172,3 +172,40 @@ Test(arena, heap_memory_of_no_bytes_is_still_some)
 	one = mem_realloc(one, 100, 10);
 	cr_assert_not_null(one);
 }
+
+Test(arena, a_piece_grows_with_its_bytes_small_and_large)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	unsigned char *other = arena_alloc(arena, 100000);
+	unsigned char *piece = NULL;
+	size_t size = 0;
+
+	memset(other, 7, 100000);
+	for (size_t more = 8; more < 10000000; more *= 3) {
+		piece = arena_grow(arena, piece, size, more);
+		cr_assert_eq((uintptr_t)piece % _Alignof(max_align_t), 0);
+		for (size_t i = 0; i < size; i++)
+			cr_assert_eq(piece[i], (unsigned char)(i * 31), "byte %zu of %zu", i, size);
+		for (size_t i = size; i < more; i++)
+			piece[i] = (unsigned char)(i * 31);
+		size = more;
+	}
+	for (size_t i = 0; i < 100000; i++)
+		cr_assert_eq(other[i], 7);
+	/* What a large piece leaves when it grows is not kept. */
+	cr_assert_lt(arena_size(arena), size + 200000);
+}
+
+Test(arena, a_piece_that_is_not_its_own_is_copied)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(arena_free) struct arena *other = arena_new();
+	char *piece = arena_alloc(other, 100000);
+	char *grown;
+
+	piece[99999] = 'x';
+	grown = arena_grow(arena, piece, 100000, 200000);
+	cr_assert_neq(grown, piece);
+	cr_assert_eq(grown[99999], 'x');
+	cr_assert_eq(piece[99999], 'x');
+}

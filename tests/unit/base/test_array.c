@@ -62,3 +62,32 @@ Test(array, the_length_of_a_fixed_one_is_that_of_its_elements)
 
 	cr_assert_eq(ARRAY_LEN(fixed), 7);
 }
+
+Test(array, room_that_is_reserved_is_exactly_that)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	ARRAY(struct element) array = {};
+	const struct element *first;
+
+	array_reserve(arena, &array, 3);
+	cr_assert_eq(array.room, 3);
+	cr_assert_eq(array.len, 0);
+	array_push(arena, &array, (struct element){.number = 1});
+	first = array.at;
+	array_push(arena, &array, (struct element){.number = 2});
+	array_reserve(arena, &array, 2);
+	cr_assert_eq(array.at, first);
+	array_reserve(arena, &array, 5000);
+	cr_assert_eq(array.room, 5000);
+	cr_assert(array.at[0].number == 1 && array.at[1].number == 2);
+}
+
+Test(array, an_element_is_zeroed_where_another_was)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	ARRAY(struct element) array = {};
+
+	array_push(arena, &array, (struct element){.number = 77, .text = "used"});
+	array.len = 0;
+	cr_assert_null(array_add(arena, &array)->text);
+}
