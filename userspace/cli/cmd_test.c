@@ -5,6 +5,9 @@
 #include "cli/describe.h"
 #include "cli/inputs.h"
 
+/* Nobody reads more; the others are counted. */
+enum { SHOWN_MAX = 1000 };
+
 static const char *expected_text(struct arena *arena, const struct table_row *row)
 {
 	return arena_printf(arena, "%s " STR_FMT, row->allow ? "allow" : "deny",
@@ -41,9 +44,10 @@ static int judge(struct context *context, const struct policy *policy, const str
 
 		if (table_row_agrees(row, &verdict))
 			continue;
-		tested.n_differ++;
-		show_difference(context, policy, row, &self);
+		if (tested.n_differ++ < SHOWN_MAX)
+			show_difference(context, policy, row, &self);
 	}
+	tested.n_shown = tested.n_differ < SHOWN_MAX ? tested.n_differ : SHOWN_MAX;
 	context->view->ops->tested(context->view, &tested);
 	return tested.n_differ ? STATUS_NO : STATUS_DONE;
 }

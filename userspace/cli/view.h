@@ -121,6 +121,7 @@ struct view_difference {
 struct view_tested {
 	size_t n_rows;
 	size_t n_differ;
+	size_t n_shown; /* of those that differ, the first ones */
 };
 
 /* One side's word on a packet. */

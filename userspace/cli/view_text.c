@@ -268,9 +268,12 @@ static void show_difference(struct view *view, const struct view_difference *dif
 static void show_tested(struct view *view, const struct view_tested *tested)
 {
 	view->list = NULL;
-	fprintf(view->out, "%zu row%s, %s\n", tested->n_rows, tested->n_rows == 1 ? "" : "s",
+	fprintf(view->out, "%zu row%s, %s%s\n", tested->n_rows, tested->n_rows == 1 ? "" : "s",
 		painted(view, tested->n_differ ? RED : GREEN,
-			TEXT(view, "%zu differ", tested->n_differ)));
+			TEXT(view, "%zu differ", tested->n_differ)),
+		tested->n_shown < tested->n_differ
+			? TEXT(view, ", the first %zu are shown", tested->n_shown)
+			: "");
 }
 
 /* The decider and its place, then what is seen only when the verdicts are the same. */

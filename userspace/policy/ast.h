@@ -76,8 +76,10 @@ enum ast_peer_kind {
 struct ast_peer {
 	struct mark mark;
 	enum ast_peer_kind kind;
-	struct addr_range range; /* AST_PEER_RANGE */
-	struct str name;	 /* AST_PEER_NAME */
+	union {				 /* large sets have very many */
+		struct addr_range range; /* AST_PEER_RANGE */
+		struct str name;	 /* AST_PEER_NAME */
+	};
 };
 
 typedef ARRAY(struct ast_peer) ast_peers;

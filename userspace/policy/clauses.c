@@ -5,6 +5,7 @@
  */
 #include "policy/resolving.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 enum {
@@ -61,6 +62,16 @@ static port_ranges ports_of(struct resolving *r, const ast_ports *written)
 	return ports;
 }
 
+/* A rule that is being given its clauses. */
+struct maker {
+	struct resolving *r;
+	const struct ast_rule *ast;
+	struct policy_rule *rule;
+	bool over;		       /* it has too many: said once */
+	port_ranges source_ports;      /* of all clauses with ports: shared, and never added to */
+	port_ranges destination_ports; /* as written in the rule itself */
+};
+
 static struct policy_clause *find_clause(struct policy_rule *rule,
 					 const struct policy_clause *wanted)
 {
@@ -75,25 +86,70 @@ static struct policy_clause *find_clause(struct policy_rule *rule,
 	return NULL;
 }
 
+static bool refuse_many(struct maker *maker, const char *what, size_t n, int max)
+{
+	struct mark at = maker->ast->mark;
+
+	maker->r->n_clauses_bad = true;
+	diag_refuse(
+		maker->r->diag, -E2BIG,
+		"the %s of the rules add up to %zu or more, those of a service counted where it "
+		"is used; at most %d fit (the last rule is at %s:%u)",
+		what, n, max, at.source ? at.source->path : "", at.line);
+	return false;
+}
+
+/*
+ * Services are used many times, and each use has its ports: counted, so that a small file does not
+ * become a large policy. Past a limit says so once; false.
+ */
+static bool count(struct maker *maker, size_t n_clauses, size_t n_ports)
+{
+	struct resolving *r = maker->r;
+
+	if (r->n_clauses_bad)
+		return false;
+	r->n_clauses += n_clauses;
+	r->n_ports += n_ports;
+	if (r->n_clauses > RESOLVE_MAX_ALL_CLAUSES)
+		return refuse_many(maker, "protocols and ICMP types", r->n_clauses,
+				   RESOLVE_MAX_ALL_CLAUSES);
+	if (r->n_ports > RESOLVE_MAX_PORTS)
+		return refuse_many(maker, "ranges of ports", r->n_ports, RESOLVE_MAX_PORTS);
+	return true;
+}
+
 /*
  * Clauses of one protocol have the same source ports, so that they become one. Their ports are
  * put in order when all are there.
  */
-static void add_clause(struct resolving *r, struct policy_rule *rule,
-		       const struct policy_clause *added)
+static void add_clause(struct maker *maker, const struct policy_clause *added,
+		       const port_ranges *destination)
 {
+	struct policy_rule *rule = maker->rule;
 	struct policy_clause *clause = find_clause(rule, added);
 
-	if (!clause) {
-		array_push(r->arena, &rule->clauses, *added);
+	if (!count(maker, !clause, destination->len + (clause ? 0 : added->source_ports.len)))
+		return;
+	if (!clause && rule->clauses.len == RESOLVE_MAX_CLAUSES) {
+		if (!maker->over)
+			diag_bad(maker->r->diag, maker->ast->mark,
+				 "the rule has more than %d different protocols and ICMP types; "
+				 "expected fewer",
+				 RESOLVE_MAX_CLAUSES);
+		maker->over = true;
 		return;
 	}
-	if (!added->destination_ports.len)
-		clause->destination_ports.len = 0;
-	if (!clause->destination_ports.len)
+	if (!clause) {
+		array_push(maker->r->arena, &rule->clauses, *added);
+		clause = array_last(&rule->clauses);
+	} else if (!clause->destination_ports.len) {
 		return;
-	for (size_t i = 0; i < added->destination_ports.len; i++)
-		array_push(r->arena, &clause->destination_ports, added->destination_ports.at[i]);
+	}
+	if (!destination->len)
+		clause->destination_ports.len = 0;
+	for (size_t i = 0; i < destination->len; i++)
+		array_push(maker->r->arena, &clause->destination_ports, destination->at[i]);
 }
 
 static struct policy_clause clause_of(int protocol)
@@ -101,15 +157,12 @@ static struct policy_clause clause_of(int protocol)
 	return (struct policy_clause){.protocol = protocol, .icmp_type = -1, .icmp_code = -1};
 }
 
-/* Each clause gets lists of its own, since lists grow in place. */
-static void add_ports(struct resolving *r, const struct ast_rule *ast, int protocol,
-		      const ast_ports *destination, struct policy_rule *rule)
+static void add_ports(struct maker *maker, int protocol, const port_ranges *destination)
 {
 	struct policy_clause clause = clause_of(protocol);
 
-	clause.source_ports = ports_of(r, &ast->source_ports);
-	clause.destination_ports = ports_of(r, destination);
-	add_clause(r, rule, &clause);
+	clause.source_ports = maker->source_ports;
+	add_clause(maker, &clause, destination);
 }
 
 static const char *name_of(struct resolving *r, int protocol)
@@ -120,35 +173,30 @@ static const char *name_of(struct resolving *r, int protocol)
 }
 
 /* A protocol without ports: refused when the rule has source ports. */
-static bool add_plain(struct resolving *r, const struct ast_rule *ast, struct mark mark,
-		      const struct policy_clause *clause, struct policy_rule *rule)
+static bool add_plain(struct maker *maker, struct mark mark, const struct policy_clause *clause)
 {
-	port_ranges ports = ports_of(r, &ast->source_ports);
-
-	if (ports.len)
-		return !diag_bad(r->diag, mark,
+	if (maker->source_ports.len)
+		return !diag_bad(maker->r->diag, mark,
 				 "'%s' has no ports; expected no 'source_ports' beside it",
-				 name_of(r, clause->protocol));
-	add_clause(r, rule, clause);
+				 name_of(maker->r, clause->protocol));
+	add_clause(maker, clause, &(port_ranges){});
 	return true;
 }
 
-static bool add_item(struct resolving *r, const struct ast_rule *ast, struct mark mark,
-		     const struct ast_service_item *item, struct policy_rule *rule)
+static bool add_item(struct maker *maker, struct mark mark, const struct ast_service_item *item)
 {
 	struct policy_clause clause = clause_of(item->protocol);
-	ast_ports ports = {};
+	struct port_range range = item->ports;
+	port_ranges ports = {.at = &range, .len = item->has_ports};
 
 	if (has_ports(item->protocol)) {
-		if (item->has_ports)
-			array_push(r->arena, &ports,
-				   (struct ast_port){.mark = item->mark, .range = item->ports});
-		add_ports(r, ast, item->protocol, &ports, rule);
+		normalize_ports(&ports);
+		add_ports(maker, item->protocol, &ports);
 		return true;
 	}
 	clause.icmp_type = item->icmp_type;
 	clause.icmp_code = item->icmp_code;
-	return add_plain(r, ast, mark, &clause, rule);
+	return add_plain(maker, mark, &clause);
 }
 
 static const struct ast_service *find_service(const struct resolving *r, uint32_t scope,
@@ -192,39 +240,37 @@ static void refuse_unknown(struct resolving *r, uint32_t scope, const struct ast
 				    "PROTOCOL/PORTS such as tcp/443");
 }
 
-static bool add_service(struct resolving *r, uint32_t scope, const struct ast_rule *ast,
-			const struct ast_service_item *use, struct policy_rule *rule)
+static bool add_service(struct maker *maker, uint32_t scope, const struct ast_service_item *use)
 {
 	const struct ast_service *service;
 	bool whole;
 
 	if (!use->is_name)
-		return add_item(r, ast, use->mark, use, rule);
-	service = find_service(r, scope, use->name);
+		return add_item(maker, use->mark, use);
+	service = find_service(maker->r, scope, use->name);
 	if (!service) {
-		refuse_unknown(r, scope, use);
+		refuse_unknown(maker->r, scope, use);
 		return false;
 	}
 	whole = !service->flawed;
-	for (size_t i = 0; i < service->items.len; i++)
-		whole &= add_item(r, ast, use->mark, &service->items.at[i], rule);
+	for (size_t i = 0; i < service->items.len && !maker->r->n_clauses_bad; i++)
+		whole &= add_item(maker, use->mark, &service->items.at[i]);
 	return whole;
 }
 
-static void add_protocol(struct resolving *r, const struct ast_rule *ast,
-			 const struct ast_protocol *protocol, struct policy_rule *rule)
+static void add_protocol(struct maker *maker, const struct ast_protocol *protocol)
 {
-	bool with_ports =
-		ports_of(r, &ast->source_ports).len || ports_of(r, &ast->destination_ports).len;
+	const struct ast_rule *ast = maker->ast;
+	bool with_ports = maker->source_ports.len || maker->destination_ports.len;
 	struct policy_clause clause = clause_of(protocol->number);
 
 	if (has_ports(protocol->number)) {
-		add_ports(r, ast, protocol->number, &ast->destination_ports, rule);
+		add_ports(maker, protocol->number, &maker->destination_ports);
 		return;
 	}
 	if (protocol->number == PROTO_ANY && with_ports) {
 		for (size_t i = 0; i < ARRAY_LEN(port_protocols); i++)
-			add_ports(r, ast, port_protocols[i], &ast->destination_ports, rule);
+			add_ports(maker, port_protocols[i], &maker->destination_ports);
 		return;
 	}
 	/* With ports it has been refused by parse. */
@@ -234,20 +280,27 @@ static void add_protocol(struct resolving *r, const struct ast_rule *ast,
 		clause.icmp_type = (int)ast->icmp_type.value;
 	if (ast->icmp_code.mark.line)
 		clause.icmp_code = (int)ast->icmp_code.value;
-	add_clause(r, rule, &clause);
+	add_clause(maker, &clause, &(port_ranges){});
 }
 
 bool clauses_of_rule(struct resolving *r, uint32_t scope, const struct ast_rule *ast,
 		     struct policy_rule *rule)
 {
 	bool whole = !ast->flawed;
+	struct maker maker = {
+		.r = r,
+		.ast = ast,
+		.rule = rule,
+		.source_ports = ports_of(r, &ast->source_ports),
+		.destination_ports = ports_of(r, &ast->destination_ports),
+	};
 
 	if (ast->has_services)
-		for (size_t i = 0; i < ast->services.len; i++)
-			whole &= add_service(r, scope, ast, &ast->services.at[i], rule);
+		for (size_t i = 0; i < ast->services.len && !r->n_clauses_bad; i++)
+			whole &= add_service(&maker, scope, &ast->services.at[i]);
 	else
-		for (size_t i = 0; i < ast->protocols.len; i++)
-			add_protocol(r, ast, &ast->protocols.at[i], rule);
+		for (size_t i = 0; i < ast->protocols.len && !r->n_clauses_bad; i++)
+			add_protocol(&maker, &ast->protocols.at[i]);
 	for (size_t i = 0; i < rule->clauses.len; i++)
 		normalize_ports(&rule->clauses.at[i].destination_ports);
 	return whole;

@@ -74,7 +74,7 @@ void nearest_try(struct nearest *nearest, struct str candidate)
 
 void nearest_try_all(struct nearest *nearest, const name_list *names)
 {
-	for (size_t i = 0; i < names->len; i++)
+	for (size_t i = 0; i < names->len && names->len <= NEAREST_MAX_NAMES; i++)
 		nearest_try(nearest, names->at[i].text);
 }
 

@@ -41,10 +41,10 @@ struct nearest {
 };
 
 /*
- * Nearest names are looked for while there are fewer errors than this: a file of a hundred thousand
- * unknown names over as many known ones is refused in good time, too.
+ * Nearest names are looked for while there are fewer errors and among fewer names than this: a file
+ * of a hundred thousand unknown names over as many known ones is refused in good time, too.
  */
-enum { NEAREST_MAX_ERRORS = 20 };
+enum { NEAREST_MAX_ERRORS = 20, NEAREST_MAX_NAMES = 5000 };
 
 void nearest_try(struct nearest *nearest, struct str candidate);
 void nearest_try_all(struct nearest *nearest, const name_list *names);

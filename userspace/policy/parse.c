@@ -9,7 +9,11 @@
 #include "policy/tags.h"
 #include "policy/value.h"
 
-enum { NAME_MAX_LEN = 80, DESCRIPTION_MAX_LEN = 140 };
+enum {
+	NAME_MAX_LEN = 80,
+	DESCRIPTION_MAX_LEN = 140,
+	RULES_MAX = 2 * 4096, /* each priority once in each direction */
+};
 
 enum {
 	PROTO_ANY = -1,
@@ -158,6 +162,7 @@ static void peers(struct value_reader *reader, const struct yaml_node *node, con
 
 	if (!node || !value_items(reader, node, what, &items, &len))
 		return;
+	array_reserve(reader->arena, peers, len);
 	for (size_t i = 0; i < len; i++) {
 		struct ast_peer peer;
 
@@ -185,6 +190,7 @@ static void sets(struct value_reader *reader, const struct yaml_node *node, ast_
 {
 	if (!is_map_of_names(reader, node, "sets"))
 		return;
+	array_reserve(reader->arena, sets, node->entries.len);
 	for (size_t i = 0; i < node->entries.len; i++) {
 		const struct yaml_entry *entry = &node->entries.at[i];
 		size_t before = value_n_flaws(reader);
@@ -222,6 +228,15 @@ static const char *protocol_hint(struct arena *arena, struct str text, bool allo
 		allow_any ? "any, " : "");
 }
 
+static bool refuse_protocol(struct value_reader *reader, struct str text, struct mark at,
+			    bool allow_any)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+
+	return !diag_bad(reader->diag, at, "'" STR_FMT "' is no protocol%s", STR_ARG(text),
+			 protocol_hint(arena, text, allow_any));
+}
+
 /* A name or a number from 0 to 255; any only where allow_any. */
 static bool protocol_text(struct value_reader *reader, struct str text, struct mark at,
 			  bool allow_any, int *ret_protocol)
@@ -234,8 +249,7 @@ static bool protocol_text(struct value_reader *reader, struct str text, struct m
 	else if (protocol < 0 && str_number(text, 255, &number))
 		protocol = (int)number;
 	else if (protocol < 0)
-		return !diag_bad(reader->diag, at, "'" STR_FMT "' is no protocol%s", STR_ARG(text),
-				 protocol_hint(reader->arena, text, allow_any));
+		return refuse_protocol(reader, text, at, allow_any);
 	*ret_protocol = protocol;
 	return true;
 }
@@ -253,11 +267,15 @@ static bool byte_text(struct value_reader *reader, struct str text, struct mark 
 	return true;
 }
 
-static const char *protocol_text_of(struct arena *arena, int protocol)
+enum { PROTOCOL_TEXT_SIZE = 12 };
+
+/* buffer: PROTOCOL_TEXT_SIZE */
+static const char *protocol_text_of(int protocol, char *buffer)
 {
 	const char *name = policy_protocol_name(protocol);
 
-	return name ? name : arena_printf(arena, "%d", protocol);
+	(void)snprintf(buffer, PROTOCOL_TEXT_SIZE, "%d", protocol);
+	return name ? name : buffer;
 }
 
 /* What stands behind PROTOCOL/ in a service item. */
@@ -265,6 +283,7 @@ static bool item_detail(struct value_reader *reader, struct str detail,
 			struct ast_service_item *item)
 {
 	struct str type = detail, code = {};
+	char number[PROTOCOL_TEXT_SIZE];
 
 	if (has_ports(item->protocol)) {
 		item->has_ports = true;
@@ -274,7 +293,7 @@ static bool item_detail(struct value_reader *reader, struct str detail,
 		return !diag_bad(reader->diag, item->mark,
 				 "'%s' has no ports; expected the protocol alone, or tcp, udp or "
 				 "sctp with ports, or icmp or icmpv6 with a type",
-				 protocol_text_of(reader->arena, item->protocol));
+				 protocol_text_of(item->protocol, number));
 	if (str_cut(detail, '/', &type, &code) &&
 	    !byte_text(reader, code, item->mark, "ICMP code", &item->icmp_code))
 		return false;
@@ -338,6 +357,7 @@ static void service_items(struct value_reader *reader, const struct yaml_node *n
 
 	if (!value_items(reader, node, what, &nodes, &len))
 		return;
+	array_reserve(reader->arena, items, len);
 	for (size_t i = 0; i < len; i++) {
 		struct ast_service_item item;
 
@@ -351,6 +371,7 @@ static void services(struct value_reader *reader, const struct yaml_node *node,
 {
 	if (!is_map_of_names(reader, node, "services"))
 		return;
+	array_reserve(reader->arena, services, node->entries.len);
 	for (size_t i = 0; i < node->entries.len; i++) {
 		const struct yaml_entry *entry = &node->entries.at[i];
 		size_t before = value_n_flaws(reader);
@@ -372,6 +393,7 @@ static void protocols(struct value_reader *reader, const struct yaml_node *node,
 
 	if (!value_items(reader, node, "protocol", &items, &len))
 		return;
+	array_reserve(reader->arena, protocols, len);
 	for (size_t i = 0; i < len; i++) {
 		struct ast_protocol protocol = {.mark = items[i].mark};
 		struct str text;
@@ -390,6 +412,7 @@ static void ports(struct value_reader *reader, const struct yaml_node *node, con
 
 	if (!node || !value_items(reader, node, what, &items, &len))
 		return;
+	array_reserve(reader->arena, ports, len);
 	for (size_t i = 0; i < len; i++) {
 		struct ast_port port;
 
@@ -447,6 +470,7 @@ static void check_protocols(struct value_reader *reader, const struct yaml_node 
 			    const struct yaml_node *const *values, const struct ast_rule *rule)
 {
 	bool with_ports = values[RULE_SOURCE_PORTS] || values[RULE_DESTINATION_PORTS];
+	char number[PROTOCOL_TEXT_SIZE];
 
 	for (size_t i = 0; i < rule->protocols.len; i++) {
 		const struct ast_protocol *protocol = &rule->protocols.at[i];
@@ -454,7 +478,7 @@ static void check_protocols(struct value_reader *reader, const struct yaml_node 
 		if (with_ports && protocol->number != PROTO_ANY && !has_ports(protocol->number))
 			diag_bad(reader->diag, protocol->mark,
 				 "'%s' has no ports; expected tcp, udp, sctp or any beside ports",
-				 protocol_text_of(reader->arena, protocol->number));
+				 protocol_text_of(protocol->number, number));
 	}
 	if ((values[RULE_ICMP_TYPE] || values[RULE_ICMP_CODE]) && !is_icmp_alone(rule))
 		diag_bad(reader->diag,
@@ -618,7 +642,12 @@ static void rules(struct value_reader *reader, const struct yaml_node *node, ast
 
 	if (!value_list(reader, node, "rules", &nodes, &len))
 		return;
-	for (size_t i = 0; i < len; i++)
+	if (len > RULES_MAX)
+		diag_bad(reader->diag, nodes[RULES_MAX].mark,
+			 "%zu rules in one file; expected at most %d, since a group has so many "
+			 "priorities",
+			 len, RULES_MAX);
+	for (size_t i = 0; i < len && i < RULES_MAX; i++)
 		rule(reader, &nodes[i], rules);
 }
 

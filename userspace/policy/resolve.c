@@ -339,7 +339,7 @@ static int check_limits(struct resolving *r)
 	size_t most;
 	const struct joined_group *largest = largest_group(r, &most);
 
-	if (r->n_ranges_bad)
+	if (r->n_ranges_bad || r->n_clauses_bad)
 		return -E2BIG;
 	if (r->policy.rules.len <= RESOLVE_MAX_RULES)
 		return 0;
@@ -374,7 +374,8 @@ int resolve(struct arena *arena, struct ast_file *const *files, size_t n_files,
 		sets_resolve_named(&r, &r.groups.at[i].scope);
 	for (uint32_t i = 0; i < r.groups.len; i++)
 		add_rules_of_group(&r, i);
-	if (diag_n_errors(diag) - n_before > r.n_ranges_bad || has_flaw(files, n_files, host))
+	if (diag_n_errors(diag) - n_before > (size_t)r.n_ranges_bad + r.n_clauses_bad ||
+	    has_flaw(files, n_files, host))
 		return -EBADMSG;
 	err = check_limits(&r);
 	if (err)

@@ -16,7 +16,11 @@ enum {
 	NO_SCOPE = UINT32_MAX,
 	RESOLVE_SET_DEPTH = 64,	   /* sets in sets */
 	RESOLVE_MAX_RULES = 65534, /* default rules included; ids are 16 bits, one is spare */
-	RESOLVE_MAX_RANGES = 2 * 1000000, /* address ranges of all different sets together */
+	RESOLVE_MAX_RANGES = 2 * 1000000,  /* address ranges of all different sets together */
+	RESOLVE_MAX_JOINED = 20 * 1000000, /* address ranges put together, whatever comes of it */
+	RESOLVE_MAX_CLAUSES = 1024,	   /* of a rule */
+	RESOLVE_MAX_ALL_CLAUSES = 200000,
+	RESOLVE_MAX_PORTS = 2 * 1000000, /* ranges of ports of all rules together */
 };
 
 enum named_set_state {
@@ -32,6 +36,16 @@ struct named_set {
 	uint32_t id;
 	uint32_t depth; /* 1 when it names no set; good when done */
 };
+
+/* Sets that a list names, nothing else being in it, and what they come to. */
+struct join {
+	bool self;
+	uint32_t *sets; /* in ascending order, each once */
+	size_t n_sets;
+	uint32_t id;
+};
+
+enum { RESOLVE_JOIN_SLOTS = 1 << 16 }; /* twice as many as joins are remembered */
 
 /* The names that one group defines, or that the shared files define. */
 struct scope {
@@ -63,7 +77,13 @@ struct resolving {
 	uint32_t *set_slots; /* hash table of policy.sets, n_set_slots a power of two */
 	size_t n_set_slots;
 	size_t n_ranges;   /* of policy.sets */
-	bool n_ranges_bad; /* past the limit: said once, and no set is made any more */
+	bool n_ranges_bad; /* past a limit: said once, and no set is made any more */
+	size_t n_joined;
+	ARRAY(struct join) joins;
+	uint32_t *join_slots; /* hash table of joins, RESOLVE_JOIN_SLOTS */
+	size_t n_clauses;
+	size_t n_ports;
+	bool n_clauses_bad; /* past a limit: said once, and no clause is added any more */
 	size_t largest_set;
 	struct mark largest_at;
 	uint32_t tag_sets[TAG_COUNT];

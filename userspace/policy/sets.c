@@ -195,6 +195,95 @@ static addr_ranges join_all(struct resolving *r, struct arena *scratch, struct c
 	return joined;
 }
 
+/* What comes of a join may be there already; the work is counted all the same. */
+static void count_joined(struct resolving *r, const struct collected *c, struct mark at)
+{
+	r->n_joined += c->literal.len;
+	for (size_t i = 0; i < c->sets.len; i++)
+		r->n_joined += r->policy.sets.at[c->sets.at[i]].ranges.len;
+	if (r->n_joined <= RESOLVE_MAX_JOINED)
+		return;
+	r->n_ranges_bad = true;
+	diag_refuse(r->diag, -E2BIG,
+		    "the sets that lists of addresses join have %zu ranges or more, each counted "
+		    "where it is used; at most %d fit (the last one is at %s:%u)",
+		    r->n_joined, RESOLVE_MAX_JOINED, at.source ? at.source->path : "", at.line);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	const uint32_t *left = a, *right = b;
+
+	return *left < *right ? -1 : *left > *right;
+}
+
+/* Each set once, so that a list which names the same ones is known again. */
+static void sort_sets(struct collected *c)
+{
+	size_t n = 0;
+
+	if (c->sets.len)
+		qsort(c->sets.at, c->sets.len, sizeof(*c->sets.at), compare_ids);
+	for (size_t i = 0; i < c->sets.len; i++)
+		if (!n || c->sets.at[n - 1] != c->sets.at[i])
+			c->sets.at[n++] = c->sets.at[i];
+	c->sets.len = n;
+}
+
+static bool same_join(const struct join *join, const struct collected *c)
+{
+	return join->self == c->self && join->n_sets == c->sets.len &&
+	       (!c->sets.len || !memcmp(join->sets, c->sets.at, c->sets.len * sizeof(*c->sets.at)));
+}
+
+/* The slot of an equal join, or the empty one for it. */
+static uint32_t *slot_of_join(struct resolving *r, const struct collected *c)
+{
+	uint64_t hash = c->self;
+	size_t slot;
+
+	if (!r->join_slots) {
+		r->join_slots = arena_calloc(r->arena, RESOLVE_JOIN_SLOTS, sizeof(*r->join_slots));
+		memset(r->join_slots, 0xff, RESOLVE_JOIN_SLOTS * sizeof(*r->join_slots));
+	}
+	for (size_t i = 0; i < c->sets.len; i++)
+		hash = mix(hash, c->sets.at[i]);
+	slot = hash & (RESOLVE_JOIN_SLOTS - 1);
+	while (r->join_slots[slot] != NO_SET && !same_join(&r->joins.at[r->join_slots[slot]], c))
+		slot = (slot + 1) & (RESOLVE_JOIN_SLOTS - 1);
+	return &r->join_slots[slot];
+}
+
+static uint32_t join(struct resolving *r, struct arena *scratch, struct collected *c,
+		     struct mark at)
+{
+	struct policy_set set = {.self = c->self};
+
+	count_joined(r, c, at);
+	if (r->n_ranges_bad)
+		return NO_SET;
+	set.ranges = join_all(r, scratch, c);
+	return intern(r, &set, at);
+}
+
+/* The set of a list of names alone: many rules may have the same ones, and large. */
+static uint32_t join_sets(struct resolving *r, struct arena *scratch, struct collected *c,
+			  struct mark at)
+{
+	uint32_t *slot = slot_of_join(r, c);
+	struct join made = {.self = c->self, .n_sets = c->sets.len};
+
+	if (*slot != NO_SET)
+		return r->joins.at[*slot].id;
+	made.id = join(r, scratch, c, at);
+	if (r->joins.len == RESOLVE_JOIN_SLOTS / 2)
+		return made.id;
+	made.sets = arena_copy(r->arena, c->sets.at, c->sets.len * sizeof(*c->sets.at));
+	*slot = (uint32_t)r->joins.len;
+	array_push(r->arena, &r->joins, made);
+	return made.id;
+}
+
 static struct named_set *find_set(const struct resolving *r, uint32_t scope, struct str name)
 {
 	const struct name_entry *entry = NULL;
@@ -243,18 +332,36 @@ static void refuse_unknown(struct resolving *r, uint32_t scope, const struct ast
 				    "VirtualNetwork or AzureLoadBalancer");
 }
 
-/* "a -> b -> a", from where the path first comes by the set. */
-static const char *cycle_text(struct resolving *r, const struct named_set *set)
+enum { CYCLE_HEAD = 6, CYCLE_TAIL = 2 };
+
+/* "a -> b -> a", from where the path first comes by the set; a long one is cut in its middle. */
+static const char *cycle_text(const struct resolving *r, struct arena *arena,
+			      const struct named_set *set)
 {
 	const char *text = "";
-	size_t i = 0;
+	size_t first = 0;
 
-	while (r->path[i] != set)
-		i++;
-	for (; i < r->path_len; i++)
-		text = arena_printf(r->arena, "%s" STR_FMT " -> ", text,
+	while (r->path[first] != set)
+		first++;
+	for (size_t i = first; i < r->path_len; i++) {
+		if (i == first + CYCLE_HEAD && i + CYCLE_TAIL < r->path_len) {
+			text = arena_printf(arena, "%s... -> ", text);
+			i = r->path_len - CYCLE_TAIL;
+		}
+		text = arena_printf(arena, "%s" STR_FMT " -> ", text,
 				    STR_ARG(r->path[i]->ast->name.text));
-	return arena_printf(r->arena, "%s" STR_FMT, text, STR_ARG(set->ast->name.text));
+	}
+	return arena_printf(arena, "%s" STR_FMT, text, STR_ARG(set->ast->name.text));
+}
+
+static uint32_t refuse_cycle(struct resolving *r, const struct named_set *set, struct mark use)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+
+	diag_bad(r->diag, use, "set '" STR_FMT "' contains itself: %s; expected no cycle",
+		 STR_ARG(set->ast->name.text),
+		 diag_is_full(r->diag) ? "" : cycle_text(r, arena, set));
+	return NO_SET;
 }
 
 static void resolve_named(struct resolving *r, struct named_set *set);
@@ -263,11 +370,8 @@ static uint32_t id_of_named(struct resolving *r, struct named_set *set, struct m
 {
 	struct named_set *user = r->path_len ? r->path[r->path_len - 1] : NULL;
 
-	if (set->state == SET_BUSY) {
-		diag_bad(r->diag, use, "set '" STR_FMT "' contains itself: %s; expected no cycle",
-			 STR_ARG(set->ast->name.text), cycle_text(r, set));
-		return NO_SET;
-	}
+	if (set->state == SET_BUSY)
+		return refuse_cycle(r, set, use);
 	if (set->state == SET_NEW && r->path_len < RESOLVE_SET_DEPTH)
 		resolve_named(r, set);
 	if (user && (set->state == SET_NEW || set->depth >= RESOLVE_SET_DEPTH)) {
@@ -329,7 +433,6 @@ uint32_t sets_of_peers(struct resolving *r, uint32_t scope, const ast_peers *pee
 {
 	scoped(arena_free) struct arena *scratch = arena_new();
 	struct collected c = {};
-	struct policy_set set = {};
 
 	for (size_t i = 0; i < peers->len && !r->n_ranges_bad; i++)
 		collect(r, scratch, scope, &peers->at[i], &c);
@@ -337,11 +440,12 @@ uint32_t sets_of_peers(struct resolving *r, uint32_t scope, const ast_peers *pee
 		return NO_SET;
 	if (c.any)
 		return sets_any(r);
+	sort_sets(&c);
 	if (c.sets.len == 1 && !c.self && !c.literal.len)
 		return c.sets.at[0];
-	set.self = c.self;
-	set.ranges = join_all(r, scratch, &c);
-	return intern(r, &set, peers->at[0].mark);
+	if (!c.literal.len)
+		return join_sets(r, scratch, &c, peers->at[0].mark);
+	return join(r, scratch, &c, peers->at[0].mark);
 }
 
 static void resolve_named(struct resolving *r, struct named_set *set)

@@ -78,6 +78,7 @@ static const char *list_keys(struct arena *arena, const struct value_key *keys, 
 static size_t refuse_unknown_key(struct value_reader *reader, const struct yaml_node *key,
 				 const char *what, const struct value_key *keys, size_t n_keys)
 {
+	scoped(arena_free) struct arena *words = arena_new();
 	const char *elsewhere = reader->elsewhere ? reader->elsewhere(key->text) : NULL;
 	struct nearest nearest = {.wanted = key->text};
 	const char *hint;
@@ -85,11 +86,11 @@ static size_t refuse_unknown_key(struct value_reader *reader, const struct yaml_
 	for (size_t i = 0; i < n_keys && !elsewhere; i++)
 		nearest_try(&nearest, str_of(keys[i].name));
 	if (elsewhere)
-		hint = arena_printf(reader->arena, "; it belongs into %s", elsewhere);
+		hint = arena_printf(words, "; it belongs into %s", elsewhere);
 	else if (nearest.text.len)
-		hint = nearest_hint(reader->arena, &nearest);
+		hint = nearest_hint(words, &nearest);
 	else
-		hint = list_keys(reader->arena, keys, n_keys);
+		hint = list_keys(words, keys, n_keys);
 	bad(reader, key->mark, "unknown key '" STR_FMT "' in %s%s", STR_ARG(key->text), what, hint);
 	return nearest.text.len ? find_key(keys, n_keys, nearest.text) : n_keys;
 }
@@ -99,6 +100,7 @@ static void refuse_missing(struct value_reader *reader, struct mark at, const ch
 			   const struct value_key *keys, size_t n_keys,
 			   const struct yaml_node *const *values)
 {
+	scoped(arena_free) struct arena *words = arena_new();
 	const char *text = "";
 	size_t n = 0;
 
@@ -109,7 +111,7 @@ static void refuse_missing(struct value_reader *reader, struct mark at, const ch
 	for (size_t i = 0; i < n_keys; i++) {
 		if (!keys[i].required || values[i])
 			continue;
-		text = arena_printf(reader->arena, "%s%s'%s'", text,
+		text = arena_printf(words, "%s%s'%s'", text,
 				    !text[0] ? ""
 				    : n > 1  ? ", "
 					     : " and ",
@@ -235,11 +237,13 @@ static bool has_leading_zero(struct str text)
 bool value_number(struct value_reader *reader, const struct yaml_node *node, const char *what,
 		  uint64_t min, uint64_t max, uint64_t *ret_number)
 {
-	const char *range =
-		min == max ? arena_printf(reader->arena, "%" PRIu64, min)
-			   : arena_printf(reader->arena, "%" PRIu64 " to %" PRIu64, min, max);
+	char range[48];
 	uint64_t number;
 
+	if (min == max)
+		(void)snprintf(range, sizeof(range), "%" PRIu64, min);
+	else
+		(void)snprintf(range, sizeof(range), "%" PRIu64 " to %" PRIu64, min, max);
 	if (!scalar(reader, node, what))
 		return false;
 	if (!str_number(node->text, UINT64_MAX, &number))
@@ -254,17 +258,26 @@ bool value_number(struct value_reader *reader, const struct yaml_node *node, con
 	return true;
 }
 
-static const char *list_words(struct value_reader *reader, const char *const *words)
+static const char *list_words(struct arena *arena, const char *const *words)
 {
 	const char *text = "";
 
 	for (size_t i = 0; words[i]; i++)
-		text = arena_printf(reader->arena, "%s%s%s", text,
+		text = arena_printf(arena, "%s%s%s", text,
 				    i == 0	   ? ""
 				    : words[i + 1] ? ", "
 						   : " or ",
 				    words[i]);
 	return text;
+}
+
+static bool bad_choice(struct value_reader *reader, const struct yaml_node *node, const char *what,
+		       const char *const *words)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+
+	return bad(reader, node->mark, "'%s' is '" STR_FMT "'; expected %s", what,
+		   STR_ARG(node->text), list_words(arena, words));
 }
 
 bool value_choice(struct value_reader *reader, const struct yaml_node *node, const char *what,
@@ -278,8 +291,7 @@ bool value_choice(struct value_reader *reader, const struct yaml_node *node, con
 			return true;
 		}
 	}
-	return bad(reader, node->mark, "'%s' is '" STR_FMT "'; expected %s", what,
-		   STR_ARG(node->text), list_words(reader, words));
+	return bad_choice(reader, node, what, words);
 }
 
 bool value_list(struct value_reader *reader, const struct yaml_node *node, const char *what,
@@ -310,12 +322,14 @@ bool value_items(struct value_reader *reader, const struct yaml_node *node, cons
 	return true;
 }
 
-/* The network in which an address with a prefix length lies. */
-static const char *network_of(struct value_reader *reader, struct str text)
+enum { NETWORK_TEXT_SIZE = ADDR_TEXT_SIZE + 4 };
+
+/* The network in which an address with a prefix length lies; buffer: NETWORK_TEXT_SIZE. */
+static const char *network_of(struct str text, char *buffer)
 {
 	struct addr_range range;
 	struct str addr = text, length;
-	char buffer[ADDR_TEXT_SIZE];
+	char network[ADDR_TEXT_SIZE];
 	uint64_t bits;
 
 	if (!str_cut(text, '/', &addr, &length) || addr_parse(addr, &range.first) ||
@@ -323,14 +337,17 @@ static const char *network_of(struct value_reader *reader, struct str text)
 		return "";
 	for (size_t bit = bits; bit < 128; bit++)
 		range.first.bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
-	return arena_printf(reader->arena, "%s/" STR_FMT, addr_print(&range.first, buffer),
-			    STR_ARG(length));
+	(void)snprintf(buffer, NETWORK_TEXT_SIZE, "%s/" STR_FMT, addr_print(&range.first, network),
+		       STR_ARG(length));
+	return buffer;
 }
 
 /* The message for a text that reads like an address and is none. */
 static bool bad_range(struct value_reader *reader, struct mark at, struct str text,
 		      enum addr_error error)
 {
+	char network[NETWORK_TEXT_SIZE];
+
 	switch (error) {
 	case ADDR_OK:
 		return true;
@@ -357,7 +374,7 @@ static bool bad_range(struct value_reader *reader, struct mark at, struct str te
 		return bad(reader, at,
 			   "'" STR_FMT "' has host bits set behind the prefix; expected %s, or one "
 			   "address without a prefix",
-			   STR_ARG(text), network_of(reader, text));
+			   STR_ARG(text), network_of(text, network));
 	case ADDR_REVERSED:
 		return bad(reader, at,
 			   "'" STR_FMT "' ends before it begins; expected the lower "
@@ -447,11 +464,12 @@ bool value_peer(struct value_reader *reader, const struct yaml_node *node, const
 			   STR_ARG(text), in_rule ? "any, self, " : "");
 	else
 		peer.kind = AST_PEER_NAME;
+	if (peer.kind == AST_PEER_NAME)
+		peer.name = text;
 	if (!in_rule && (peer.kind == AST_PEER_ANY || peer.kind == AST_PEER_SELF))
 		return bad(reader, node->mark,
 			   "'" STR_FMT "' does not go into a set; expected it in the rule itself",
 			   STR_ARG(text));
-	peer.name = text;
 	*ret_peer = peer;
 	return true;
 }

@@ -7,7 +7,7 @@
 
 #include "policy/yaml.h"
 
-enum { MAX_DEPTH = 12, MAX_NODES = 1 << 20, MAX_SCALAR = 512 };
+enum { MAX_DEPTH = 12, MAX_NODES = 1 << 18, MAX_SCALAR = 512, MANY = 1000 };
 
 struct reader {
 	struct arena *arena;   /* of texts */
@@ -16,6 +16,8 @@ struct reader {
 	struct diag *diag;
 	yaml_parser_t parser;
 	size_t n_nodes;
+	yaml_nodes items;     /* of the lists that are being read, the inner ones last */
+	yaml_entries entries; /* of the maps that are being read */
 };
 
 static void scoped_yaml_parser_delete(struct reader *reader)
@@ -202,9 +204,26 @@ static void read_scalar(struct reader *reader, const yaml_event_t *event, struct
 	node->text = (struct str){.at = arena_copy(reader->arena, text, len), .len = len};
 }
 
+/* The items from first on are those of the node, all of them. */
+static void take_items(struct reader *reader, size_t first, struct yaml_node *node)
+{
+	size_t n = reader->items.len - first;
+
+	if (!first && n > MANY) {
+		node->items = reader->items;
+		reader->items = (yaml_nodes){};
+		return;
+	}
+	array_reserve(reader->scratch, &node->items, n);
+	for (size_t i = 0; i < n; i++)
+		array_push(reader->scratch, &node->items, reader->items.at[first + i]);
+	reader->items.len = first;
+}
+
 static int read_list(struct reader *reader, const yaml_event_t *event, unsigned depth,
 		     struct yaml_node *node)
 {
+	size_t first = reader->items.len;
 	int err = 0;
 
 	refuse_extras(reader, event, event->data.sequence_start.anchor,
@@ -215,11 +234,15 @@ static int read_list(struct reader *reader, const yaml_event_t *event, unsigned 
 		struct yaml_node item = {};
 
 		err = next_event(reader, &next);
-		if (err || next.type == YAML_SEQUENCE_END_EVENT)
+		if (err)
 			return err;
+		if (next.type == YAML_SEQUENCE_END_EVENT) {
+			take_items(reader, first, node);
+			return 0;
+		}
 		err = read_node(reader, &next, depth + 1, &item);
 		if (!err)
-			array_push(reader->scratch, &node->items, item);
+			array_push(reader->scratch, &reader->items, item);
 	}
 	return err;
 }
@@ -270,8 +293,7 @@ static void refuse_duplicate_keys(struct reader *reader, struct yaml_node *node)
 	drop_refused(node);
 }
 
-static int read_entry(struct reader *reader, const yaml_event_t *key, unsigned depth,
-		      struct yaml_node *node)
+static int read_entry(struct reader *reader, const yaml_event_t *key, unsigned depth)
 {
 	scoped(yaml_event_delete) yaml_event_t value = {};
 	struct yaml_entry entry = {};
@@ -284,16 +306,35 @@ static int read_entry(struct reader *reader, const yaml_event_t *key, unsigned d
 	if (err || entry.key.kind == YAML_REFUSED)
 		return err;
 	if (entry.key.kind == YAML_SCALAR)
-		array_push(reader->scratch, &node->entries, entry);
+		array_push(reader->scratch, &reader->entries, entry);
 	else
 		diag_bad(reader->diag, entry.key.mark, "a key is %s; expected text",
 			 yaml_kind_name(entry.key.kind));
 	return 0;
 }
 
+/* As take_items. */
+static void take_entries(struct reader *reader, size_t first, struct yaml_node *node)
+{
+	size_t n = reader->entries.len - first;
+
+	if (!first && n > MANY) {
+		node->entries = reader->entries;
+		reader->entries = (yaml_entries){};
+		refuse_duplicate_keys(reader, node);
+		return;
+	}
+	array_reserve(reader->scratch, &node->entries, n);
+	for (size_t i = 0; i < n; i++)
+		array_push(reader->scratch, &node->entries, reader->entries.at[first + i]);
+	reader->entries.len = first;
+	refuse_duplicate_keys(reader, node);
+}
+
 static int read_map(struct reader *reader, const yaml_event_t *event, unsigned depth,
 		    struct yaml_node *node)
 {
+	size_t first = reader->entries.len;
 	int err = 0;
 
 	refuse_extras(reader, event, event->data.mapping_start.anchor,
@@ -306,10 +347,10 @@ static int read_map(struct reader *reader, const yaml_event_t *event, unsigned d
 		if (err)
 			return err;
 		if (key.type == YAML_MAPPING_END_EVENT) {
-			refuse_duplicate_keys(reader, node);
+			take_entries(reader, first, node);
 			return 0;
 		}
-		err = read_entry(reader, &key, depth, node);
+		err = read_entry(reader, &key, depth);
 	}
 	return err;
 }
@@ -380,6 +421,45 @@ static int read_end(struct reader *reader)
 	}
 }
 
+/* What libyaml takes for the end of a line, and the mark that may begin a text. */
+static bool is_at_line_start(struct str text, size_t offset)
+{
+	static const char *const breaks[] = {"\n",	     "\r",	     "\xc2\x85",
+					     "\xe2\x80\xa8", "\xe2\x80\xa9", "\xef\xbb\xbf"};
+
+	for (size_t i = 0; i < ARRAY_LEN(breaks); i++) {
+		size_t len = strlen(breaks[i]);
+
+		if (offset >= len && !memcmp(text.at + offset - len, breaks[i], len))
+			return true;
+	}
+	return !offset;
+}
+
+/*
+ * libyaml compares each %TAG with all before it, which would take hours. No line of a map, which a
+ * file has to be, begins with a '%'.
+ */
+static int refuse_directives(const struct reader *reader)
+{
+	struct str text = reader->source->text;
+	size_t at = 0;
+
+	while (at < text.len) {
+		const char *found = memchr(text.at + at, '%', text.len - at);
+
+		if (!found)
+			return 0;
+		at = (size_t)(found - text.at);
+		if (is_at_line_start(text, at))
+			return diag_bad(reader->diag, mark_of_byte(reader, at),
+					"'%%' at the start of a line is a YAML directive; expected "
+					"none");
+		at++;
+	}
+	return 0;
+}
+
 int yaml_read(struct arena *arena, struct arena *scratch, const struct source *source,
 	      struct diag *diag, struct yaml_node *ret_node)
 {
@@ -390,8 +470,10 @@ int yaml_read(struct arena *arena, struct arena *scratch, const struct source *s
 		.diag = diag,
 	};
 	struct yaml_node node = {};
-	int err;
+	int err = refuse_directives(&reader);
 
+	if (err)
+		return err;
 	if (!yaml_parser_initialize(&reader.parser))
 		return diag_sys(diag, ENOMEM, "cannot start the YAML reader");
 	yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);

@@ -17,15 +17,21 @@ enum yaml_kind {
 	YAML_REFUSED, /* an alias, or a text that is too long: the message has been added */
 };
 
+struct yaml_node;
 struct yaml_entry;
+
+typedef ARRAY(struct yaml_node) yaml_nodes;
+typedef ARRAY(struct yaml_entry) yaml_entries;
 
 struct yaml_node {
 	enum yaml_kind kind;
 	bool plain; /* a scalar without quotes */
 	struct mark mark;
-	struct str text;		  /* YAML_SCALAR; ends in a NUL that is not counted */
-	ARRAY(struct yaml_node) items;	  /* YAML_LIST */
-	ARRAY(struct yaml_entry) entries; /* YAML_MAP, in order */
+	union {			      /* large files have very many */
+		struct str text;      /* YAML_SCALAR; ends in a NUL that is not counted */
+		yaml_nodes items;     /* YAML_LIST */
+		yaml_entries entries; /* YAML_MAP, in order */
+	};
 };
 
 struct yaml_entry {
