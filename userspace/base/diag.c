@@ -285,6 +285,8 @@ static struct str from_column(const struct source *source, struct str line, stru
 	struct str rest = line;
 	uint32_t at = 1;
 
+	if (!line.len)
+		return line; /* an empty one, or none of the source */
 	if (cursor->line == wanted.line && cursor->column <= wanted.column) {
 		at = cursor->column;
 		rest.at = text + cursor->offset;

@@ -249,3 +249,17 @@ Test(diag, of_very_many_messages_the_first_are_kept_and_the_others_counted)
 	cr_assert(strstr(printed(arena, diag),
 			 "number 9999\n501 more messages are not shown; expected at most 10000\n"));
 }
+
+Test(diag, several_places_behind_the_last_line_show_none)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(diag_free) struct diag *diag = diag_new();
+	struct source source = {.path = "a", .text = STR("one")};
+
+	for (uint32_t column = 5; column < 8; column++)
+		(void)diag_bad(diag, (struct mark){.source = &source, .line = 9, .column = column},
+			       "x");
+	cr_assert_str_eq(printed(arena, diag), "a:9:5: x\n  \n      ^\n"
+					       "a:9:6: x\n  \n       ^\n"
+					       "a:9:7: x\n  \n        ^\n");
+}
