@@ -7,7 +7,7 @@
 
 #include "policy/yaml.h"
 
-enum { MAX_DEPTH = 12, MAX_NODES = 1 << 18, MAX_SCALAR = 512, MANY = 1000 };
+enum { MAX_DEPTH = 12, MAX_NODES = 240000, MAX_SCALAR = 512, MANY = 1000 };
 
 struct reader {
 	struct arena *arena;   /* of texts */

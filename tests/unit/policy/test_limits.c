@@ -47,12 +47,12 @@ Test(limits, items_of_a_file)
 {
 	struct loaded loaded;
 
-	many_items(&loaded, 262144);
+	many_items(&loaded, 240000);
 	cr_assert_eq(loaded.err, 0, "%s", loaded.messages);
 	unload(&loaded);
-	many_items(&loaded, 262145);
+	many_items(&loaded, 240001);
 	cr_assert_eq(loaded.err, -EBADMSG);
-	cr_assert(strstr(loaded.messages, "too many items; at most 262144 in a file\n"), "%s",
+	cr_assert(strstr(loaded.messages, "too many items; at most 240000 in a file\n"), "%s",
 		  loaded.messages);
 	unload(&loaded);
 }
