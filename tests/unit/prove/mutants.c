@@ -85,6 +85,27 @@ static void add_address(struct subject *subject, const struct addr *addr)
 			   word_at(&subject->image, at) & ~BH_DEEP, 512, 2);
 }
 
+static void add_product(struct subject *subject, const struct bh_direction_head *head)
+{
+	uint32_t n_sets = head->n_source + head->n_destination + head->n_pair;
+
+	if (head->product == BH_PRODUCT_PAIRS) {
+		add_region(subject, "pair", head->pair, head->n_source * head->n_destination * 2,
+			   2);
+		add_region(subject, "rows", head->row, head->n_pair * head->row_len * 4, 4);
+		add_region(subject, "block of a row", word_at(&subject->image, head->row), 64, 2);
+		return;
+	}
+	add_region(subject, "places of sets", head->pair, n_sets * 4, 4);
+	add_region(subject, "a set",
+		   word_at(&subject->image, head->pair + rng_below(&subject->rng, n_sets) * 4),
+		   head->row_len * 8, 4);
+	add_region(subject, "outcomes of first rules", head->row,
+		   (head->tier_rules[0] + 1U) * (head->tier_rules[1] + 1U) *
+			   (head->tier_rules[2] + 1U) * 2,
+		   2);
+}
+
 static void add_direction(struct subject *subject, const struct bh_direction_head *head)
 {
 	const struct bh_proto_slot *slot = (const void *)(subject->image.tables + head->slots);
@@ -93,7 +114,7 @@ static void add_direction(struct subject *subject, const struct bh_direction_hea
 	for (int side = 0; side < 2; side++)
 		add_region(subject, "side", head->side[side],
 			   image_head(&subject->image)->n_classes * 4, 2);
-	add_region(subject, "pair", head->pair, head->n_source * head->n_destination * 2, 2);
+	add_product(subject, head);
 	add_region(subject, "slot of a protocol", head->slot_of, 1024, 2);
 	add_region(subject, "slot", head->slots, head->n_slots * sizeof(*slot), 4);
 	add_region(subject, "cells", slot->cells, slot->n_destination * 2, 2);
@@ -103,8 +124,6 @@ static void add_direction(struct subject *subject, const struct bh_direction_hea
 			   word_at(&subject->image,
 				   slot->destination_root + rng_below(&subject->rng, 256) * 4),
 			   512, 2);
-	add_region(subject, "rows", head->row, head->n_pair * head->row_len * 4, 4);
-	add_region(subject, "block of a row", word_at(&subject->image, head->row), 64, 2);
 }
 
 /* The head's words that say where tables lie are words like others. */
