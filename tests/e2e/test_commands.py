@@ -525,6 +525,59 @@ def watch_counts_what_the_limit_held_back(lab):
 
 
 @tap
+def watch_names_rules_of_policies_that_come_into_force_meanwhile(lab):
+    peer, host = with_servers(lab, LOGGED)
+    watch = Watch(host)
+    watch.until_ready(peer)
+    host.apply(LOGGED.replace("closed", "shut"))
+    expect(ask(peer, HOST[4], 54, 0.1, source=(PEER[4], 30006)), DENIED, "logged deny")
+    wait_until(lambda: any(":30006" in event["packet"] for event in watch.events()),
+               what="the event")
+    watch.end()
+    found = [event for event in watch.events() if ":30006" in event["packet"]]
+    expect([(event["decider"], event["line"], event["generation"]) for event in found],
+           [("logged/shut", 8, 2)], "by the new policy")
+
+
+@tap
+def watch_ends_when_enforcing_does(lab):
+    peer, host = pair(lab)
+    host.apply(LOGGED)
+    watch = Watch(host)
+    watch.until_ready(peer)
+    host.bulkhead("detach")
+    expect(watch.process.wait(10), 1, "status")
+    assert "detach" in watch.process.stderr.read()
+    watch.thread.join(10)
+    assert watch.lines[-1]["events"] >= 1, watch.lines[-1]
+
+
+@tap
+def flows_of_an_older_policy_cost_no_more_than_those_of_the_one_in_force(lab):
+    peer, host = with_servers(lab, LOGGED)
+    for port in range(31000, 31400):
+        with peer.udp(PEER[4], port) as sock:
+            sock.sendto(b"x", (HOST[4], 53))
+    wait_until(lambda: len(host.bulkhead_json("flows")["flows"]) >= 400, what="400 flows")
+    host.apply(LOGGED.replace("closed", "shut"))
+    # An image read once for each flow would take half a MB each time.
+    args = " ".join(host.bulkhead_args("flows", "--json"))
+    found = host.run("sh", "-c", f"ulimit -v 131072 && exec {args}").stdout
+    flows = [flow for flow in json.loads(found)["flows"] if ":31" in flow["remote"]]
+    expect((len(flows), {flow["rule"] for flow in flows}), (400, {"logged/quiet"}), "flows")
+
+
+@tap
+def a_look_from_another_network_namespace_is_refused(lab):
+    peer, host = pair(lab)
+    host.apply(LOGGED)
+    for command in ("status", "rules", "flows", "stats", "watch"):
+        done = peer.run(*host.bulkhead_args(command), check=False)
+        expect(done.returncode, 1, command)
+        assert "another network namespace" in done.stderr, done.stderr
+
+
+@tap
 def watch_ends_by_itself_after_a_count(lab):
     peer, host = pair(lab)
     host.apply(LOGGED)

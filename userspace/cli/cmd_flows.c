@@ -9,7 +9,7 @@
 
 struct listing {
 	struct context *context;
-	const struct live *live;
+	struct live *live;
 	const struct bh_config *config;
 	struct bh_machine machine;
 	uint32_t now; /* tick */
@@ -61,9 +61,8 @@ static const char *rule_text(struct listing *listing, const struct flowtable_ent
 {
 	bool kept = flags_of(entry) & BH_FLOW_KEPT;
 	uint64_t generation = entry->state.generation - (kept ? entry->state.behind : 0u);
-	const struct image *image =
-		live_image(listing->context, listing->live,
-			   (listing->live->generation & ~0xffffffffULL) | generation);
+	const struct image *image = live_image(
+		listing->live, (listing->live->generation & ~0xffffffffULL) | generation);
 	uint32_t outcome = entry->state.row - BH_FIXED_ROWS;
 
 	if (entry->state.row < BH_FIXED_ROWS)

@@ -18,7 +18,7 @@ enum { LEASE_SECONDS = 5, RENEW_MILLISECONDS = 2000 };
 
 struct watching {
 	struct context *context;
-	const struct live *live;
+	struct live *live;
 	struct host_facts facts;
 	uint64_t boot; /* what to add to CLOCK_BOOTTIME for the time of day, ns */
 	uint64_t n_events;
@@ -76,12 +76,9 @@ static bool show_event(void *data, const struct bh_event *event)
 {
 	struct watching *watching = data;
 	scoped(arena_free) struct arena *arena = arena_new();
-	struct context own = *watching->context;
-	const struct image *image;
+	const struct image *image = live_image(watching->live, event->generation);
 	struct view_event shown;
 
-	own.arena = arena;
-	image = live_image(&own, watching->live, event->generation);
 	shown = (struct view_event){
 		.time = event->time + watching->boot,
 		.verdict = verdict_text(event->verdict),
@@ -120,7 +117,7 @@ static int catch_signals(struct diag *diag, int *ret_fd)
 }
 
 static int follow(struct watching *watching, struct reader *reader,
-		  const struct bh_machine *machine, int signals)
+		  const struct bh_machine *machine, int signals, bool *ret_gone)
 {
 	struct pollfd fds[] = {
 		{.fd = reader_fd(reader), .events = POLLIN},
@@ -129,20 +126,23 @@ static int follow(struct watching *watching, struct reader *reader,
 	struct diag *diag = watching->context->diag;
 	uint64_t renewed = 0;
 	bool going = true;
+	bool gone = false;
 	int err = 0;
 
-	while (!err && going && !(fds[1].revents & POLLIN)) {
+	while (!err && going && !gone && !(fds[1].revents & POLLIN)) {
 		uint64_t now = nanoseconds(CLOCK_MONOTONIC) / 1000000;
 
 		if (!renewed || now - renewed >= RENEW_MILLISECONDS) {
 			err = watch_renew(watching->live->load, machine, LEASE_SECONDS, diag);
 			renewed = now;
+			gone = load_is_gone(watching->live->load);
 		}
 		if (!err && poll(fds, ARRAY_LEN(fds), RENEW_MILLISECONDS / 2) < 0 && errno != EINTR)
 			err = diag_sys(diag, errno, "cannot wait for events");
 		if (!err)
 			err = reader_drain(reader, diag, &going);
 	}
+	*ret_gone = gone;
 	return err;
 }
 
@@ -160,6 +160,7 @@ static int run(struct context *context)
 	struct bh_machine machine;
 	uint64_t before[BH_NOTE_COUNT], after[BH_NOTE_COUNT];
 	struct view_watched watched;
+	bool gone = false;
 	int err = live_need(context, &live);
 
 	if (!err)
@@ -175,7 +176,7 @@ static int run(struct context *context)
 				  context->diag, &reader);
 	watching.boot = nanoseconds(CLOCK_REALTIME) - nanoseconds(CLOCK_BOOTTIME);
 	if (!err)
-		err = follow(&watching, reader, &machine, signals);
+		err = follow(&watching, reader, &machine, signals, &gone);
 	if (!err)
 		err = notes(context, &live, after);
 	if (err)
@@ -187,6 +188,10 @@ static int run(struct context *context)
 		.n_limited = after[BH_NOTE_EVENTS_LIMITED] - before[BH_NOTE_EVENTS_LIMITED],
 	};
 	context->view->ops->watched(context->view, &watched);
+	if (gone)
+		return diag_refuse(context->diag, -ENOENT,
+				   "what was watched is gone: a detach has ended enforcing; "
+				   "'bulkhead status' says what holds now");
 	return STATUS_DONE;
 }
 

@@ -4,11 +4,14 @@
 
 #include "cli/live.h"
 #include "kernel/bpffs.h"
+#include "kernel/netns.h"
 
 void live_close(struct live *live)
 {
 	load_close(live->load);
 	store_close(live->store);
+	for (size_t i = 0; i < LIVE_KEPT; i++)
+		arena_free(live->kept[i].arena);
 	*live = (struct live){};
 }
 
@@ -33,11 +36,22 @@ static int open_record(struct context *context, struct live *live)
 	return 0;
 }
 
+/* Links and addresses of another namespace than that of the pins would be told as if they were its. */
+static int check_netns(struct context *context)
+{
+	struct host_facts facts;
+	int err = host_facts_read(context->arena, context->diag, &facts);
+
+	return err ? err : netns_check(context->options.pins, &facts, context->diag);
+}
+
 int live_open(struct context *context, struct live *ret_live)
 {
 	scoped(live_close) struct live live = {};
 	int err = load_open_read(context->options.pins, context->diag, &live.load);
 
+	if (!err)
+		err = check_netns(context);
 	if (!err)
 		err = open_record(context, &live);
 	if (!err)
@@ -99,19 +113,37 @@ int live_report(const struct live *live, struct arena *arena, struct diag *diag,
 	return counters_report(&source, arena, diag, ret_report);
 }
 
-const struct image *live_image(struct context *context, const struct live *live,
-			       uint64_t generation)
+static const struct image *read_image(const struct live *live, uint64_t generation,
+				      struct arena *arena)
 {
 	scoped(diag_free) struct diag *quiet = diag_new();
-	struct image *image;
+	struct image *image = arena_alloc(arena, sizeof(*image));
+	struct store_record now = {};
+
+	if (!store_get_generation(live->store, &live->record, generation, arena, quiet, image))
+		return image;
+	/* What has come into force since is in the record that lies there now. */
+	if (store_read_record(live->store, arena, quiet, &now) ||
+	    store_get_generation(live->store, &now, generation, arena, quiet, image))
+		return NULL;
+	return image;
+}
+
+const struct image *live_image(struct live *live, uint64_t generation)
+{
+	struct live_kept *kept;
 
 	if (generation == live->generation)
 		return &live->image;
-	image = arena_alloc(context->arena, sizeof(*image));
-	if (store_get_generation(live->store, &live->record, generation, context->arena, quiet,
-				 image))
-		return NULL;
-	return image;
+	for (size_t i = 0; i < LIVE_KEPT; i++) {
+		if (live->kept[i].generation == generation)
+			return live->kept[i].image;
+	}
+	kept = &live->kept[live->n_kept++ % LIVE_KEPT];
+	arena_free(kept->arena);
+	*kept = (struct live_kept){.generation = generation, .arena = arena_new()};
+	kept->image = read_image(live, generation, kept->arena);
+	return kept->image;
 }
 
 const char *live_rule_path(struct arena *arena, const struct image *image, uint32_t rule)

@@ -13,6 +13,15 @@
 #include "kernel/load.h"
 #include "kernel/store.h"
 
+/* Images of generations other than the one in force that are kept at a time: all that the store has. */
+enum { LIVE_KEPT = 12 };
+
+struct live_kept {
+	uint64_t generation;	   /* 0: none */
+	const struct image *image; /* NULL: it is lost */
+	struct arena *arena;
+};
+
 struct live {
 	struct load *load;
 	struct store *store;
@@ -20,6 +29,8 @@ struct live {
 	uint64_t generation;
 	struct image image;
 	struct policy policy;
+	struct live_kept kept[LIVE_KEPT];
+	uint32_t n_kept; /* ever; the oldest gives way */
 };
 
 void live_close(struct live *live);
@@ -45,11 +56,10 @@ int live_report(const struct live *live, struct arena *arena, struct diag *diag,
 		struct counters_report *ret_report);
 
 /*
- * The image of that generation, in force or before; kept, so that asking again is cheap. NULL when it
- * is lost.
+ * The image of that generation, in force then or before, or come into force since; kept, so that
+ * asking again is cheap, until LIVE_KEPT others have been asked for. NULL when it is lost.
  */
-const struct image *live_image(struct context *context, const struct live *live,
-			       uint64_t generation);
+const struct image *live_image(struct live *live, uint64_t generation);
 
 /* "group/rule" of a rule of an image, and its place. */
 const char *live_rule_path(struct arena *arena, const struct image *image, uint32_t rule);

@@ -133,6 +133,24 @@ int load_open_read(const char *pins, struct diag *diag, struct load **ret_load)
 	return 0;
 }
 
+static uint32_t map_id(int fd)
+{
+	struct bpf_map_info info = {};
+	uint32_t size = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &size) ? 0 : info.id;
+}
+
+bool load_is_gone(const struct load *load)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(close) int there = bpf_obj_get(map_path(arena, load, LOAD_MAP_ACTIVE));
+
+	if (there < 0)
+		return there == -ENOENT;
+	return map_id(there) != map_id(load->map_fd[LOAD_MAP_ACTIVE]);
+}
+
 /* ---- the skeleton, shared with run.c ---- */
 
 struct bpf_map *load_skeleton_map(const struct enforce *skeleton, enum load_map map)

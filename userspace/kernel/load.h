@@ -51,6 +51,12 @@ SCOPED(struct load *, load_close);
 int load_open_read(const char *pins, struct diag *diag, struct load **ret_load);
 
 /*
+ * Whether its maps are no longer those that are pinned there: a detach has come since, and what they
+ * say is no longer what happens.
+ */
+bool load_is_gone(const struct load *load);
+
+/*
  * The folder of another ABI version, whose maps nobody here can read: for its links, to be listed and
  * taken off.
  */
