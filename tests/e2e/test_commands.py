@@ -438,6 +438,11 @@ def stats_with_an_interval_show_rates_an_object_a_round(lab):
     sink.close()
     text = host.bulkhead("stats", "--watch", "--count", "1").stdout
     assert "PACKETS/S" in text, text
+    with host.popen(*host.bulkhead_args("stats", "--json", "--interval", "1"),
+                    stdout=subprocess.PIPE, text=True) as process:
+        rounds = [process.stdout.readline(), process.stdout.readline()]
+        process.terminate()
+    assert all(rounds), "an interval alone goes on"
 
 
 # ---- watch ---------------------------------------------------------------------------------------

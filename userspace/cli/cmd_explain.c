@@ -160,6 +160,11 @@ static int run(struct context *context)
 		return STATUS_USAGE;
 	if (context->options.policies.len)
 		return explain_files(context, &tuple);
+	if (context->options.host) {
+		diag_refuse(context->diag, -EINVAL,
+			    "--host goes with --policy; the policy in force has its own");
+		return STATUS_USAGE;
+	}
 	if (context->options.self) {
 		diag_refuse(context->diag, -EINVAL,
 			    "--self goes with --policy; the policy in force has the host's own "

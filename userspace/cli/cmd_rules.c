@@ -105,6 +105,11 @@ static int run(struct context *context)
 	struct inputs inputs;
 	int err;
 
+	if (!context->options.policies.len && context->options.host) {
+		diag_refuse(context->diag, -EINVAL,
+			    "--host goes with --policy; the policy in force has its own");
+		return STATUS_USAGE;
+	}
 	if (!context->options.policies.len)
 		return show_live(context);
 	if (context->options.unused) {

@@ -265,7 +265,7 @@ static int run(struct context *context)
 
 	if (err)
 		return err;
-	if (context->options.watch || context->options.count)
+	if (context->options.watch || context->options.count || context->options.interval)
 		return watch(context, arena, &now, time);
 	show(context, &now, NULL, 0);
 	return STATUS_DONE;
