@@ -57,6 +57,23 @@ Test(limits, items_of_a_file)
 	unload(&loaded);
 }
 
+Test(limits, a_byte_order_mark_is_refused_for_itself_whatever_is_behind_it)
+{
+	static const char *const behind[] = {"", "%YAML 1.1\n---\n", "{}\n"};
+	struct loaded loaded;
+	char text[64];
+
+	for (size_t i = 0; i < ARRAY_LEN(behind); i++) {
+		(void)snprintf(text, sizeof(text), "\xef\xbb\xbf%sbulkhead: 1\n", behind[i]);
+		load_texts(&loaded, NULL, (const char *const[]){text, NULL});
+		cr_assert_eq(loaded.err, -EBADMSG, "%zu", i);
+		cr_assert(strstr(loaded.messages,
+				 "a.yaml:1:1: the file begins with a byte order mark"),
+			  "%zu: %s", i, loaded.messages);
+		unload(&loaded);
+	}
+}
+
 Test(limits, a_directive_is_refused_behind_whatever_ends_a_line)
 {
 	static const char *const before[] = {"",
@@ -65,7 +82,6 @@ Test(limits, a_directive_is_refused_behind_whatever_ends_a_line)
 					     "# a\xc2\x85",
 					     "# a\xe2\x80\xa8",
 					     "# a\xe2\x80\xa9",
-					     "\xef\xbb\xbf",
 					     "bulkhead: 1\n...\n"};
 	struct loaded loaded;
 	char text[64];
