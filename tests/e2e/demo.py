@@ -170,7 +170,8 @@ def show_explain(table, web):
             (f"out tcp [{ADDRESS['web-back'][6]}]:40000 [{ADDRESS['db'][6]}]:5432", 0,
              "web-to-db")):
         done = web.bulkhead("explain", packet, status=None)
-        named = rule if rule in done.stdout else "another rule"
+        verdict = [line for line in done.stdout.splitlines() if line.startswith("verdict")]
+        named = rule if any(rule in line for line in verdict) else "another rule"
         table.add(f"explain {packet}", f"{status} {rule}", f"{done.returncode} {named}")
     print("\n" + done.stdout)
 

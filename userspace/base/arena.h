@@ -8,6 +8,7 @@
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 #include "base/scoped.h"
@@ -39,6 +40,8 @@ void *arena_copy(struct arena *arena, const void *data, size_t size);
 /* printf into the arena; the result ends in NUL. */
 char *arena_printf(struct arena *arena, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+char *arena_vprintf(struct arena *arena, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
 
 /* Bytes handed out so far, for figures shown to the operator. */
 size_t arena_size(const struct arena *arena);

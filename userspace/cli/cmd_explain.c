@@ -158,19 +158,10 @@ static int run(struct context *context)
 
 	if (inputs_packet(context, &tuple))
 		return STATUS_USAGE;
+	if (inputs_check_options(context))
+		return STATUS_USAGE;
 	if (context->options.policies.len)
 		return explain_files(context, &tuple);
-	if (context->options.host) {
-		diag_refuse(context->diag, -EINVAL,
-			    "--host goes with --policy; the policy in force has its own");
-		return STATUS_USAGE;
-	}
-	if (context->options.self) {
-		diag_refuse(context->diag, -EINVAL,
-			    "--self goes with --policy; the policy in force has the host's own "
-			    "addresses");
-		return STATUS_USAGE;
-	}
 	return explain_live(context, &tuple);
 }
 
@@ -178,7 +169,7 @@ const struct command cmd_explain = {
 	.name = "explain",
 	.args = "PACKET",
 	.summary = "say which rule decides a packet, and why not the others",
-	.more = "PACKET is DIRECTION PROTOCOL SOURCE DESTINATION [type N] [code N] [frag|established]:\n"
+	.more = "PACKET is DIRECTION PROTOCOL SOURCE DESTINATION [type N [code N]] [frag|established]:\n"
 		"  in tcp 203.0.113.9:40000 10.0.1.4:443\n"
 		"  out udp [2001:db8::1]:5000 [2001:db8:20::1]:53\n"
 		"  in icmp 192.0.2.1 10.0.0.4 type 8 code 0\n"

@@ -105,18 +105,10 @@ static int run(struct context *context)
 	struct inputs inputs;
 	int err;
 
-	if (!context->options.policies.len && context->options.host) {
-		diag_refuse(context->diag, -EINVAL,
-			    "--host goes with --policy; the policy in force has its own");
+	if (inputs_check_options(context))
 		return STATUS_USAGE;
-	}
 	if (!context->options.policies.len)
 		return show_live(context);
-	if (context->options.unused) {
-		diag_refuse(context->diag, -EINVAL,
-			    "--unused needs the counters of a policy in force, not --policy");
-		return STATUS_USAGE;
-	}
 	err = inputs_policy(context, context->options.policies.at, context->options.policies.len,
 			    NULL, &inputs);
 	if (err)

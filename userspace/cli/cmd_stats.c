@@ -2,9 +2,7 @@
 /* bulkhead stats: packets and bytes, and their rates, by verdict, interface, tier and reason. */
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <time.h>
 
 #include "cli/live.h"
@@ -222,14 +220,8 @@ static int watch(struct context *context, struct arena *first, const stat_lines 
 	unsigned seconds = context->options.interval ? context->options.interval : 1;
 	struct arena *before_arena = first;
 	stat_lines before = *start;
-	sigset_t set;
-	int err = 0;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
-	scoped(close) int signals = signalfd(-1, &set, SFD_CLOEXEC);
+	scoped(close) int signals = -1;
+	int err = live_catch_signals(context->diag, &signals);
 
 	for (uint64_t round = 0;
 	     !err && (!context->options.count || round < context->options.count); round++) {

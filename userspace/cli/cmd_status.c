@@ -24,14 +24,12 @@ struct asking {
 static __attribute__((format(printf, 2, 3))) void problem(struct asking *asking, const char *format,
 							  ...)
 {
-	char words[256];
 	va_list args;
 	struct view_remark remark = {.problem = true};
 
 	va_start(args, format);
-	(void)vsnprintf(words, sizeof(words), format, args);
+	remark.words = arena_vprintf(asking->context->arena, format, args);
 	va_end(args);
-	remark.words = arena_printf(asking->context->arena, "%s", words);
 	asking->problem = true;
 	asking->context->view->ops->remark(asking->context->view, &remark);
 }

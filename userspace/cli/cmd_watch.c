@@ -3,9 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <time.h>
 
 #include "cli/live.h"
@@ -101,21 +99,6 @@ static bool show_event(void *data, const struct bh_event *event)
 	       watching->n_events < watching->context->options.count;
 }
 
-/* Blocks the signals that end the watch and yields a descriptor for them. */
-static int catch_signals(struct diag *diag, int *ret_fd)
-{
-	sigset_t set;
-	int fd;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) || (fd = signalfd(-1, &set, SFD_CLOEXEC)) < 0)
-		return diag_sys(diag, errno, "cannot wait for signals");
-	*ret_fd = fd;
-	return 0;
-}
-
 static int follow(struct watching *watching, struct reader *reader,
 		  const struct bh_machine *machine, int signals, bool *ret_gone)
 {
@@ -170,7 +153,7 @@ static int run(struct context *context)
 	if (!err)
 		err = notes(context, &live, before);
 	if (!err)
-		err = catch_signals(context->diag, &signals);
+		err = live_catch_signals(context->diag, &signals);
 	if (!err)
 		err = reader_open(load_map_fd(live.load, LOAD_MAP_EVENTS), show_event, &watching,
 				  context->diag, &reader);

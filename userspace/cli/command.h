@@ -60,6 +60,7 @@ struct options {
 	const char *host; /* NULL: the default place, if there is a file */
 	const char *pins;
 	const char *state;
+	bool places; /* --pins or --state was given */
 	ARRAY(const char *) policies;
 	ARRAY(const char *) interfaces;
 	const char *self; /* NULL: not given */

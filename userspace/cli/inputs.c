@@ -96,6 +96,23 @@ int inputs_build(struct context *context, struct inputs *inputs)
 		     inputs->files.len, &limits, context->diag, &inputs->image);
 }
 
+int inputs_check_options(struct context *context)
+{
+	const struct options *options = &context->options;
+	const char *words = NULL;
+
+	if (options->policies.len && options->places)
+		words = "--pins and --state name a policy in force, and --policy asks for another";
+	else if (options->policies.len && options->unused)
+		words = "--unused needs the counters of a policy in force, not --policy";
+	else if (!options->policies.len && options->host)
+		words = "--host goes with --policy; the policy in force has its own";
+	else if (!options->policies.len && options->self)
+		words = "--self goes with --policy; the policy in force has the host's own "
+			"addresses";
+	return words ? diag_refuse(context->diag, -EINVAL, "%s", words) : 0;
+}
+
 static int compare_addresses(const void *a, const void *b)
 {
 	return addr_compare(a, b);

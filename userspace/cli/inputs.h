@@ -36,6 +36,12 @@ int inputs_build(struct context *context, struct inputs *inputs);
 /* The sources of the image: the policy files, then host.yaml. */
 const struct source **inputs_sources(struct context *context, const struct inputs *inputs);
 
+/*
+ * Whether --policy and what is of use only beside it, or only without it, are given together as
+ * they may be; else -EINVAL with one line.
+ */
+int inputs_check_options(struct context *context);
+
 /* --self as addresses, sorted. -EBADMSG when one is no address. */
 int inputs_self(struct context *context, addr_list *ret_self);
 

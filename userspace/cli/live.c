@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The policy in force; see cli/live.h. */
 #include <errno.h>
+#include <signal.h>
+#include <sys/signalfd.h>
 
 #include "cli/live.h"
 #include "kernel/bpffs.h"
@@ -212,4 +214,18 @@ const char *live_reason_kind(enum bh_reason reason)
 bool live_reason_off(const struct image *image, enum bh_reason reason)
 {
 	return image_head(image)->config.never_off >> reason & 1;
+}
+
+int live_catch_signals(struct diag *diag, int *ret_fd)
+{
+	sigset_t set;
+	int fd;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) || (fd = signalfd(-1, &set, SFD_CLOEXEC)) < 0)
+		return diag_sys(diag, errno, "cannot wait for signals");
+	*ret_fd = fd;
+	return 0;
 }

@@ -73,6 +73,12 @@ const char *live_reason_name(enum bh_reason reason);
 /* never-denied, deny or allow. */
 const char *live_reason_kind(enum bh_reason reason);
 
+/*
+ * Blocks SIGINT and SIGTERM, which end what goes on until then, and yields a descriptor that is
+ * readable when one came; the caller closes it.
+ */
+int live_catch_signals(struct diag *diag, int *ret_fd);
+
 /* Whether host.yaml of that image switches the never-denied reason off. */
 bool live_reason_off(const struct image *image, enum bh_reason reason);
 

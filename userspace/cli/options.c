@@ -94,10 +94,9 @@ static int take_word(struct arena *arena, int word, struct diag *diag, struct op
 		options->host = optarg;
 		return 0;
 	case WORD_PINS:
-		options->pins = optarg;
-		return 0;
 	case WORD_STATE:
-		options->state = optarg;
+		*(word == WORD_PINS ? &options->pins : &options->state) = optarg;
+		options->places = true;
 		return 0;
 	case WORD_POLICY:
 		array_push(arena, &options->policies, optarg);

@@ -205,7 +205,7 @@ static int read_icmp(struct reader *reader, const char *name, const struct tuple
 	return 0;
 }
 
-/* [type N] [code N] [frag | established] */
+/* [type N [code N]] [frag | established] */
 static int read_words(struct reader *reader, struct tuple *tuple)
 {
 	struct str behind = str_trim(reader->rest);
@@ -213,8 +213,13 @@ static int read_words(struct reader *reader, struct tuple *tuple)
 
 	if (has_type(tuple))
 		tuple->icmp_type = tuple->protocol == PROTO_ICMP ? 8 : 128;
-	if (read_icmp(reader, "type", tuple, &tuple->icmp_type) ||
-	    read_icmp(reader, "code", tuple, &tuple->icmp_code))
+	if (read_icmp(reader, "type", tuple, &tuple->icmp_type))
+		return -EBADMSG;
+	if (has_type(tuple) && str_trim(reader->rest).at == behind.at &&
+	    next_is(reader, "code", &word))
+		return diag_bad(reader->diag, place(reader, word),
+				"'code' without a type before it; expected type N code N");
+	if (read_icmp(reader, "code", tuple, &tuple->icmp_code))
 		return -EBADMSG;
 	if (next_is(reader, "frag", &word)) {
 		tuple->fragment = true;
