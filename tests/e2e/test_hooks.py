@@ -5,9 +5,10 @@
 import os
 import socket
 
+from calls import Tracer
 from netlab import Skip, TOP, Tap, run
 from test_traffic import BASE, HOST, PEER, expect, pair
-from traffic import ARRIVES, DENIED, ask, serve, talk
+from traffic import ARRIVES, DENIED, Stream, ask, rules, serve, talk
 
 tap = Tap()
 
@@ -183,7 +184,54 @@ def an_apply_that_cannot_cover_every_link_leaves_the_old_policy_alone(lab):
     after = host.bulkhead_json("status", status=None)
     expect(after["image"], before["image"], "image in force")
     expect(after["links"], before["links"], "links")
+    expect(after["problems"], [], "problems: the old policy holds on all of its links")
     works(peer, host)
+
+
+@tap
+def a_refused_apply_denies_nothing_of_what_the_policy_in_force_allows(lab):
+    """Native XDP is in the way of generic: refused, while a stream runs that the new one denies."""
+    peer, host = with_servers(lab)
+    host.apply(BASE)
+    before = host.bulkhead_json("status")
+    stream = Stream(peer, HOST[4], 53)
+    for _ in range(10):
+        host.apply(BASE.replace("udp/53", "udp/54"), status=4,
+                   host=host.host_yaml("hooks: {ingress: generic}\n"))
+    sent, answered = stream.end()
+    assert sent > 200, f"only {sent} sent"
+    expect(answered, sent, "answers")
+    expect(rules(host)["DenyAllInBound"]["packets"], 0, "denied by the policy in force")
+    after = host.bulkhead_json("status")
+    for key in ("generation", "image", "links", "problems"):
+        expect(after[key], before[key], key)
+
+
+@tap
+def a_new_link_has_the_policy_in_force_and_counters_until_the_flip(lab):
+    """Killed right before the flip: by then the programs are attached, and the old policy judges."""
+    peer, host, both = refused_at_the_second_link(lab, "{ingress: auto}")
+    serve(host, "198.51.100.2", 53)
+    serve(host, "198.51.100.2", 54)
+    one = "bulkhead: 1\ninterfaces: [eth0]\n"
+    tracer = Tracer(host)
+    later = BASE.replace("udp/53", "udp/54")
+    args = ("--host", lab.write("both.host.yaml", both), lab.write("later.yaml", later))
+    for _ in range(2):
+        trace = tracer.list("apply", *args)
+        host.apply(BASE, host=one)
+    flip = next(call for call in trace if call.name == "mmap" and "MAP_SHARED, " in call.text
+                and "PROT_WRITE" in call.text)
+    assert tracer.kill(flip, "apply", *args)
+    expect(hooks(host)["eth1"], ("tcx", "tcx"), "hooks of the new link")
+    expect(ask(peer, "198.51.100.2", 53), ARRIVES, "udp 53 by the new link")
+    expect(ask(peer, "198.51.100.2", 54, 0.2), DENIED, "udp 54 by the new link")
+    stats = {(line["by"], line["name"], line["direction"]): line["packets"]
+             for line in host.bulkhead_json("stats")["stats"]}
+    assert stats["interface", "eth1", "inbound"] >= 2, stats
+    expect([line for line in stats if "uncounted" in line], [], "uncounted packets")
+    host.bulkhead("apply", *args)
+    expect(ask(peer, "198.51.100.2", 54), ARRIVES, "udp 54 once it is applied")
 
 
 @tap

@@ -132,6 +132,26 @@ def a_glob_covers_the_links_that_it_matches_and_later_ones_with_the_next_apply(l
 
 
 @tap
+def a_link_that_is_let_go_with_the_same_policy_is_no_problem(lab):
+    """--interface is no part of the policy: no new generation, and its counters stay."""
+    peer, host = pair(lab)
+    second_link(lab, peer, host)
+    serve(host, HOST[4], 53)
+    host.apply(BASE)
+    expect(ask(peer, HOST[4], 53), ARRIVES, "udp 53")
+    generation = status(host)[1]["generation"]
+    host.apply(BASE, "--interface", "eth1")
+    code, said, problems = status(host)
+    expect((code, problems, said["generation"]), (0, [], generation), "status")
+    expect(covered(host), ["eth1"], "links")
+    counted = {line["name"]: line["packets"] for line in host.bulkhead_json("stats")["stats"]
+               if line["by"] == "interface" and line["direction"] == "inbound"}
+    assert counted["eth0"] >= 1, counted
+    host.apply(BASE, "--interface", "eth0")
+    expect(status(host)[0], 0, "status with the other link alone")
+
+
+@tap
 def one_flow_may_come_in_by_one_link_and_be_answered_by_another(lab):
     """Flows belong to the host and not to a link."""
     peer, host = pair(lab)

@@ -121,6 +121,8 @@ static void check_hooks(struct asking *asking, const attach_hooks *hooks)
 	for (size_t i = 0; i < record->links.len; i++) {
 		const struct store_link *link = &record->links.at[i];
 
+		if (link->let_go)
+			continue;
 		if (!host_link_by_index(&asking->facts, link->ifindex)) {
 			problem(asking, "link %s (ifindex %u) is gone", link->name, link->ifindex);
 			continue;

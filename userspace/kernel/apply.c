@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * apply_image reads as its contract does: what may fail comes before the one write, what must
- * see packets judged by the new image comes after it.
+ * see packets judged by the new image comes after it. Programs are attached before it where a policy
+ * is in force, which then holds on new links for a moment, and after it where none is: a program
+ * without a generation denies everything.
  */
 #include "kernel/apply.h"
 
@@ -16,6 +18,8 @@
 #include "kernel/flip.h"
 #include "kernel/netns.h"
 #include "kernel/tables.h"
+
+static const struct mark nowhere;
 
 /* ---- before anything is touched ---- */
 
@@ -111,7 +115,7 @@ static bool is_wanted(const struct applying *run, uint32_t ifindex)
 	return false;
 }
 
-/* Numbers of links that are no longer covered come free when a generation begins. */
+/* Numbers of links that are no longer covered come free once a new generation counts. */
 static void forget_links(struct applying *run)
 {
 	size_t n = 0;
@@ -142,6 +146,7 @@ static uint32_t number_links(struct applying *run)
 			known->why_out = "";
 		}
 		known->name = link->name;
+		known->let_go = false;
 	}
 	return used_numbers(&run->record) & ~before;
 }
@@ -225,10 +230,15 @@ static int prepare_slot(struct applying *run, uint64_t next)
 		err = applying_prepare_state(run, slot);
 	if (!err)
 		err = write_self(run);
-	/* The links of the generation in force count on under their numbers meanwhile. */
-	if (!err)
-		err = write_links(run);
 	return err;
+}
+
+/* Of links that are new also those of the generation in force, which judges there until the flip. */
+static int prepare_links(struct applying *run, uint32_t fresh)
+{
+	int err = run->active ? applying_count_links(run, fresh) : 0;
+
+	return err ? err : write_links(run);
 }
 
 /* So that whatever is in force after a kill can be named: both sides of the flip are in the record. */
@@ -247,35 +257,104 @@ static int announce(struct applying *run, uint64_t next)
 		.applied = run->now,
 		.n_rows = counters_n_rows(request->image),
 	};
+	err = store_write_record(run->store, &run->record, run->diag);
+	run->announced = !err;
+	return err;
+}
+
+/* The record as it is now, with links of its own: numbering changes them in their places. */
+static struct store_record copy_record(const struct applying *run)
+{
+	struct store_record copy = run->record;
+
+	memset(&copy.links, 0, sizeof(copy.links));
+	for (size_t i = 0; i < run->record.links.len; i++)
+		array_push(run->arena, &copy.links, run->record.links.at[i]);
+	return copy;
+}
+
+static int write_record(struct applying *run)
+{
 	return store_write_record(run->store, &run->record, run->diag);
 }
 
-static int take_back(struct applying *run, int err)
+static int flip_back(struct applying *run)
 {
-	applying_undo_links(run);
-	/* Links that still run the programs of another ABI's folder are not ours to deny. */
-	if (run->active || !run->taken_over)
-		(void)flip_to(run->load, run->active, run->diag);
+	return flip_to(run->load, run->active, run->diag);
+}
+
+/* A step whose failure is not that of the run: its words are warnings that begin with these. */
+static int aside(struct applying *run, const char *words, int (*step)(struct applying *run))
+{
+	scoped(diag_free) struct diag *late = diag_new();
+	struct diag *diag = run->diag;
+	int err;
+
+	run->diag = late;
+	err = step(run);
+	run->diag = diag;
+	diag_take(diag, late, words);
 	return err;
+}
+
+/*
+ * After a flip that has to be undone. A generation whose programs cannot all be taken off stays: without
+ * it they would deny everything. So do links that another ABI's programs judged before.
+ */
+static bool stays_in_force(struct applying *run, bool undone)
+{
+	return !undone || run->taken_over ||
+	       aside(run, "the flip cannot be taken back: ", flip_back) != 0;
+}
+
+/*
+ * What the run has changed, back to what was: the links that it has put something on, the word, the record,
+ * which says what is in force. What cannot be is told. Returns err, for which it is done.
+ */
+static int take_back(struct applying *run, const struct store_record *before, bool flipped, int err)
+{
+	bool undone = aside(run, "what this run has attached stays: ", applying_undo_links) == 0;
+
+	if (flipped && stays_in_force(run, undone)) {
+		diag_warn(run->diag, nowhere,
+			  "the new policy, generation %llu, is in force where its programs are "
+			  "attached; 'status' tells where",
+			  (unsigned long long)run->record.next.generation);
+		return err;
+	}
+	run->record = *before;
+	if (run->announced)
+		(void)aside(run, "the record speaks of what was refused: ", write_record);
+	return err;
+}
+
+/* What comes before the flip; where nothing is in force the programs come behind it. */
+static int prepare(struct applying *run, uint64_t next)
+{
+	uint32_t fresh = number_links(run);
+	int err = prepare_slot(run, next);
+
+	if (!err)
+		err = prepare_links(run, fresh);
+	if (!err && run->active)
+		err = applying_attach(run);
+	return err ? err : announce(run, next);
 }
 
 static int replace(struct applying *run)
 {
+	const struct store_record before = copy_record(run);
 	uint64_t next = flip_next(run->record.last, run->active);
-	int err;
+	int err = prepare(run, next);
+	bool flipped;
 
-	forget_links(run);
-	(void)number_links(run);
-	err = prepare_slot(run, next);
-	if (!err)
-		err = announce(run, next);
 	if (!err)
 		err = flip_to(run->load, next, run->diag);
+	flipped = !err;
+	if (flipped && !run->active)
+		err = applying_attach(run);
 	if (err)
-		return err;
-	err = applying_attach(run);
-	if (err)
-		return take_back(run, err);
+		return take_back(run, &before, flipped, err);
 	run->result.changed = true;
 	run->result.generation = next;
 	store_settle(&run->record, run->arena, next, run->now);
@@ -293,23 +372,19 @@ static bool is_in_force(const struct applying *run)
 
 static int refresh(struct applying *run)
 {
+	const struct store_record before = copy_record(run);
 	const struct image *image = run->request->image;
 	uint32_t fresh = number_links(run);
 	int err = store_put_image(run->store, &image->digest, run->request->encoded,
 				  run->request->encoded_size, run->diag);
 
-	if (!err && fresh)
-		err = fill_counters(run->load, run->active & 1, fresh, counters_n_rows(image),
-				    run->diag);
 	if (!err)
 		err = write_self(run);
 	if (!err)
-		err = write_links(run);
+		err = prepare_links(run, fresh);
 	if (!err)
 		err = applying_attach(run);
-	if (err)
-		applying_undo_links(run);
-	return err;
+	return err ? take_back(run, &before, false, err) : 0;
 }
 
 /* ---- what is left to do once the policy is in force ---- */
@@ -328,9 +403,14 @@ static int let_go(struct applying *run)
 	return err ? err : applying_settle_state(run, generation & 1);
 }
 
-static int write_record(struct applying *run)
+/* Numbers of links that were let go, once the counters of the generation before are in the totals. */
+static int settle_links(struct applying *run)
 {
-	return store_write_record(run->store, &run->record, run->diag);
+	if (run->result.changed)
+		forget_links(run);
+	for (size_t i = 0; i < run->record.links.len; i++)
+		run->record.links.at[i].let_go = !is_wanted(run, run->record.links.at[i].ifindex);
+	return 0;
 }
 
 static int prune(struct applying *run)
@@ -349,26 +429,15 @@ static int measure(struct applying *run)
  * Whatever fails here takes nothing back: it is told as a warning, and the next apply does it. So
  * a status of 0 says that the policy is in force, and any other that what was before it still is.
  */
-static void tidy_up(struct applying *run, int (*step)(struct applying *run))
-{
-	scoped(diag_free) struct diag *late = diag_new();
-	struct diag *diag = run->diag;
-
-	run->diag = late;
-	(void)step(run);
-	run->diag = diag;
-	diag_take(diag, late, "the policy is in force, but ");
-}
-
 static void finish(struct applying *run)
 {
 	static int (*const steps[])(struct applying * run) = {
-		applying_remove_links,	  let_go,  applying_fold, write_record, prune,
+		applying_remove_links,	  let_go,  applying_fold, settle_links, write_record, prune,
 		applying_remove_versions, measure,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
-		tidy_up(run, steps[i]);
+		(void)aside(run, "the policy is in force, but ", steps[i]);
 }
 
 /* ---- the whole ---- */

@@ -41,10 +41,11 @@ struct apply_result {
 /*
  * Brings the image into force on the links, and takes off what is no longer to be covered. In this
  * order: rights and features, lock, namespace, limits, pins and programs, pages, read-back,
- * notes, record, the one write, new links, counters of the generation before, links that go. The same
+ * new links, notes, record, the one write, counters of the generation before, links that go. Where nothing
+ * is in force new links come after the write, and one that cannot be covered takes it back. The same
  * image again makes no new generation; links, programs and own addresses are still brought up to
- * date. A link that cannot be covered takes the flip back. On any error what was in force still is;
- * what fails behind the last moment for that is a warning in the diag.
+ * date. On any error what was in force still is; what fails behind the last moment for that, or while
+ * something is taken back, is a warning in the diag.
  *
  * Errors that a command tells apart: -EOPNOTSUPP the kernel lacks something, -E2BIG over a limit,
  * -ENODEV a link cannot be attached to, -EBUSY another apply holds the lock, -EXDEV another

@@ -93,7 +93,7 @@ int applying_fold(struct applying *run)
 
 /* ---- state ---- */
 
-/* The head of the image in force, from the kernel; a zero one where there is none. */
+/* The head of the image in force, from the kernel. */
 static int read_live_head(const struct applying *run, struct bh_head *ret_head)
 {
 	scoped(free) uint8_t *page = mem_alloc(BH_PAGE_SIZE);
@@ -109,6 +109,17 @@ static int read_live_head(const struct applying *run, struct bh_head *ret_head)
 		return diag_sys(run->diag, -err, "cannot read a page of map bh_image");
 	memcpy(ret_head, page, sizeof(*ret_head));
 	return 0;
+}
+
+int applying_count_links(struct applying *run, uint32_t fresh)
+{
+	struct bh_head live = {};
+	int err = fresh ? read_live_head(run, &live) : 0;
+
+	if (err || !fresh)
+		return err == -ENOENT ? 0 : err;
+	return fill_counters(run->load, run->active & 1, fresh, BH_FIXED_ROWS + live.n_outcomes,
+			     run->diag);
 }
 
 int applying_prepare_state(struct applying *run, uint32_t slot)
@@ -194,14 +205,17 @@ int applying_attach(struct applying *run)
 	return err;
 }
 
-void applying_undo_links(struct applying *run)
+int applying_undo_links(struct applying *run)
 {
+	int first = 0;
+
 	for (size_t i = run->put.len; i > 0; i--) {
 		const struct attach_hook *hook = &run->put.at[i - 1];
+		int err = hook->added ? attach_remove(run->load, hook, run->diag) : 0;
 
-		if (hook->added)
-			(void)attach_remove(run->load, hook, run->diag);
+		first = first ? first : err;
 	}
+	return first;
 }
 
 static bool was_put(const struct applying *run, const struct attach_hook *hook)

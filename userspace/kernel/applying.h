@@ -23,12 +23,19 @@ struct applying {
 	bpffs_versions versions; /* of other ABIs, below the pins */
 	bool is_fresh;		 /* the run that put it into force ended there */
 	bool taken_over;	 /* links of another ABI's folder got this one's programs */
+	bool announced;		 /* the record names both sides of the flip */
 	bool state_is_new;	 /* the next generation has state pages of its own */
 	struct apply_result result;
 };
 
 /* The counters of generations that are no longer in force, into the totals. */
 int applying_fold(struct applying *run);
+
+/*
+ * Counters of the generation in force for the numbers of links that are new: its programs are put on them
+ * before the next generation comes into force.
+ */
+int applying_count_links(struct applying *run, uint32_t fresh);
 
 /* The state pages of a slot: those of the generation in force, or new ones with its flows. */
 int applying_prepare_state(struct applying *run, uint32_t slot);
@@ -39,8 +46,8 @@ int applying_settle_state(struct applying *run, uint32_t slot);
 /* Programs on all links that are wanted. */
 int applying_attach(struct applying *run);
 
-/* Takes off again what this run has put where nothing of ours was. */
-void applying_undo_links(struct applying *run);
+/* Takes off again what this run has put where nothing of ours was, as far as it can be. */
+int applying_undo_links(struct applying *run);
 
 /* Takes off what is not wanted any more, and lists what is there. */
 int applying_remove_links(struct applying *run);

@@ -38,6 +38,7 @@ struct store_link {
 	const char *name;
 	const char *why_in; /* why ingress does not sit in the first place of its order; "" */
 	const char *why_out;
+	bool let_go; /* covered no longer; its counters stay under the number for this generation */
 };
 
 struct store_record {

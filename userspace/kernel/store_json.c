@@ -149,6 +149,8 @@ static json_t *put_lists(json_t *object, const struct store_record *record)
 		set_text(link, "name", record->links.at[i].name);
 		set_text(link, "why_in", record->links.at[i].why_in);
 		set_text(link, "why_out", record->links.at[i].why_out);
+		if (record->links.at[i].let_go)
+			(void)json_object_set_new(link, "let_go", json_true());
 		(void)json_array_append_new(links, link);
 	}
 	for (size_t i = 0; i < record->addresses.len; i++)
@@ -205,6 +207,7 @@ static bool get_links(const json_t *object, struct arena *arena, struct store_re
 		    !get_text(link, "why_in", arena, &entry->why_in) ||
 		    !get_text(link, "why_out", arena, &entry->why_out))
 			return false;
+		entry->let_go = json_is_true(json_object_get(link, "let_go"));
 	}
 	return true;
 }

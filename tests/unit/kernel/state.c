@@ -60,9 +60,9 @@ struct store_record full_record(struct arena *arena)
 	for (uint64_t i = 0; i < STORE_HISTORY; i++)
 		array_push(arena, &record.history, generation(11 - i));
 	array_push(arena, &record.links,
-		   (struct store_link){1, 2, "eth0", "", "tcx: this kernel has no tcx"});
+		   (struct store_link){1, 2, "eth0", "", "tcx: this kernel has no tcx", false});
 	array_push(arena, &record.links,
-		   (struct store_link){31, 4000000000, "a \"b\\c", "native: no", ""});
+		   (struct store_link){31, 4000000000, "a \"b\\c", "native: no", "", true});
 	array_push(arena, &record.addresses, addr_v4(0x0a000001));
 	array_push(arena, &record.addresses, ((struct addr){.family = ADDR_V6, .bytes = {0xfe}}));
 	return record;
@@ -85,6 +85,7 @@ static void same_links(const struct store_record *a, const struct store_record *
 		cr_assert_str_eq(a->links.at[i].name, b->links.at[i].name);
 		cr_assert_str_eq(a->links.at[i].why_in, b->links.at[i].why_in);
 		cr_assert_str_eq(a->links.at[i].why_out, b->links.at[i].why_out);
+		cr_assert_eq(a->links.at[i].let_go, b->links.at[i].let_go);
 	}
 }
 
