@@ -175,7 +175,8 @@ class Host:
             run("ip", "netns", "delete", self.netns)
 
     def bulkhead_args(self, command, *args):
-        return [bulkhead_program(), command, "--pins", self.pins, "--state", self.state, *args]
+        places = [] if "--policy" in args else ["--pins", self.pins, "--state", self.state]
+        return [bulkhead_program(), command, *places, *args]
 
     def bulkhead(self, command, *args, status=0):
         """Runs bulkhead here; the completed process. status None: any."""
