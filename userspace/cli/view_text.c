@@ -377,8 +377,8 @@ static void show_status(struct view *view, const struct view_status *status)
 	pair(view, "image", "%s, %u rules", short_digest(view, status->digest), status->n_rules);
 	pair(view, "memory", "%s%s", bytes(view, status->memory),
 	     status->n_unused_pages
-		     ? TEXT(view, ", %u page%s unused until the next apply",
-			    status->n_unused_pages, status->n_unused_pages == 1 ? "" : "s")
+		     ? TEXT(view, ", %u page%s unused until the next apply", status->n_unused_pages,
+			    status->n_unused_pages == 1 ? "" : "s")
 		     : "");
 }
 
