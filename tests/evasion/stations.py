@@ -46,7 +46,7 @@ POLICY = "bulkhead: 1\ngroup: evasion\nrules:\n" + "".join(
     f" services: {services}, source: {source}, destination: any}}\n"
     for way in ("in", "out") for name, priority, services, source in (
         ("open", 100, SERVICES, "any"), ("tunnels", 110, TUNNELS, CARRIED)))
-HOST_YAML = "hooks: {{ingress: {}, egress: {}}}\nlog_limit: 1000000\n"
+HOST_YAML = "hooks: {{ingress: {}, egress: {}}}\nlog_limit: 1000000\ntables: {{fragments: 65536}}\n"
 
 WILLING = {
     "net/ipv4/conf/{}/accept_local": 1, "net/ipv4/conf/{}/route_localnet": 1,
