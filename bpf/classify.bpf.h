@@ -351,21 +351,22 @@ __attribute__((noinline)) int classify_chunk(__u64 generation, __u64 two, __u32 
 }
 
 /*
- * The same over all words; below 0, as an __s32: a page is missing. Without a branch on what was found:
- * the verifier would know which way each takes, and go on by every one.
+ * The same over all words; below 0: a page is missing. A function of its own, since old kernels know
+ * at which turn each loop ended, and would go on from every one into the next tier.
  */
-static __always_inline __u32 classify_first(__u64 generation, __u64 two, __u32 third, __u32 first,
-					    __u32 end)
-{
-	__u32 found = 0;
-	__u32 at = 0;
+int classify_first(__u64 generation, __u64 two, __u32 third, __u32 first, __u32 end);
 
+__attribute__((noinline)) int classify_first(__u64 generation, __u64 two, __u32 third, __u32 first,
+					     __u32 end)
+{
 #pragma clang loop unroll(disable)
-	for (; at < BH_BITS_WORDS && first + at < end && !found; at += CLASSIFY_CHUNK)
-		found = classify_chunk(generation, two, third, first + at, end);
-	barrier_var(found);
-	at -= CLASSIFY_CHUNK & (0 - ((found | (0 - found)) >> 31));
-	return found + (at * 64 & (0 - ((found | (0 - found)) >> 31)));
+	for (__u32 at = 0; at < BH_BITS_WORDS && first + at < end; at += CLASSIFY_CHUNK) {
+		int found = classify_chunk(generation, two, third, first + at, end);
+
+		if (found)
+			return found < 0 ? found : found + (int)at * 64;
+	}
+	return 0;
 }
 
 /* The address of a set by its number; 0: the page is missing. */

@@ -73,6 +73,19 @@ static __always_inline struct bh_flow_state *track_seek(const struct image_view 
 	return (struct bh_flow_state *)state;
 }
 
+/*
+ * TCP that neither opens nor ends, and UDP, which has no flags. Without a branch on the protocol: the
+ * verifier would know it, and look at all that follows for each.
+ */
+static __always_inline bool track_is_quiet(const struct packet *packet)
+{
+	const __u64 kinds = 1ULL << IPPROTO_TCP | 1ULL << IPPROTO_UDP;
+	__u64 protocol = packet->protocol;
+	__u64 loud = protocol >> 6 | (packet->tcp_flags & (STATES_SYN | STATES_FIN | STATES_RST));
+
+	return kinds >> (protocol & 63) & (loud - 1) >> 63;
+}
+
 /* Settles the decision and says true, or leaves everything as it was. */
 static __always_inline bool track_fast(const struct packet *packet, const struct image_view *view,
 				       struct decision *decision, bool wide)
@@ -471,15 +484,11 @@ static __always_inline void track(struct packet *packet, const struct image_view
 				  struct decision *decision)
 {
 	bool stateless = decision->verdict == BH_ALLOW && decision->flags & BH_OUTCOME_NO_STATE;
-	bool quiet = packet->protocol == IPPROTO_TCP
-			     ? !(packet->tcp_flags & (STATES_SYN | STATES_FIN | STATES_RST))
-			     : packet->protocol == IPPROTO_UDP;
-
 	__u32 opening;
 
-	if (stateless ||
-	    (quiet && (packet->family == 4 ? track_fast(packet, view, decision, false)
-					   : track_fast(packet, view, decision, true))))
+	if (stateless || (track_is_quiet(packet) &&
+			  (packet->family == 4 ? track_fast(packet, view, decision, false)
+					       : track_fast(packet, view, decision, true))))
 		return;
 	if (!track_slow(packet, decision, 0))
 		return;
