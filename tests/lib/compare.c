@@ -8,6 +8,7 @@
 #include "policy/resolve.h"
 #include "tests/lib/policy_text.h"
 #include "tests/lib/random_policy.h"
+#include "tests/lib/shrink.h"
 #include "tests/lib/tables.h"
 
 enum { BATCH = 100, MAX_DIFFERENCES = 10, PREFIXES_PER_RULE = 10 };
@@ -19,6 +20,7 @@ struct bench {
 	struct policy policy;
 	const struct judge *judges;
 	size_t n_judges;
+	size_t other; /* the judge that differs from the first */
 };
 
 /* What the rules add up to: all of it, besides what the verdict says too. */
@@ -55,44 +57,102 @@ static void print_policy(const struct random_policy *made)
 	free(text);
 }
 
-static bool judge_packet(const struct bench *bench, const struct tuple *tuple)
+/* Whether one judge says what the first one says. */
+static bool agrees(struct bench *bench, size_t other, const struct tuple *tuple, bool tell)
 {
-	struct verdict first = {}, other;
+	const struct judge *one = &bench->judges[0], *two = &bench->judges[other];
+	struct verdict first = {}, second = {};
 	char packet[TUPLE_TEXT_SIZE];
-	int err = bench->judges[0].judge(&bench->policy, tuple, &bench->made.self, &first);
+	int err = one->judge(&bench->policy, tuple, &bench->made.self, &first);
 
-	for (size_t i = 1; !err && i < bench->n_judges; i++) {
-		other = (struct verdict){};
-		err = bench->judges[i].judge(&bench->policy, tuple, &bench->made.self, &other);
-		if (!err && verdict_same(&first, &other))
-			continue;
-		printf("# %s\n#   %s: %s\n#   %s: %s\n", tuple_print(tuple, packet),
-		       bench->judges[0].name, verdict_text(bench->arena, &bench->policy, &first),
-		       bench->judges[i].name,
-		       err ? strerror(-err) : verdict_text(bench->arena, &bench->policy, &other));
-		if (bench->judges[i].detail)
-			printf("#     %s\n", bench->judges[i].detail());
+	if (!err)
+		err = two->judge(&bench->policy, tuple, &bench->made.self, &second);
+	if (!err && verdict_same(&first, &second))
+		return true;
+	bench->other = other;
+	if (!tell)
 		return false;
-	}
-	return !err;
+	printf("# %s\n#   %s: %s\n#   %s: %s\n", tuple_print(tuple, packet), one->name,
+	       verdict_text(bench->arena, &bench->policy, &first), two->name,
+	       err ? strerror(-err) : verdict_text(bench->arena, &bench->policy, &second));
+	if (two->detail)
+		printf("#     %s\n", two->detail());
+	return false;
 }
 
-static int prepare(struct bench *bench, uint64_t seed, uint32_t n_rules)
+static bool judge_packet(struct bench *bench, const struct tuple *tuple)
+{
+	for (size_t i = 1; i < bench->n_judges; i++)
+		if (!agrees(bench, i, tuple, true))
+			return false;
+	return true;
+}
+
+/* made, before the judges. */
+static int prepare(struct bench *bench)
 {
 	scoped(diag_free) struct diag *diag = diag_new();
-	int err;
+	int err = resolve(bench->arena, bench->made.files.at, bench->made.files.len,
+			  &bench->made.host, diag, &bench->policy);
 
+	for (size_t i = 0; !err && i < bench->n_judges; i++)
+		if (bench->judges[i].prepare)
+			err = bench->judges[i].prepare(&bench->policy);
+	return err;
+}
+
+static int make(struct bench *bench, uint64_t seed, uint32_t n_rules)
+{
 	if (n_rules)
 		random_nsg_policy(bench->arena, seed, n_rules, n_rules * PREFIXES_PER_RULE,
 				  RANDOM_BOTH, &bench->made);
 	else
 		random_policy(bench->arena, seed, &bench->made);
-	err = resolve(bench->arena, bench->made.files.at, bench->made.files.len, &bench->made.host,
-		      diag, &bench->policy);
-	for (size_t i = 0; !err && i < bench->n_judges; i++)
-		if (bench->judges[i].prepare)
-			err = bench->judges[i].prepare(&bench->policy);
-	return err;
+	return prepare(bench);
+}
+
+static bool still_differs(void *context, const struct shrink_case *candidate)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	struct bench bench = *(const struct bench *)context;
+
+	bench.arena = arena;
+	bench.made = candidate->policy;
+	return !prepare(&bench) && !agrees(&bench, bench.other, &candidate->tuple, false);
+}
+
+static void keep(const struct bench *bench, const struct shrink_case *small, const char *dir,
+		 uint64_t seed)
+{
+	const char *name = arena_printf(bench->arena, "found-%llu", (unsigned long long)seed);
+	const char *note =
+		arena_printf(bench->arena, "%s said otherwise.", bench->judges[bench->other].name);
+	struct verdict verdict = {};
+	int err =
+		bench->judges[0].judge(&bench->policy, &small->tuple, &bench->made.self, &verdict);
+
+	if (!err)
+		err = shrink_keep(small, &bench->policy, &verdict, dir, name, note);
+	if (err)
+		printf("# cannot write %s/%s: %s\n", dir, name, strerror(-err));
+	else
+		printf("# kept as %s/%s.table\n", dir, name);
+}
+
+/* The difference again, as small as it gets. */
+static void tell_small(struct bench *bench, const struct tuple *tuple, const struct random_run *run,
+		       uint64_t seed)
+{
+	struct shrink_case small = {bench->made, *tuple};
+
+	shrink(bench->arena, &small, still_differs, bench);
+	bench->made = small.policy;
+	if (prepare(bench) || agrees(bench, bench->other, &small.tuple, true))
+		printf("# it came once and did not come again\n");
+	else if (run->keep)
+		keep(bench, &small, run->keep, seed);
+	printf("# seed %llu, with this policy:\n", (unsigned long long)seed);
+	print_policy(&bench->made);
 }
 
 static bool run_seed(const struct random_run *run, uint64_t seed, const struct judge *judges,
@@ -101,22 +161,20 @@ static bool run_seed(const struct random_run *run, uint64_t seed, const struct j
 	scoped(arena_free) struct arena *arena = arena_new();
 	struct bench bench = {.arena = arena, .judges = judges, .n_judges = n_judges};
 	struct rng rng = {seed};
-	int err = prepare(&bench, seed, run->n_rules);
-	bool ok = !err;
+	int err = make(&bench, seed, run->n_rules);
 
 	if (err)
 		printf("# seed %llu: the policy is refused: %s\n", (unsigned long long)seed,
 		       strerror(-err));
-	for (uint32_t i = 0; ok && i < run->n_packets; i++) {
+	for (uint32_t i = 0; !err && i < run->n_packets; i++) {
 		struct tuple tuple = random_packet(&rng, &bench.policy, &bench.made.self);
 
-		ok = judge_packet(&bench, &tuple);
+		if (judge_packet(&bench, &tuple))
+			continue;
+		tell_small(&bench, &tuple, run, seed);
+		return false;
 	}
-	if (ok)
-		return true;
-	printf("# seed %llu, with this policy:\n", (unsigned long long)seed);
-	print_policy(&bench.made);
-	return false;
+	return !err;
 }
 
 int random_compare(const struct random_run *run, const struct judge *judges, size_t n_judges)

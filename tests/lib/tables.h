@@ -20,11 +20,13 @@ struct random_run {
 	uint32_t n_policies;
 	uint32_t n_packets; /* for each policy */
 	uint32_t n_rules;   /* of random_nsg_policy; 0: random_policy */
+	const char *keep;   /* the folder for regression cases; NULL: none are written */
 };
 
 /*
- * 0 when all judges agree on every packet. For the first difference of a policy it prints seed,
- * packet and both verdicts, and the policy as YAML; it stops after ten of them.
+ * 0 when all judges agree on every packet. The first difference of a policy is told, made small
+ * (tests/lib/shrink.h) and told again, with the policy as YAML; with keep it becomes the case
+ * found-SEED there. It stops after ten of them.
  */
 int random_compare(const struct random_run *run, const struct judge *judges, size_t n_judges);
 

@@ -6,9 +6,13 @@
  *	judges random SEED N_POLICIES N_PACKETS		random policies, the structures of the image in turn
  *	judges large SEED N_RULES N_PACKETS		a large policy for each structure
  *	judges nft-tables FOLDER			nftables alone before the tables
- *	judges nft SEED N_POLICIES N_PACKETS		nftables against the plain loop; 10,000 policies
- *							with BULKHEAD_LONG=1, whatever N_POLICIES says
+ *	judges nft SEED N_POLICIES N_PACKETS FOLDER	nftables against the plain loop; with
+ *							BULKHEAD_LONG=1 10,000 policies, and a difference
+ *							becomes a case in the folder
+ *	judges nft-wrong				that a ruleset with a mistake is found out, and
+ *							the difference kept as a case that shows it
  */
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +31,8 @@ static int usage(void)
 			"       judges random SEED N_POLICIES N_PACKETS\n"
 			"       judges large SEED N_RULES N_PACKETS\n"
 			"       judges nft-tables FOLDER\n"
-			"       judges nft SEED N_POLICIES N_PACKETS\n");
+			"       judges nft SEED N_POLICIES N_PACKETS FOLDER\n"
+			"       judges nft-wrong\n");
 	return 2;
 }
 
@@ -63,10 +68,58 @@ static bool is_long(void)
 	return value && !strcmp(value, "1");
 }
 
-static int run_nft(int argc, char **argv)
+static int compare_nft(const struct random_run *run)
 {
 	const struct judge judges[] = {{.name = "eval", .judge = judge_by_eval}, judge_nft};
+
+	return random_compare(run, judges, ARRAY_LEN(judges));
+}
+
+static int remove_one(const char *path, const struct stat *stat, int type, struct FTW *ftw)
+{
+	(void)stat;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+/* What is found is told on stderr: it is not this test's result. */
+static bool finds_the_mistake(char *dir)
+{
+	const struct random_run run = {
+		.first_seed = 1, .n_policies = 10, .n_packets = 50, .keep = dir};
+	int home = dup(STDOUT_FILENO);
+	bool found, shown, gone;
+
+	(void)fflush(stdout);
+	if (home < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+		return false;
+	judge_nft_fault(NFT_LAST_PORT);
+	found = compare_nft(&run) == 1;
+	shown = tables_run(dir, &judge_nft, 1) == 1;
+	judge_nft_fault(NFT_FAITHFUL);
+	gone = tables_run(dir, &judge_nft, 1) == 0;
+	(void)fflush(stdout);
+	(void)dup2(home, STDOUT_FILENO);
+	(void)close(home);
+	return found && shown && gone;
+}
+
+static int run_wrong(void)
+{
+	char dir[] = "/tmp/bh-judges-XXXXXX";
+	bool ok = mkdtemp(dir) && finds_the_mistake(dir);
+
+	(void)nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	printf("1..1\n%s 1 - a mistake of the ruleset is found, made small and kept as a case\n",
+	       ok ? "ok" : "not ok");
+	return ok ? 0 : 1;
+}
+
+static int run_nft(int argc, char **argv)
+{
 	const char *missing = judge_nft_missing();
+	struct random_run random = {};
 
 	if (missing) {
 		printf("1..0 # SKIP %s\n", missing);
@@ -74,14 +127,15 @@ static int run_nft(int argc, char **argv)
 	}
 	if (argc == 3 && !strcmp(argv[1], "nft-tables"))
 		return tables_run(argv[2], &judge_nft, 1);
-	if (argc != 5)
+	if (argc == 2 && !strcmp(argv[1], "nft-wrong"))
+		return run_wrong();
+	if (argc != 6)
 		return usage();
-	return random_compare(
-		&(struct random_run){.first_seed = strtoull(argv[2], NULL, 10),
-				     .n_policies =
-					     is_long() ? LONG_POLICIES : strtoul(argv[3], NULL, 10),
-				     .n_packets = strtoul(argv[4], NULL, 10)},
-		judges, ARRAY_LEN(judges));
+	random.first_seed = strtoull(argv[2], NULL, 10);
+	random.n_policies = is_long() ? LONG_POLICIES : strtoul(argv[3], NULL, 10);
+	random.n_packets = strtoul(argv[4], NULL, 10);
+	random.keep = is_long() ? argv[5] : NULL;
+	return compare_nft(&random);
 }
 
 int main(int argc, char **argv)
