@@ -349,6 +349,8 @@ static int replace(struct applying *run)
 	bool flipped;
 
 	if (!err)
+		err = applying_carry_flows(run, next & 1);
+	if (!err)
 		err = flip_to(run->load, next, run->diag);
 	flipped = !err;
 	if (flipped && !run->active)

@@ -125,11 +125,8 @@ int applying_count_links(struct applying *run, uint32_t fresh)
 int applying_prepare_state(struct applying *run, uint32_t slot)
 {
 	const struct bh_config *config = &image_head(run->request->image)->config;
-	const struct flowtable_tables to = {.generation = slot, .config = config};
 	uint32_t n_pages = tables_state_pages(config);
 	struct bh_head live = {};
-	const struct flowtable_tables from = {.generation = run->active, .config = &live.config};
-	bool has_flows;
 	int err = run->active ? read_live_head(run, &live) : -ENOENT;
 
 	if (err && err != -ENOENT)
@@ -137,10 +134,22 @@ int applying_prepare_state(struct applying *run, uint32_t slot)
 	if (!err && memcmp(live.config.tables, config->tables, sizeof(config->tables)) == 0)
 		return fill_state_same(run->load, run->active & 1, n_pages, run->diag);
 	run->state_is_new = true;
-	has_flows = !err;
-	err = fill_state(run->load, slot, n_pages, run->diag);
-	if (err || !has_flows)
-		return err;
+	return fill_state(run->load, slot, n_pages, run->diag);
+}
+
+int applying_carry_flows(struct applying *run, uint32_t slot)
+{
+	const struct bh_config *config = &image_head(run->request->image)->config;
+	const struct flowtable_tables to = {.generation = slot, .config = config};
+	struct bh_head live = {};
+	const struct flowtable_tables from = {.generation = run->active, .config = &live.config};
+	int err;
+
+	if (!run->state_is_new || !run->active)
+		return 0;
+	err = read_live_head(run, &live);
+	if (err)
+		return err == -ENOENT ? 0 : err;
 	return flowtable_copy(run->load, &from, &to, run->diag, &run->result.n_copied_flows);
 }
 

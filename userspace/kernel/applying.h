@@ -37,8 +37,14 @@ int applying_fold(struct applying *run);
  */
 int applying_count_links(struct applying *run, uint32_t fresh);
 
-/* The state pages of a slot: those of the generation in force, or new ones with its flows. */
+/* The state pages of a slot: those of the generation in force, or new and empty ones. */
 int applying_prepare_state(struct applying *run, uint32_t slot);
+
+/*
+ * The flows of the generation in force into state pages that are new. Right before the flip: what is
+ * opened between the two is in the old tables alone.
+ */
+int applying_carry_flows(struct applying *run, uint32_t slot);
 
 /* After the flip: the other slot lets go of pages of another size. */
 int applying_settle_state(struct applying *run, uint32_t slot);

@@ -152,9 +152,14 @@ static uint8_t *bucket_of(const struct copying *copying, enum bh_table table, ui
 	       (size_t)number * tables_bucket_size(table);
 }
 
-static bool enter(uint8_t *bucket, const struct flowtable_entry *entry)
+bool flowtable_enter_bucket(uint8_t *bucket, const struct flowtable_entry *entry)
 {
-	for (uint32_t way = 0; way < BH_WAYS; way++) {
+	bool shared = entry->table == BH_TABLE_ESTABLISHED4 ||
+		      entry->table == BH_TABLE_ESTABLISHED6;
+	bool tcp = (flags_of(&entry->state) >> BH_FLOW_KIND_SHIFT & 7) == BH_FLOW_TCP;
+
+	for (uint32_t i = 0; i < (shared && !tcp ? BH_WAYS / 2 : BH_WAYS); i++) {
+		uint32_t way = shared && tcp ? BH_WAYS - 1 - i : i;
 		struct bh_flow_state *state = (struct bh_flow_state *)bucket + way;
 
 		if (state->meta)
@@ -172,8 +177,9 @@ static void copy_entry(void *data, const struct flowtable_entry *entry)
 	struct copying *copying = data;
 	uint64_t hash = hash_of(&copying->machine, entry);
 
-	copying->n += enter(bucket_of(copying, entry->table, hash, false), entry) ||
-		      enter(bucket_of(copying, entry->table, hash, true), entry);
+	copying->n +=
+		flowtable_enter_bucket(bucket_of(copying, entry->table, hash, false), entry) ||
+		flowtable_enter_bucket(bucket_of(copying, entry->table, hash, true), entry);
 }
 
 static int write_pages(const struct load *load, const struct copying *copying, uint64_t generation,

@@ -34,6 +34,13 @@ int flowtable_walk(const struct load *load, const struct flowtable_tables *table
 void flowtable_walk_bucket(enum bh_table table, const uint8_t *bucket, flowtable_take take_entry,
 			   void *data);
 
+/*
+ * Puts an entry into an empty way of a bucket that no packet reads yet. Of established ways TCP takes
+ * the upper ones first, and the lower two are all that others may have, as bpf/flowinsert.bpf.h has it.
+ * False: there is none.
+ */
+bool flowtable_enter_bucket(uint8_t *bucket, const struct flowtable_entry *entry);
+
 /* Ways of a table; buckets of BH_WAYS each. */
 uint32_t flowtable_size(const struct bh_config *config, enum bh_table table);
 

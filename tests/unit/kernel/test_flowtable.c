@@ -39,3 +39,38 @@ Test(flowtable, a_table_has_as_many_ways_as_its_buckets_have)
 
 	cr_assert_eq(flowtable_size(&config, BH_TABLE_ESTABLISHED6), 1024 * BH_WAYS);
 }
+
+static bool enters(uint8_t *bucket, enum bh_flow_kind kind)
+{
+	const struct flowtable_entry entry = {
+		.table = BH_TABLE_ESTABLISHED4,
+		.state.meta = (uint64_t)(BH_FLOW_LIVE | BH_FLOW_ESTABLISHED |
+					 (uint32_t)kind << BH_FLOW_KIND_SHIFT)
+			      << 32,
+	};
+
+	return flowtable_enter_bucket(bucket, &entry);
+}
+
+Test(flowtable, half_of_the_established_ways_are_for_tcp_alone)
+{
+	_Alignas(uint64_t) uint8_t bucket[BH_BUCKET4_SIZE] = {};
+
+	cr_assert(enters(bucket, BH_FLOW_UDP));
+	cr_assert(enters(bucket, BH_FLOW_OTHER));
+	cr_assert_not(enters(bucket, BH_FLOW_UDP));
+	cr_assert(enters(bucket, BH_FLOW_TCP));
+	cr_assert(enters(bucket, BH_FLOW_TCP));
+	cr_assert_not(enters(bucket, BH_FLOW_TCP));
+}
+
+Test(flowtable, tcp_leaves_the_lower_ways_to_others_as_long_as_it_can)
+{
+	_Alignas(uint64_t) uint8_t bucket[BH_BUCKET4_SIZE] = {};
+
+	cr_assert(enters(bucket, BH_FLOW_TCP));
+	cr_assert(enters(bucket, BH_FLOW_TCP));
+	cr_assert(enters(bucket, BH_FLOW_UDP));
+	cr_assert(enters(bucket, BH_FLOW_UDP));
+	cr_assert_not(enters(bucket, BH_FLOW_TCP));
+}
