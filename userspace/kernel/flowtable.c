@@ -154,8 +154,8 @@ static uint8_t *bucket_of(const struct copying *copying, enum bh_table table, ui
 
 bool flowtable_enter_bucket(uint8_t *bucket, const struct flowtable_entry *entry)
 {
-	bool shared = entry->table == BH_TABLE_ESTABLISHED4 ||
-		      entry->table == BH_TABLE_ESTABLISHED6;
+	bool shared =
+		entry->table == BH_TABLE_ESTABLISHED4 || entry->table == BH_TABLE_ESTABLISHED6;
 	bool tcp = (flags_of(&entry->state) >> BH_FLOW_KIND_SHIFT & 7) == BH_FLOW_TCP;
 
 	for (uint32_t i = 0; i < (shared && !tcp ? BH_WAYS / 2 : BH_WAYS); i++) {
