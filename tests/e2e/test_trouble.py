@@ -227,6 +227,30 @@ def an_apply_that_runs_out_of_memory_leaves_the_policy_in_force(lab):
     assert seen[0] and not seen[-1], f"no limit struck, or all did: {seen}"
 
 
+# ---- descriptors ----
+
+@tap
+def an_apply_with_too_few_descriptors_says_so_and_changes_nothing(lab):
+    """From none to spare up to enough: never a word of an old kernel, never half a policy."""
+    bench = Bench(lab, 0)
+    bench.apply()
+    bench.prober.since()
+    pins, seen = bench.pins(), []
+    for limit in range(5, 40):
+        bench.next()
+        done = bench.host.run("prlimit", f"--nofile={limit}",
+                              *bench.host.bulkhead_args("apply", *bench.write()), check=False)
+        seen.append(done.returncode)
+        if done.returncode:
+            refused(done, "Too many open files")
+            bench.number -= 1
+        expect(bench.in_force(), bench.number % 2, f"policy in force with {limit} descriptors")
+    assert seen[0] == 1 and seen[-1] == 0, seen
+    bench.apply()
+    settled(bench, pins, "with enough descriptors")
+    bench.prober.check("few descriptors")
+
+
 # ---- the clock ----
 
 def clock_set(bench, days):

@@ -87,8 +87,11 @@ static void kernel(struct doctor *doctor)
 	struct probe probe = {};
 
 	if (probe_kernel(quiet, &probe)) {
+		size_t n = 0;
+
 		say(doctor, LEVEL_UNKNOWN, "kernel",
-		    "what this kernel can do is not told to this user; run as root");
+		    geteuid() ? "what this kernel can do is not told to this user; run as root"
+			      : diag_messages(quiet, &n)[0].text);
 		return;
 	}
 	say(doctor, LEVEL_OK, "kernel",

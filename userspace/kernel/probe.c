@@ -23,7 +23,11 @@
 #include "base/array.h"
 #include "kernel/abi_new.h"
 
-enum { NO_SUCH_LINK = 0x7ffffff0, VALUE_SIZE = 4096 };
+enum {
+	NO_SUCH_LINK = 0x7ffffff0,
+	VALUE_SIZE = 4096,
+	NOT_SUPPORTED = 524, /* ENOTSUPP of the kernel, which has no name here */
+};
 
 /* Instructions, as linux/filter.h inside the kernel names them. */
 #define INSN(c, d, s, o, i)     \
@@ -51,11 +55,12 @@ static int load_insns(enum bpf_prog_type type, const struct bpf_insn *insns, siz
 	return bpf_prog_load(type, "bh_probe", "GPL", insns, n, &opts);
 }
 
-static bool loads(enum bpf_prog_type type, const struct bpf_insn *insns, size_t n, uint32_t flags)
+/* What came of a trial that ends in a descriptor: 0, or -errno. */
+static int came_of(int fd)
 {
-	scoped(close) int fd = load_insns(type, insns, n, flags);
+	scoped(close) int done = fd;
 
-	return fd >= 0;
+	return done < 0 ? done : 0;
 }
 
 static int load_empty(enum bpf_prog_type type, uint32_t flags)
@@ -65,45 +70,41 @@ static int load_empty(enum bpf_prog_type type, uint32_t flags)
 	return load_insns(type, insns, ARRAY_LEN(insns), flags);
 }
 
-static bool has_map(enum bpf_map_type type, uint32_t key_size, uint32_t value_size,
-		    uint32_t max_entries, uint32_t flags)
+static int try_map(enum bpf_map_type type, uint32_t key_size, uint32_t value_size,
+		   uint32_t max_entries, uint32_t flags)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
-	scoped(close) int fd =
-		bpf_map_create(type, "bh_probe", key_size, value_size, max_entries, &opts);
 
-	return fd >= 0;
+	return came_of(bpf_map_create(type, "bh_probe", key_size, value_size, max_entries, &opts));
 }
 
-static bool has_array_of_maps(void)
+static int try_array_of_maps(void)
 {
 	scoped(close) int inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "bh_probe", 4, 8, 1, NULL);
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .inner_map_fd = (uint32_t)inner);
-	scoped(close) int outer = -1;
 
 	if (inner < 0)
-		return false;
-	outer = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "bh_probe", 4, 4, 1, &opts);
-	return outer >= 0;
+		return inner;
+	return came_of(bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "bh_probe", 4, 4, 1, &opts));
 }
 
-static bool has_freeze(void)
+static int try_freeze(void)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_RDONLY_PROG);
 	scoped(close) int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "bh_probe", 4, 8, 1, &opts);
 
-	return fd >= 0 && bpf_map_freeze(fd) == 0;
+	return fd < 0 ? fd : bpf_map_freeze(fd);
 }
 
-static bool has_helper(int helper)
+static int try_helper(int helper)
 {
 	const struct bpf_insn insns[] = {CALL_HELPER(helper), MOV_IMM(BPF_REG_0, 0), EXIT()};
+	int err = came_of(load_insns(BPF_PROG_TYPE_XDP, insns, ARRAY_LEN(insns), 0));
 
-	return loads(BPF_PROG_TYPE_XDP, insns, ARRAY_LEN(insns), 0) &&
-	       loads(BPF_PROG_TYPE_SCHED_CLS, insns, ARRAY_LEN(insns), 0);
+	return err ? err : came_of(load_insns(BPF_PROG_TYPE_SCHED_CLS, insns, ARRAY_LEN(insns), 0));
 }
 
-static bool has_atomics(void)
+static int try_atomics(void)
 {
 	const struct bpf_insn insns[] = {
 		PUT_IMM(BPF_REG_10, -8),     MOV_IMM(BPF_REG_1, 1),
@@ -112,7 +113,7 @@ static bool has_atomics(void)
 		MOV_IMM(BPF_REG_0, 0),	     EXIT(),
 	};
 
-	return loads(BPF_PROG_TYPE_XDP, insns, ARRAY_LEN(insns), 0);
+	return came_of(load_insns(BPF_PROG_TYPE_XDP, insns, ARRAY_LEN(insns), 0));
 }
 
 /* Type information of: int f(int *p); int main(void *ctx). Returns its descriptor. */
@@ -121,12 +122,12 @@ static int load_pointer_types(void)
 	struct btf *btf = btf__new_empty();
 	int number;
 	int pointer;
-	int fd = -1;
+	int fd = -ENOMEM;
 	const void *data;
 	uint32_t size;
 
 	if (libbpf_get_error(btf))
-		return -1;
+		return -ENOMEM;
 	number = btf__add_int(btf, "int", 4, BTF_INT_SIGNED);
 	pointer = btf__add_ptr(btf, number);
 	btf__add_func_proto(btf, number);		    /* 3 */
@@ -142,7 +143,7 @@ static int load_pointer_types(void)
 }
 
 /* The called function reads through its pointer, after checking it, as its type tells. */
-static bool has_global_pointers(void)
+static int try_global_pointers(void)
 {
 	const struct bpf_insn insns[] = {
 		INSN(BPF_ST | BPF_MEM | BPF_W, BPF_REG_10, 0, -4, 0),
@@ -164,30 +165,23 @@ static bool has_global_pointers(void)
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .prog_btf_fd = (uint32_t)types,
 		    .func_info = functions, .func_info_cnt = ARRAY_LEN(functions),
 		    .func_info_rec_size = sizeof(functions[0]));
-	scoped(close) int fd = -1;
 
 	if (types < 0)
-		return false;
-	fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "bh_probe", "GPL", insns, ARRAY_LEN(insns), &opts);
-	return fd >= 0;
+		return types;
+	return came_of(bpf_prog_load(BPF_PROG_TYPE_XDP, "bh_probe", "GPL", insns, ARRAY_LEN(insns),
+				     &opts));
 }
 
-static bool has_hook(enum bpf_prog_type type, int attach_type)
+static int try_hook(enum bpf_prog_type type, int attach_type)
 {
 	scoped(close) int program = load_empty(type, 0);
-	scoped(close) int link = -1;
+	int err;
 
 	if (program < 0)
-		return false;
-	link = bpf_link_create(program, NO_SUCH_LINK, (enum bpf_attach_type)attach_type, NULL);
-	return link >= 0 || link == -ENODEV;
-}
-
-static bool has_xdp_frags(void)
-{
-	scoped(close) int fd = load_empty(BPF_PROG_TYPE_XDP, BH_F_XDP_HAS_FRAGS);
-
-	return fd >= 0;
+		return program;
+	err = came_of(
+		bpf_link_create(program, NO_SUCH_LINK, (enum bpf_attach_type)attach_type, NULL));
+	return err == -ENODEV ? 0 : err;
 }
 
 /* In a namespace of its own, so that no link of the host is touched. */
@@ -197,13 +191,15 @@ static int try_clsact(void)
 		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
 	LIBBPF_OPTS(bpf_tc_hook, ingress, .ifindex = 1, .attach_point = BPF_TC_INGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1, .priority = 1);
+	int err;
 
 	if (unshare(CLONE_NEWNET))
-		return 1;
+		return -errno;
 	opts.prog_fd = load_empty(BPF_PROG_TYPE_SCHED_CLS, 0);
-	if (opts.prog_fd < 0 || bpf_tc_hook_create(&hook) || bpf_tc_attach(&ingress, &opts))
-		return 1;
-	return 0;
+	if (opts.prog_fd < 0)
+		return opts.prog_fd;
+	err = bpf_tc_hook_create(&hook);
+	return err ? err : bpf_tc_attach(&ingress, &opts);
 }
 
 /* For XDP the kernel says EINVAL both of a link that is not there and of what it does not know. */
@@ -213,70 +209,113 @@ static int try_xdp_link(void)
 	int program;
 
 	if (unshare(CLONE_NEWNET))
-		return 1;
+		return -errno;
 	program = load_empty(BPF_PROG_TYPE_XDP, 0);
-	return program < 0 || bpf_link_create(program, 1, BPF_XDP, &opts) < 0;
+	if (program < 0)
+		return program;
+	return came_of(bpf_link_create(program, 1, BPF_XDP, &opts));
 }
 
-/* Whether a trial that needs links of its own comes out as 0. */
-static bool succeeds_apart(int (*attempt)(void))
+/* What comes of a trial that needs links of its own: it is made in a process that may leave them. */
+static int try_apart(int (*attempt)(void))
 {
-	int status = 1;
+	int status = 0;
 	pid_t child = fork();
 
-	if (child == 0)
-		_exit(attempt());
+	if (child == 0) {
+		int err = attempt();
+
+		_exit(-err > UINT8_MAX ? EINVAL : -err);
+	}
 	if (child < 0)
-		return false;
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+		return -errno;
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
 }
 
-static bool has_test_run(void)
+static int try_test_run(void)
 {
 	const uint8_t frame[64] = {};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame));
 	scoped(close) int fd = load_empty(BPF_PROG_TYPE_XDP, 0);
 
-	return fd >= 0 && bpf_prog_test_run_opts(fd, &opts) == 0;
+	return fd < 0 ? fd : bpf_prog_test_run_opts(fd, &opts);
 }
 
-static bool try_feature(enum probe_feature feature)
+/* 0, or -errno. */
+static int try_feature(enum probe_feature feature)
 {
 	switch (feature) {
 	case PROBE_BPF:
-		return has_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0);
+		return try_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0);
 	case PROBE_ARRAY_OF_MAPS:
-		return has_array_of_maps();
+		return try_array_of_maps();
 	case PROBE_FREEZE:
-		return has_freeze();
+		return try_freeze();
 	case PROBE_MMAP:
-		return has_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_MMAPABLE);
+		return try_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_MMAPABLE);
 	case PROBE_JIFFIES:
-		return has_helper(BPF_FUNC_jiffies64);
+		return try_helper(BPF_FUNC_jiffies64);
 	case PROBE_RING_BUFFER:
-		return has_map(BPF_MAP_TYPE_RINGBUF, 0, 0, VALUE_SIZE, 0);
+		return try_map(BPF_MAP_TYPE_RINGBUF, 0, 0, VALUE_SIZE, 0);
 	case PROBE_BOOT_TIME:
-		return has_helper(BPF_FUNC_ktime_get_boot_ns);
+		return try_helper(BPF_FUNC_ktime_get_boot_ns);
 	case PROBE_XDP_LINK:
-		return succeeds_apart(try_xdp_link);
+		return try_apart(try_xdp_link);
 	case PROBE_ATOMICS:
-		return has_atomics();
+		return try_atomics();
 	case PROBE_GLOBAL_POINTERS:
-		return has_global_pointers();
+		return try_global_pointers();
 	case PROBE_CLSACT:
-		return succeeds_apart(try_clsact);
+		return try_apart(try_clsact);
 	case PROBE_TCX:
-		return has_hook(BPF_PROG_TYPE_SCHED_CLS, BH_TCX_INGRESS);
+		return try_hook(BPF_PROG_TYPE_SCHED_CLS, BH_TCX_INGRESS);
 	case PROBE_XDP_FRAGS:
-		return has_xdp_frags();
+		return came_of(load_empty(BPF_PROG_TYPE_XDP, BH_F_XDP_HAS_FRAGS));
 	case PROBE_TEST_RUN:
-		return has_test_run();
+		return try_test_run();
 	case PROBE_COUNT:
 		break;
 	}
+	return -EINVAL;
+}
+
+/* What kernels say of what they do not know; any other failure says nothing about the kernel. */
+static bool means_missing(int err)
+{
+	static const int said[] = {EINVAL, EACCES, E2BIG,      ENOSYS,		ENOENT,
+				   ENODEV, ERANGE, EOPNOTSUPP, EPROTONOSUPPORT, NOT_SUPPORTED};
+
+	for (size_t i = 0; i < ARRAY_LEN(said); i++)
+		if (err == -said[i])
+			return true;
 	return false;
+}
+
+static const struct {
+	bool needed;
+	const char *words;
+	const char *since;
+} features[] = {
+#define NEED				true
+#define WANT				false
+#define X(kind, constant, text, kernel) [PROBE_##constant] = {kind, text, kernel},
+	PROBE_FEATURES(X)
+#undef X
+#undef WANT
+#undef NEED
+};
+
+const char *probe_words(enum probe_feature feature)
+{
+	return features[feature].words;
+}
+
+const char *probe_since(enum probe_feature feature)
+{
+	return features[feature].since;
 }
 
 static int read_number(const char *path)
@@ -306,36 +345,18 @@ int probe_kernel(struct diag *diag, struct probe *ret_probe)
 		return diag_sys(diag, EPERM,
 				"cannot ask the kernel what it can do (root is needed, or CAP_BPF "
 				"and CAP_NET_ADMIN)");
-	for (int i = 0; i < PROBE_COUNT; i++)
-		probe.has[i] = try_feature((enum probe_feature)i);
+	for (int i = 0; i < PROBE_COUNT; i++) {
+		int err = try_feature((enum probe_feature)i);
+
+		if (err && !means_missing(err))
+			return diag_sys(diag, -err, "cannot ask the kernel for %s",
+					probe_words((enum probe_feature)i));
+		probe.has[i] = !err;
+	}
 	probe.jit = read_number("/proc/sys/net/core/bpf_jit_enable") > 0;
 	probe.unprivileged_disabled = read_number("/proc/sys/kernel/unprivileged_bpf_disabled");
 	*ret_probe = probe;
 	return 0;
-}
-
-static const struct {
-	bool needed;
-	const char *words;
-	const char *since;
-} features[] = {
-#define NEED				true
-#define WANT				false
-#define X(kind, constant, text, kernel) [PROBE_##constant] = {kind, text, kernel},
-	PROBE_FEATURES(X)
-#undef X
-#undef WANT
-#undef NEED
-};
-
-const char *probe_words(enum probe_feature feature)
-{
-	return features[feature].words;
-}
-
-const char *probe_since(enum probe_feature feature)
-{
-	return features[feature].since;
 }
 
 bool probe_is_needed(enum probe_feature feature)

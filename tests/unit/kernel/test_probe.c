@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "base/array.h"
@@ -154,6 +155,36 @@ Test(probe, who_may_not_ask_is_told_so_and_not_that_the_kernel_is_old)
 	}
 	cr_assert_eq(waitpid(child, &status, 0), child);
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", (unsigned)status);
+}
+
+/* With ever fewer descriptors: the kernel is either taken, or said to have too few of them. */
+Test(probe, a_machine_without_descriptors_is_not_taken_for_an_old_kernel)
+{
+	enum { MOST = 24 };
+	int refused = 0;
+
+	if (geteuid() != 0)
+		cr_skip_test("asking the kernel needs root");
+	for (rlim_t most = 3; most < MOST; most++) {
+		int status = 0;
+		pid_t child = fork();
+
+		if (child == 0) {
+			const struct rlimit limit = {most, most};
+			struct diag *diag = diag_new();
+			struct probe probe = {};
+			int err = setrlimit(RLIMIT_NOFILE, &limit);
+
+			err = err ? err : probe_kernel(diag, &probe);
+			_exit(err ? (uint8_t)-err : probe_check(&probe, diag) != 0);
+		}
+		cr_assert_eq(waitpid(child, &status, 0), child);
+		cr_assert(WIFEXITED(status) &&
+				  (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == EMFILE),
+			  "%d descriptors: status %#x", (int)most, (unsigned)status);
+		refused += WEXITSTATUS(status) == EMFILE;
+	}
+	cr_assert(refused > 0 && refused < MOST - 3, "%d of %d refused", refused, MOST - 3);
 }
 
 Test(probe, this_kernel_is_taken_and_nothing_stays_behind)
