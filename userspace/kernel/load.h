@@ -128,9 +128,6 @@ int load_new_page(const struct load *load, enum load_map map, struct diag *diag,
 int load_put_pages(const struct load *load, enum load_map map, const uint32_t *indices,
 		   const int *fds, uint32_t n, struct diag *diag);
 
-/* Empties an element; no error when it is empty. Waits until no packet sees the page any more. */
-int load_drop_page(const struct load *load, enum load_map map, uint32_t index, struct diag *diag);
-
 /* Bytes of kernel memory behind all maps, pages included. */
 int load_memory(const struct load *load, struct diag *diag, uint64_t *ret_bytes);
 

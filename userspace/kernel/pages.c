@@ -86,15 +86,6 @@ int load_put_pages(const struct load *load, enum load_map map, const uint32_t *i
 	return 0;
 }
 
-int load_drop_page(const struct load *load, enum load_map map, uint32_t index, struct diag *diag)
-{
-	int err = bpf_map_delete_elem(load_map_fd(load, map), &index);
-
-	if (!err || err == -ENOENT)
-		return 0;
-	return diag_sys(diag, -err, "cannot empty element %u of map %s", index, load_map_name(map));
-}
-
 /*
  * What bpf/maps.bpf.h says of inner maps, said again: libbpf forgets it once the programs are
  * loaded. The kernel compares, and refuses a page of another form.
