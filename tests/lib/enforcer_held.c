@@ -29,16 +29,31 @@ static bool lock(struct enforcer *enforcer, int pid, int fd)
 	return enforcer->held_fd >= 0 && !flock(enforcer->held_fd, LOCK_EX);
 }
 
+/* The numbers of a text of so many; false: there are fewer, or more follows. */
+static bool read_numbers(const char *words, int *numbers, int n)
+{
+	for (int i = 0; i < n; i++) {
+		char *end;
+
+		numbers[i] = (int)strtol(words, &end, 10);
+		if (end == words)
+			return false;
+		words = end;
+	}
+	return !*words;
+}
+
 /* words: the holder's process, its descriptor to lock, one a program, -1 for one that it has not. */
 static bool take_programs(struct enforcer *enforcer, const char *words)
 {
-	int pid, fd, fds[ENFORCER_PROGRAM_COUNT];
-	int n = sscanf(words, "%d %d %d %d %d %d", &pid, &fd, &fds[0], &fds[1], &fds[2], &fds[3]);
+	int numbers[2 + ENFORCER_PROGRAM_COUNT];
+	const int *fds = numbers + 2;
 	scoped(close) int process = -1;
 
-	if (n != ENFORCER_PROGRAM_COUNT + 2 || !lock(enforcer, pid, fd))
+	if (!read_numbers(words, numbers, ARRAY_LEN(numbers)) ||
+	    !lock(enforcer, numbers[0], numbers[1]))
 		return false;
-	process = (int)syscall(SYS_pidfd_open, pid, 0);
+	process = (int)syscall(SYS_pidfd_open, numbers[0], 0);
 	for (int i = 0; process >= 0 && i < ENFORCER_PROGRAM_COUNT; i++) {
 		enforcer->programs[i] = -1;
 		if (fds[i] < 0)
@@ -124,7 +139,8 @@ static void take_counters(struct enforcer *enforcer)
 {
 	for (uint32_t i = 0; i < ARRAY_LEN(enforcer->counters); i++) {
 		uint32_t slot = i / (ENFORCER_LINKS * BH_ROW_PAGES);
-		uint32_t index = slot * BH_LINKS * BH_ROW_PAGES + i % (ENFORCER_LINKS * BH_ROW_PAGES);
+		uint32_t index =
+			slot * BH_LINKS * BH_ROW_PAGES + i % (ENFORCER_LINKS * BH_ROW_PAGES);
 
 		if (slot)
 			enforcer->counters[i] = page_at(enforcer, "bh_counters", index);
@@ -150,7 +166,7 @@ static void take_pages(struct enforcer *enforcer)
 
 bool enforcer_take_held(struct enforcer *enforcer)
 {
-	static const char *const arrays[] = {"bh_active", "bh_links", "bh_watch",
+	static const char *const arrays[] = {"bh_active", "bh_links",  "bh_watch",
 					     "bh_notes",  "bh_limits", "bh_untracked"};
 	const char *words = getenv(ENFORCER_HELD);
 

@@ -17,6 +17,8 @@ struct enforcer {
 	struct diag *diag;
 	struct enforce *skeleton;
 	struct ring_buffer *ring;
+	int programs[ENFORCER_PROGRAM_COUNT]; /* -1: this kernel does not know it */
+	int held_fd; /* locks those of enforcer-hold; 0: they are our own */
 	uint64_t generation;
 	uint64_t jiffies;
 	uint32_t n_rows;
@@ -43,5 +45,14 @@ struct enforcer {
 void __attribute__((format(printf, 2, 3), noreturn))
 enforcer_fail(const struct enforcer *enforcer, const char *format, ...);
 void enforcer_must(const struct enforcer *enforcer, int err, const char *what);
+
+/* In the environment: whose programs to take, as written by enforcer-hold. */
+#define ENFORCER_HELD "ENFORCER_HELD"
+
+/*
+ * Takes the programs that are held for this process, with maps as after loading but for pages, which
+ * stand and get written over. False: none are held. The skeleton is open and not loaded.
+ */
+bool enforcer_take_held(struct enforcer *enforcer);
 
 #endif
