@@ -167,19 +167,25 @@ __attribute__((noinline)) int icmp_quote_skb(struct __sk_buff *ctx, const struct
 
 /*
  * What becomes of the error: BH_REASON_ICMP_ERRORS: it passes; what audit only reports does pass.
- * Quoting a reply of a flow that no packet has met since the flip, it passes if the flow's opener would.
+ * Quoting a flow that no packet has met since the flip, it passes if the next packet of the flow would:
+ * by what the policy says of the opener, or because the flow is kept.
  */
 static __always_inline enum bh_reason icmp_judge(struct packet *quoted, __u64 generation)
 {
 	int known = track_known(quoted, generation);
-	bool passes =
-		known == TRACK_LIVE || JUDGED_VERDICT(judge_other(quoted, generation)) != BH_DENY;
+	__u32 said;
 
-	if (!passes && known == TRACK_STALE) {
+	if (known == TRACK_LIVE)
+		return BH_REASON_ICMP_ERRORS;
+	said = judge_other(quoted, generation);
+	if (JUDGED_VERDICT(said) == BH_DENY && known & TRACK_REPLY) {
 		track_turn(quoted);
-		passes = JUDGED_VERDICT(judge_other(quoted, generation)) != BH_DENY;
+		said = judge_other(quoted, generation);
 	}
-	return passes ? BH_REASON_ICMP_ERRORS : BH_REASON_ICMP_ERROR_UNKNOWN;
+	if (JUDGED_VERDICT(said) != BH_DENY ||
+	    (known & TRACK_KEEPS && JUDGED_FLAGS(said) & BH_OUTCOME_KEEP))
+		return BH_REASON_ICMP_ERRORS;
+	return BH_REASON_ICMP_ERROR_UNKNOWN;
 }
 
 /* Room for the quoted packet, beside the stack, which is short. */

@@ -26,11 +26,13 @@ enum track_met {
 	TRACK_ASKS, /* the opener has to be judged first */
 };
 
-/* What track_known answers. */
+/* What track_known answers: one of the first three; what a stale flow is besides. */
 enum track_known {
 	TRACK_UNKNOWN,
 	TRACK_LIVE,
-	TRACK_STALE, /* live, and not judged since the flip: ask the policy about its opener */
+	TRACK_STALE,	 /* live, and not judged since the flip: ask the policy about its opener */
+	TRACK_REPLY = 4, /* asked about was a reply of it: the opener is that one turned around */
+	TRACK_KEEPS = 8, /* a deny that keeps existing flows does not end it */
 };
 
 /* ---- the hot path: an established flow on which nothing happens ---- */
@@ -143,6 +145,12 @@ static __always_inline void track_turn(struct packet *packet)
 	packet->class_destination_port = port;
 }
 
+/* Whether existing_flows: keep speaks of a flow: it is established, and not by audit alone. */
+static __always_inline bool track_keeps(__u32 flags)
+{
+	return (flags & (BH_FLOW_ESTABLISHED | BH_FLOW_AUDIT)) == BH_FLOW_ESTABLISHED;
+}
+
 /*
  * Meta and rest of an entry of another generation as the verdict on its opening tuple makes
  * them. False: its flow is denied.
@@ -156,7 +164,7 @@ static __always_inline bool track_rejudged(__u32 opening, __u32 generation,
 	__u32 behind = flags & BH_FLOW_ESTABLISHED ? 0 : query->rest >> 48;
 
 	if (JUDGED_VERDICT(opening) != BH_ALLOW && JUDGED_FLAGS(opening) & BH_OUTCOME_KEEP &&
-	    (flags & (BH_FLOW_ESTABLISHED | BH_FLOW_AUDIT)) == BH_FLOW_ESTABLISHED) {
+	    track_keeps(flags)) {
 		set = BH_FLOW_KEPT;
 		row = query->rest >> 32;
 		behind = (query->rest >> 48) + (generation - (__u32)query->rest);
@@ -498,6 +506,22 @@ static __always_inline void track(struct packet *packet, const struct image_view
 	track_slow(packet, decision, opening);
 }
 
+/* What is known of a quoted packet by the live entry that query has found. */
+static __always_inline int track_known_by(const struct packet *quoted, __u64 generation,
+					  const struct flow_query *query)
+{
+	__u32 flags = flow_flags(query->meta);
+	int known = TRACK_STALE;
+
+	if ((__u32)query->rest == (__u32)generation)
+		return TRACK_LIVE;
+	if (!flowkey_is_opener(quoted, flags))
+		known |= TRACK_REPLY;
+	if (track_keeps(flags))
+		known |= TRACK_KEEPS;
+	return known;
+}
+
 /*
  * Whether a live flow has this tuple, in either orientation: enum track_known. For the packet
  * that an ICMP error quotes, in the direction in which that one went. Changes nothing. A global
@@ -522,7 +546,7 @@ FLOW_LOOPS int track_known(const struct packet *quoted, __u64 generation)
 		__u32 table = (query.wide & 1) + (i ? BH_TABLE_ESTABLISHED4 : BH_TABLE_HALF_OPEN4);
 
 		if (flow_find(&query, table) >= 0 && !flow_expired(&view, query.meta, query.tick))
-			return (__u32)query.rest == (__u32)generation ? TRACK_LIVE : TRACK_STALE;
+			return track_known_by(quoted, generation, &query);
 	}
 	return TRACK_UNKNOWN;
 }

@@ -528,3 +528,49 @@ Test(icmp, after_a_flip_an_error_passes_while_its_flow_would)
 	scene_apply(scene, NULL, "bulkhead: 1\ngroup: wire\n");
 	wire_expect(scene, ENFORCER_XDP, &error, "deny icmp-error-unknown", "no longer allowed");
 }
+
+/* The opener, its answer, and what the answering side says next. */
+static void establish(struct scene *scene, const struct frame *opener, const struct frame *reply)
+{
+	struct frame more = {};
+
+	wire_expect(scene, ENFORCER_XDP, opener, "allow wire/in", "the opener");
+	wire_expect(scene, ENFORCER_TC_OUT, reply, "allow wire/in reply", "its answer");
+	wire_ip(&more, ADDR_V4, true);
+	frame_tcp(&more, 443, 40000, FRAME_TCP_ACK);
+	frame_finish(&more);
+	wire_expect(scene, ENFORCER_TC_OUT, &more, "allow wire/in reply", "what establishes it");
+}
+
+Test(icmp, after_a_flip_an_error_passes_for_a_flow_that_is_kept)
+{
+#define DENIES(existing_flows)                                                             \
+	"bulkhead: 1\ngroup: wire\nexisting_flows: " existing_flows "\nrules:\n"           \
+	"  - {name: no, priority: 100, direction: inbound, access: deny, protocol: tcp,\n" \
+	"     source: any, destination: any}\n"
+	static const char keeps[] = DENIES("keep");
+	static const char ends[] = DENIES("recheck");
+#undef DENIES
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, only_in);
+	struct frame opener, reply, of_reply, of_opener;
+
+	request(&opener, ADDR_V4, PROTO_TCP);
+	answer(&reply, ADDR_V4, PROTO_TCP);
+	quote_all(&of_reply, &reply, false);
+	quote_all(&of_opener, &opener, true);
+	wire_expect(scene, ENFORCER_XDP, &opener, "allow wire/in", "the opener");
+	scene_apply(scene, NULL, keeps);
+	wire_expect(scene, ENFORCER_XDP, &of_reply, "deny icmp-error-unknown",
+		    "half open: not kept");
+	scene_apply(scene, NULL, only_in);
+	establish(scene, &opener, &reply);
+	scene_apply(scene, NULL, keeps);
+	wire_expect(scene, ENFORCER_XDP, &of_reply, "allow icmp-errors", "of a reply, kept");
+	wire_expect(scene, ENFORCER_TC_OUT, &of_opener, "allow icmp-errors", "of the opener, kept");
+	scene_apply(scene, NULL, keeps);
+	wire_expect(scene, ENFORCER_XDP, &of_reply, "allow icmp-errors", "after another flip");
+	scene_apply(scene, NULL, ends);
+	wire_expect(scene, ENFORCER_XDP, &of_reply, "deny icmp-error-unknown", "no longer kept");
+	wire_expect(scene, ENFORCER_TC_OUT, &of_opener, "deny icmp-error-unknown",
+		    "nor the opener");
+}
