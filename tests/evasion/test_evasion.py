@@ -117,7 +117,7 @@ class Suite:
             measured = self.send(variant.frames)
             heard = self._heard(measured[self.plain])
             got = words_of(heard, variant.port)
-            if got != case.stack:
+            if got not in case.stack.split(" or "):
                 faults.append(f"port {variant.port}: the stack makes {got} of it, not {case.stack}")
             for station in self.stations[1:]:
                 faults += self._compare(station, variant, measured[station], measured[self.plain])
