@@ -62,24 +62,32 @@ def frame(to, packet, varied=False):
 
 
 class Generator:
-    """Sends a list of frames out of a link of a host, again and again."""
+    """Sends a list of frames, or a file of them, out of a link of a host, again and again."""
 
-    def __init__(self, host, link, frames):
-        path = host.lab.write(f"{host.name}-{id(self):x}.frames", "")
-        with open(path, "wb") as file:
-            file.write(b"".join(frames))
-        self.process = host.popen(program(), link, path, stdin=subprocess.PIPE,
+    def __init__(self, host, link, frames, cpu=None):
+        path = frames
+        if not isinstance(frames, str):
+            path = host.lab.write(f"{host.name}-{id(self):x}.frames", "")
+            with open(path, "wb") as file:
+                file.write(b"".join(frames))
+        place = [] if cpu is None else [str(cpu)]
+        self.process = host.popen(program(), link, path, *place, stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE, text=True)
         self.sent = 0
         self.nanoseconds = 0
+        self.cpu = 0  # with a CPU to stay on: of it, too
 
-    def send(self, count):
-        """Returns when all are through the stack of the other side; how many that were."""
-        self.process.stdin.write(f"{count}\n")
+    def send(self, count, link="", first="", n=""):
+        """
+        Returns when all are through the stack of the other side; how many that were. Into another
+        link than the first one, and n frames from first alone, when these are given.
+        """
+        self.process.stdin.write(f"{count} {link} {first} {n}\n")
         self.process.stdin.flush()
-        sent, nanoseconds = self.process.stdout.readline().split()
+        sent, nanoseconds, cpu = self.process.stdout.readline().split()
         self.sent += int(sent)
         self.nanoseconds += int(nanoseconds)
+        self.cpu += int(cpu)
         return int(sent)
 
     def rate(self):

@@ -67,7 +67,7 @@ int generate(struct xdp_md *ctx)
 	__u8 *data = (void *)(long)ctx->data;
 	const void *end = (void *)(long)ctx->data_end;
 	__u32 number = next++;
-	__u32 at = number % (settings.n | !settings.n);
+	__u32 at = settings.first + number % (settings.n | !settings.n);
 	const struct frame *frame = bpf_map_lookup_elem(&frames, &at);
 
 	if (!frame || (const void *)(data + sizeof(*frame)) > end)

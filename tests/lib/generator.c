@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * usage: generator LINK FRAMES
+ * usage: generator LINK FRAMES [CPU]
  *
  * Sends frames into a link of this namespace at the kernel's own speed (BPF_PROG_RUN with live
  * frames, kernels from 5.18). FRAMES holds frames of GENERATOR_FRAME_SIZE bytes, one behind the
- * other. Each line of stdin is a number: so many are sent, the list in turn, and a line
- * "SENT NANOSECONDS" is printed. The peer of the link needs NAPI: XDP on it, or GRO switched on.
+ * other. Each line of stdin is "COUNT [LINK [FIRST N]]": so many are sent into the link, the N frames
+ * from FIRST in turn, else all; and a line "SENT NANOSECONDS CPU" is printed. With a CPU it stays
+ * there, and CPU are the nanoseconds that it and that CPU's ksoftirqd have run: the whole way of the
+ * frames, to where they are dropped. The peer of the link needs NAPI: XDP on it, or GRO switched on.
  */
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <net/if.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +28,7 @@
 #include "tests/lib/generator.h"
 #include "tests/lib/generator.skel.h"
 
-enum { BATCH = 64 };
+enum { BATCH = 64, LINE_SIZE = 96 };
 
 static _Noreturn void fail(const char *what)
 {
@@ -48,36 +53,123 @@ static uint32_t read_frames(const char *path, int map)
 	return (uint32_t)n;
 }
 
-static uint64_t now(void)
+static uint64_t now(clockid_t clock)
 {
 	struct timespec time;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
+	(void)clock_gettime(clock, &time);
 	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-static void send_frames(struct generator *generator, int count)
+/* Of a process that calls itself so; NULL when there is none. */
+static FILE *open_schedstat(const char *name)
+{
+	DIR *processes = opendir("/proc");
+	struct dirent *entry;
+	FILE *found = NULL;
+
+	while (processes && !found && (entry = readdir(processes))) {
+		char path[300], own[64] = "";
+
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
+		scoped(fclose) FILE *comm = fopen(path, "re");
+
+		if (!comm || !fgets(own, sizeof(own), comm) || strncmp(own, name, strlen(name)) ||
+		    own[strlen(name)] != '\n')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/schedstat", entry->d_name);
+		found = fopen(path, "re");
+	}
+	if (processes)
+		(void)closedir(processes);
+	return found;
+}
+
+/* Softirqs that are too many for the sender's context run there. */
+static FILE *stay_on(const char *number)
+{
+	int cpu = (int)strtol(number, NULL, 10);
+	FILE *schedstat;
+	cpu_set_t one;
+	char name[32];
+
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	if (sched_setaffinity(0, sizeof(one), &one))
+		fail("CPU");
+	snprintf(name, sizeof(name), "ksoftirqd/%d", cpu);
+	schedstat = open_schedstat(name);
+	if (!schedstat)
+		fail(name);
+	return schedstat;
+}
+
+static uint64_t cpu_time(FILE *schedstat)
+{
+	char line[96] = "";
+
+	if (!schedstat)
+		return now(CLOCK_THREAD_CPUTIME_ID);
+	rewind(schedstat);
+	(void)fflush(schedstat);
+	if (!fgets(line, sizeof(line), schedstat))
+		fail("schedstat");
+	return now(CLOCK_THREAD_CPUTIME_ID) + strtoull(line, NULL, 10);
+}
+
+/* The number that is next in a line, or what it is without one. */
+static uint32_t next_number(char **rest, uint32_t without)
+{
+	const char *word = strtok_r(NULL, " \n", rest);
+
+	return word ? (uint32_t)strtoul(word, NULL, 10) : without;
+}
+
+/* Where the next frames go and which they are, as the line says. Returns how many. */
+static int read_order(struct generator *generator, char *line, uint32_t n_frames)
+{
+	struct generator_settings *settings = &generator->bss->settings;
+	char *rest = NULL;
+	const char *count = strtok_r(line, " \n", &rest);
+	const char *link = strtok_r(NULL, " \n", &rest);
+
+	if (link)
+		settings->ifindex = if_nametoindex(link);
+	if (!settings->ifindex)
+		fail(link);
+	settings->first = next_number(&rest, 0);
+	settings->n = next_number(&rest, n_frames);
+	return count ? (int)strtol(count, NULL, 10) : 0;
+}
+
+static void send_frames(struct generator *generator, int count, FILE *schedstat)
 {
 	const uint8_t blank[GENERATOR_FRAME_SIZE] = {};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = blank, .data_size_in = sizeof(blank),
 		    .repeat = count, .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = BATCH);
 	uint64_t before = generator->bss->sent;
-	uint64_t start = now();
+	uint64_t start = now(CLOCK_MONOTONIC);
+	uint64_t cpu = cpu_time(schedstat);
 
 	if (bpf_prog_test_run_opts(bpf_program__fd(generator->progs.generate), &opts))
 		fail("live frames");
-	printf("%llu %llu\n", (unsigned long long)(generator->bss->sent - before),
-	       (unsigned long long)(now() - start));
+	cpu = cpu_time(schedstat) - cpu;
+	printf("%llu %llu %llu\n", (unsigned long long)(generator->bss->sent - before),
+	       (unsigned long long)(now(CLOCK_MONOTONIC) - start), (unsigned long long)cpu);
 	(void)fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
+	scoped(fclose) FILE *schedstat = NULL;
 	struct generator *generator;
-	char line[32];
+	char line[LINE_SIZE];
+	uint32_t n_frames;
 
-	if (argc != 3) {
-		fputs("usage: generator LINK FRAMES\n", stderr);
+	if (argc != 3 && argc != 4) {
+		fputs("usage: generator LINK FRAMES [CPU]\n", stderr);
 		return 2;
 	}
 	generator = generator__open_and_load();
@@ -86,9 +178,14 @@ int main(int argc, char **argv)
 	generator->bss->settings.ifindex = if_nametoindex(argv[1]);
 	if (!generator->bss->settings.ifindex)
 		fail(argv[1]);
-	generator->bss->settings.n = read_frames(argv[2], bpf_map__fd(generator->maps.frames));
-	while (generator->bss->settings.n && fgets(line, sizeof(line), stdin))
-		send_frames(generator, (int)strtol(line, NULL, 10));
+	n_frames = read_frames(argv[2], bpf_map__fd(generator->maps.frames));
+	if (argc == 4)
+		schedstat = stay_on(argv[3]);
+	while (n_frames && fgets(line, sizeof(line), stdin)) {
+		int count = read_order(generator, line, n_frames);
+
+		send_frames(generator, count, schedstat);
+	}
 	generator__destroy(generator);
 	return 0;
 }

@@ -15,7 +15,8 @@
 /* Written by userspace between two runs. */
 struct generator_settings {
 	__u32 ifindex; /* where the frames go */
-	__u32 n;       /* frames that are there; they are sent in turn */
+	__u32 first;   /* of the frames that are sent in turn */
+	__u32 n;       /* how many those are */
 };
 
 #endif

@@ -1,0 +1,122 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+bench-scale: what a policy costs to compile, and what a denied packet costs then, from 10 rules to
+10,000 and from 100 prefixes to 1,000,000, IPv4 and IPv6, beside nftables where that can be waited for.
+`bulkhead check` is what is measured: YAML in, image out, without the proof. Every policy is judged
+right first: the image says of each packet of the trace what the plain loop says.
+"""
+
+import json
+import os
+import subprocess
+
+from result import Broken, median, run_tier
+from rig import Lab, Material, Rig
+from netlab import bulkhead_program
+
+ROUNDS = 5
+MOST = 40000
+
+# shape, rules, prefixes, family; nft beside it
+FORMS = [("nsg", 10, 100, 4, True), ("nsg", 100, 6000, 4, True), ("nsg", 1000, 175000, 4, True),
+         ("nsg", 10000, 175000, 4, False), ("nsg", 10000, 1000000, 4, False),
+         ("nsg", 10, 100, 6, True), ("nsg", 100, 6000, 6, True), ("nsg", 1000, 175000, 6, False),
+         ("acl", 1000, 0, 4, True), ("fw", 1000, 0, 4, True), ("ipc", 1000, 0, 4, True),
+         ("acl", 1000, 0, 6, False), ("acl", 10000, 0, 4, False), ("fw", 10000, 0, 4, False),
+         ("ipc", 10000, 0, 4, False)]
+TINY = [("nsg", 10, 100, 4, True), ("nsg", 10, 100, 6, True), ("acl", 20, 0, 4, False)]
+ROUTERS = ("acl", "fw", "ipc")
+
+
+def compile_policy(folder):
+    """What check prints, seconds of CPU time, and MB of memory at most. None for the first: refused."""
+    with open(os.path.join(folder, "..", "check.json"), "w+", encoding="utf-8") as out:
+        process = subprocess.Popen([bulkhead_program(), "check", "--json", folder], stdout=out,
+                                   stderr=subprocess.PIPE, text=True)
+        words = process.stderr.read()
+        process.stderr.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        printed = json.load(out) if process.returncode == 0 else None
+    return printed, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, words.strip()
+
+
+def time_packets(options, lab, material, with_nft):
+    """Samples by backend, of denied packets."""
+    samples = {}
+    with Rig(lab, material) as rig:
+        for backend in ("none", "xdp-drop", "bulkhead-xdp", *(["nft"] if with_nft else [])):
+            rig.add(backend)
+        rig.start()
+        for target in rig.targets:
+            target.measure("drop", 256)
+        for _ in range(options.rounds):
+            for target in rig.targets:
+                samples.setdefault(target.backend, []).append(
+                    target.measure("drop", 256 if options.tiny else MOST))
+    return samples
+
+
+def measure_form(options, result, form):
+    """Seconds, MB and ns over the floor of one form; a KeyError's name for what could not be had."""
+    shape, n_rules, n_prefixes, family, with_nft = form
+    what = {"shape": shape, "rules": n_rules, "prefixes": n_prefixes, "family": family}
+    with Lab() as lab:
+        try:
+            material = Material(lab, shape, n_rules, n_prefixes, family, 64 if options.tiny else 1024)
+        except Broken as error:
+            result.skip(f"{shape} {n_rules}/{n_prefixes} IPv{family}",
+                        " ".join(str(error).split()))
+            return None
+        seconds, memory = [], []
+        for _ in range(min(options.rounds, 3)):
+            printed, second, megabytes, words = compile_policy(material.folder)
+            if not printed:
+                raise Broken(words)
+            seconds.append(second)
+            memory.append(megabytes)
+        result.add(seconds, figure="compile", unit="s", **what)
+        result.add(memory, figure="memory", unit="MB", **what)
+        result.add([printed["memory"]], figure="image", unit="bytes", **what)
+        samples = time_packets(options, lab, material, with_nft)
+    for backend, values in samples.items():
+        result.add(values, figure="denied", unit="ns", backend=backend, **what)
+    ns = {backend: median(values) for backend, values in samples.items()}
+    print(f"{shape:<5} {n_rules:>6} rules {n_prefixes:>8} prefixes IPv{family}:"
+          f" {median(seconds):6.2f} s {median(memory):6.0f} MB, image"
+          f" {printed['memory'] / 1e6:6.1f} MB, floor {ns['xdp-drop']:4.0f} ns, bulkhead"
+          f" {ns['bulkhead-xdp']:5.0f} ns" + (f", nft {ns['nft']:7.0f} ns" if with_nft else ""),
+          flush=True)
+    return {"seconds": median(seconds), "memory": median(memory), "ns": ns["bulkhead-xdp"]}
+
+
+def gates(result, found):
+    flat = [found.get(("nsg", *size, 4)) for size in ((10, 100), (10000, 175000))]
+    if all(flat):
+        result.gate("10,000 rules over 10, denied, bulkhead on XDP", flat[1]["ns"] / flat[0]["ns"],
+                    "at most", 1.5)
+    largest = found.get(("nsg", 10000, 1000000, 4))
+    if largest:
+        result.gate("10,000 rules over 1,000,000 prefixes, compile, s", largest["seconds"],
+                    "at most", 3)
+        result.gate("10,000 rules over 1,000,000 prefixes, memory, MB", largest["memory"],
+                    "at most", 600)
+    for shape in ROUTERS:
+        router = found.get((shape, 10000, 0, 4))
+        if router:
+            result.gate(f"{shape} 10,000 rules, compile, s", router["seconds"], "at most", 10)
+            result.gate(f"{shape} 10,000 rules, memory, MB", router["memory"], "at most", 600)
+
+
+def measure(options, result):
+    found = {}
+    for form in TINY if options.tiny else FORMS:
+        found[form[:4]] = measure_form(options, result, form)
+    print()
+    gates(result, found)
+
+
+if __name__ == "__main__":
+    run_tier("scale", ROUNDS, measure)
