@@ -305,6 +305,12 @@ class Twin:
                 keys.add(key_of(protocol, upper))
 
 
+def apply_both(lab, ours, theirs, rules, existing_flows):
+    """A policy for a host under bulkhead, and for one under nftables."""
+    ours.apply(as_yaml(rules, existing_flows), host=ours.host_yaml(HOST_YAML))
+    theirs.run("nft", "-f", lab.write("theirs.nft", as_nft(rules, existing_flows)))
+
+
 class Twins:
     """The two of them, and the clock that both live by."""
 
@@ -318,10 +324,7 @@ class Twins:
                 self.theirs.host.sysctl(f"net/netfilter/nf_conntrack_{key}", value)
 
     def apply(self, rules, existing_flows):
-        host = self.ours.host
-        host.apply(as_yaml(rules, existing_flows), host=host.host_yaml(HOST_YAML))
-        path = self.lab.write("theirs.nft", as_nft(rules, existing_flows))
-        self.theirs.host.run("nft", "-f", path)
+        apply_both(self.lab, self.ours.host, self.theirs.host, rules, existing_flows)
 
     def step(self, packets):
         """Sends (flow, inbound, packet) to both; for each of them the keys that came through."""
