@@ -122,41 +122,74 @@ static __always_inline __u32 classify_chunk6(const __u8 *page, __u32 chunk, __u6
 	return image_u32(page, first + n_all * 8 + ((at - first) >> 1));
 }
 
+/* The value of a leaf: the keys are compared all at once, without a branch. */
+static __always_inline __u32 classify_leaf6(const __u8 *page, __u32 address, __u64 high)
+{
+	const struct bh_leaf6 *leaf =
+		(const void *)(page + (address & (BH_PAGE_SIZE - sizeof(struct bh_leaf6))));
+	__u64 key = high & (BH_LEAF_NONE - 1);
+	__u32 above = 0;
+
+#pragma unroll
+	for (int i = 0; i < BH_LEAF_KEYS; i++)
+		above += (key - leaf->first[i]) >> 63;
+	return image_u32(page, address + sizeof(leaf->first) + (BH_LEAF_KEYS - above) * 4);
+}
+
+/*
+ * The class of an IPv6 address by the tables that an element leads to; below 0: a page is missing, or
+ * there is no end to them. A global function: what is verified here is so once.
+ */
+int classify_deep6(__u64 generation, __u32 element, __u64 high, __u64 low);
+
+__attribute__((noinline)) int classify_deep6(__u64 generation, __u32 element, __u64 high, __u64 low)
+{
+	const struct image_view view = {.generation = generation};
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < BH_DEPTH6 && element & BH_DEEP; i++) {
+		__u32 at = bh_deep(element);
+		const __u8 *page;
+
+		if (element & BH_FAN)
+			at += bh_fan_index(element, high) * 4;
+		page = image_far(&view, at);
+		if (!page)
+			break;
+		if (element & BH_FAN)
+			element = image_u32(page, at);
+		else if (element & BH_LEAF)
+			element = classify_leaf6(page, at, high);
+		else
+			element = classify_chunk6(page, at, element & BH_LOW ? low : high);
+	}
+	return element;
+}
+
 static __always_inline bool classify_address6(const struct image_view *view,
 					      const union packet_address *address, __u32 *ret_class)
 {
 	const struct bh_head *head = image_head(view);
 	__u64 high = bpf_be64_to_cpu(address->half[0]);
 	__u32 bits = head->address6_bits & 31;
-	__u32 index = high >> 61;
+	__u32 at = high >> 61;
 	const __u8 *page;
-	__u32 at;
+	int class;
 
-	if (index == 1)
-		index = (high << 3) >> (64 - bits);
+	if (at == 1)
+		at = (high << 3) >> (64 - bits);
 	else
-		index += 1U << bits;
-	at = head->address6 + index * 4;
+		at += 1U << bits;
+	at = head->address6 + at * 4;
 	page = image_page(view, at);
 	if (!page)
 		return false;
-	at = image_u32(page, at);
-	if (at & BH_DEEP) {
-		at &= ~BH_DEEP;
-		page = image_page(view, at);
-		if (!page)
-			return false;
-		at = classify_chunk6(page, at, high);
-	}
-	if (at & BH_DEEP) {
-		at &= ~BH_DEEP;
-		page = image_page(view, at);
-		if (!page)
-			return false;
-		at = classify_chunk6(page, at, bpf_be64_to_cpu(address->half[1]));
-	}
-	*ret_class = at;
-	return true;
+	class = image_u32(page, at);
+	if (class < 0)
+		class = classify_deep6(view->generation, class, high,
+				       bpf_be64_to_cpu(address->half[1]));
+	*ret_class = class;
+	return class >= 0;
 }
 
 /*

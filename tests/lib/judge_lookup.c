@@ -121,6 +121,7 @@ struct build_limits judge_lookup_limits(size_t structure)
 	case number:                                        \
 		limits.force_address4 = BH_ADDRESS4_##kind; \
 		limits.force_address6_bits = bits;          \
+		limits.few_address6 = (number) % 3;         \
 		limits.force_product = BH_PRODUCT_##way;    \
 		limits.near_size = (near_kb)*1024;          \
 		break;

@@ -55,6 +55,7 @@ struct build_limits build_limits_default(void)
 		.pages = BH_IMAGE_PAGES,
 		.blocks_budget = 32ULL * MB,
 		.force_address4 = -1,
+		.few_address6 = TREE6_FEW,
 		.force_product = -1,
 		.near_size = BH_PAGE_SIZE,
 	};
@@ -120,8 +121,8 @@ static int make_tables(struct builder *builder)
 		r = make_direction(builder, d);
 	if (!r)
 		r = tree6_make(builder->scratch, &builder->addresses,
-			       builder->limits->force_address6_bits, builder->diag,
-			       &builder->tree6);
+			       builder->limits->force_address6_bits, builder->limits->few_address6,
+			       builder->diag, &builder->tree6);
 	if (r)
 		return r;
 	tree4_make(builder->scratch, &builder->addresses, &builder->tree4);

@@ -15,6 +15,7 @@ struct build_limits {
 	uint64_t blocks_budget;	      /* bytes of IPv4 blocks before ranges are chosen; 32 MB */
 	int force_address4;	      /* -1, or enum bh_address4 */
 	uint32_t force_address6_bits; /* 0, or 10 to 19 */
+	uint32_t few_address6;	      /* segments without a fan; TREE6_FEW */
 	int force_product;	      /* -1, or enum bh_product */
 	uint32_t near_size;	      /* bytes of page 0 that tables may take; all of it */
 };

@@ -88,6 +88,16 @@ static uint32_t chunk_value(const struct image *image, uint32_t chunk, uint64_t 
 	return read32(image, chunk + 8 + n * 8 + below * 4);
 }
 
+static uint32_t leaf_value(const struct image *image, uint32_t at, uint64_t high)
+{
+	const struct bh_leaf6 *leaf = (const void *)(image->tables + at);
+	uint32_t i = 0;
+
+	while (i < BH_LEAF_KEYS && leaf->first[i] <= (high & (BH_LEAF_NONE - 1)))
+		i++;
+	return leaf->value[i];
+}
+
 static uint64_t half_of(const struct addr *addr, int half)
 {
 	uint64_t number = 0;
@@ -101,16 +111,23 @@ static uint32_t class6(const struct image *image, const struct addr *addr)
 {
 	const struct bh_head *head = image_head(image);
 	uint64_t high = half_of(addr, 0);
+	uint64_t low = half_of(addr, 1);
 	uint32_t index = (1U << head->address6_bits) + (high >> 61);
 	uint32_t element;
 
 	if (high >> 61 == 1)
 		index = high << 3 >> (64 - head->address6_bits);
 	element = read32(image, head->address6 + index * 4);
-	if (element & BH_DEEP)
-		element = chunk_value(image, element & ~BH_DEEP, high);
-	if (element & BH_DEEP)
-		element = chunk_value(image, element & ~BH_DEEP, half_of(addr, 1));
+	while (element & BH_DEEP) {
+		uint32_t at = bh_deep(element);
+
+		if (element & BH_FAN)
+			element = read32(image, at + bh_fan_index(element, high) * 4);
+		else if (element & BH_LEAF)
+			element = leaf_value(image, at, high);
+		else
+			element = chunk_value(image, at, element & BH_LOW ? low : high);
+	}
 	return element;
 }
 

@@ -243,23 +243,53 @@ static void print_low6(struct printer *printer, uint64_t high, uint32_t chunk)
 		       read32(printer, chunk + 8 + n * 8 + i * 4));
 }
 
-/* What an element of the index leads to; first is the first address that has it. */
-static void print_high6(struct printer *printer, uint64_t first, uint32_t element)
-{
-	uint32_t chunk = element & ~BH_DEEP;
-	uint32_t n = element & BH_DEEP ? read32(printer, chunk) : 0;
+static void print_element6(struct printer *printer, uint64_t first, uint32_t element);
 
+static void print_chunk6(struct printer *printer, uint32_t chunk)
+{
+	uint32_t n = read32(printer, chunk);
+
+	for (uint32_t i = 0; i < n; i++)
+		print_element6(printer, read64(printer, chunk + 8 + i * 8),
+			       read32(printer, chunk + 8 + n * 8 + i * 4));
+}
+
+static void print_leaf6(struct printer *printer, uint64_t first, uint32_t at)
+{
+	const struct bh_leaf6 *leaf = (const void *)(printer->image->tables + at);
+	uint64_t top = first & ~(BH_LEAF_NONE - 1);
+
+	print_element6(printer, first, leaf->value[0]);
+	for (int i = 0; i < BH_LEAF_KEYS && leaf->first[i] != BH_LEAF_NONE; i++)
+		print_element6(printer, top + leaf->first[i], leaf->value[i + 1]);
+}
+
+static void print_fan6(struct printer *printer, uint64_t first, uint32_t element)
+{
+	uint32_t width = bh_fan_width(element);
+	uint32_t shift = 64 - (element & BH_FAN_START) - width;
+
+	for (uint64_t i = 0; i < (uint64_t)1 << width; i++)
+		print_element6(printer, first + (i << shift),
+			       read32(printer, bh_deep(element) + i * 4));
+}
+
+/*
+ * What an element leads to; first:: is the first address that has it.
+ * NOLINTNEXTLINE(misc-no-recursion): as deep as BH_DEPTH6
+ */
+static void print_element6(struct printer *printer, uint64_t first, uint32_t element)
+{
 	if (!(element & BH_DEEP))
 		begin6(printer, first, 0, element);
-	for (uint32_t i = 0; i < n; i++) {
-		uint64_t high = read64(printer, chunk + 8 + i * 8);
-		uint32_t value = read32(printer, chunk + 8 + n * 8 + i * 4);
-
-		if (value & BH_DEEP)
-			print_low6(printer, high, value & ~BH_DEEP);
-		else
-			begin6(printer, high, 0, value);
-	}
+	else if (element & BH_FAN)
+		print_fan6(printer, first, element);
+	else if (element & BH_LEAF)
+		print_leaf6(printer, first, bh_deep(element));
+	else if (element & BH_LOW)
+		print_low6(printer, first, bh_deep(element));
+	else
+		print_chunk6(printer, bh_deep(element));
 }
 
 static void print_address6(struct printer *printer)
@@ -271,11 +301,11 @@ static void print_address6(struct printer *printer)
 	printer->last = UINT32_MAX;
 	for (uint64_t top = 0; top < 8; top++) {
 		if (top != 1)
-			print_high6(printer, top << 61,
-				    read32(printer, printer->head->address6 + (n + top) * 4));
+			print_element6(printer, top << 61,
+				       read32(printer, printer->head->address6 + (n + top) * 4));
 		for (uint64_t i = 0; top == 1 && i < n; i++)
-			print_high6(printer, (top << 61) + (i << (61 - bits)),
-				    read32(printer, printer->head->address6 + i * 4));
+			print_element6(printer, (top << 61) + (i << (61 - bits)),
+				       read32(printer, printer->head->address6 + i * 4));
 	}
 }
 

@@ -14,8 +14,10 @@
 enum {
 	TREE4_ROOT = 65536,
 	TREE6_BITS_MIN = 10,
+	TREE6_BITS_CHOSEN = 13, /* at most, where none is forced and no chunk is too large */
 	TREE6_BITS_MAX = 19,
-	TREE6_OTHERS = 8, /* elements behind the index, for addresses outside 2000::/3 */
+	TREE6_FEW = BH_LEAF_KEYS, /* segments behind the first one that need no fan */
+	TREE6_OTHERS = 8,	  /* elements behind the index, for addresses outside 2000::/3 */
 };
 
 /*
@@ -30,10 +32,24 @@ struct tree4 {
 	enum bh_address4 kind;
 };
 
-/* Elements of root, and values of chunks: a class, or BH_DEEP with the number of a chunk. */
+/* How many leaves and chunks there were when a fan was made: it leads to the last ones of them. */
+struct tree6_below {
+	uint32_t leaves;
+	uint32_t chunks;
+};
+
+/*
+ * Elements of root and of fans, and values of leaves and chunks: a class, BH_DEEP with the number of
+ * a chunk or marked as one of a leaf, or in root BH_DEEP | BH_FAN with that of a fan.
+ */
 struct tree6 {
 	uint32_t *root;
+	ARRAY(struct tree6_below) below; /* of each fan */
+	struct intern *fans;   /* as in the image, but for the numbers of leaves and chunks */
+	struct intern *leaves; /* the same */
 	struct intern *chunks; /* as in the image, but for the numbers of deeper ones */
+	uint32_t *fan_places;
+	uint32_t *leaf_places;
 	uint32_t *places;
 	uint32_t root_place;
 	uint32_t bits;
@@ -51,10 +67,10 @@ void tree4_place(struct arena *arena, struct tree4 *tree, struct layout *layout)
 void tree4_write(const struct tree4 *tree, uint8_t *tables);
 
 /*
- * bits 0: as the number of segments suggests. -E2BIG when one chunk would be larger than a page
+ * bits 0: as the number of segments suggests. A fan is made of more than few segments. -E2BIG when one chunk would be larger than a page
  * even with the widest index, or with the one that is forced.
  */
-int tree6_make(struct arena *arena, const struct addresses *addresses, uint32_t bits,
+int tree6_make(struct arena *arena, const struct addresses *addresses, uint32_t bits, uint32_t few,
 	       struct diag *diag, struct tree6 *ret_tree);
 void tree6_fini(struct tree6 *tree);
 void tree6_place_root(struct tree6 *tree, struct layout *layout);

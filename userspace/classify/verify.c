@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Follows every way that lookup can take. A table that is reached by many ways is checked by
- * each, which is cheap enough and needs no memory.
+ * each, which is cheap enough and needs no memory; a corrupt image whose ways multiply has too many.
  */
 #include "classify/verify.h"
 
@@ -10,7 +10,11 @@ struct view {
 	uint64_t size;
 	const struct bh_head *head;
 	size_t n_rules;
+	uint64_t *steps; /* elements that may still be looked at on the ways of IPv6 addresses */
 };
+
+/* A hundred times what the largest image has. */
+enum { STEPS = 1 << 28 };
 
 /* size bytes at address, aligned, are in use. */
 static bool holds(const struct view *view, uint32_t address, uint64_t size, uint32_t align)
@@ -24,6 +28,14 @@ static bool holds_whole(const struct view *view, uint32_t address, uint64_t size
 {
 	return size && holds(view, address, size, align) &&
 	       address / BH_PAGE_SIZE == (address + size - 1) / BH_PAGE_SIZE;
+}
+
+static bool takes_step(const struct view *view, uint32_t n)
+{
+	bool has = *view->steps >= n;
+
+	*view->steps -= has ? n : 0;
+	return has;
 }
 
 static const uint16_t *at16(const struct view *view, uint32_t address)
@@ -123,7 +135,7 @@ static bool good_chunk6(const struct view *view, uint32_t chunk, uint64_t lowest
 		return false;
 	n = *at32(view, chunk);
 	if (!n || n > BH_PAGE_SIZE / 12 || !holds_whole(view, chunk, 8 + (uint64_t)n * 12, 8) ||
-	    at32(view, chunk)[1] || first_at(view, chunk, 0) > lowest)
+	    at32(view, chunk)[1] || first_at(view, chunk, 0) > lowest || !takes_step(view, n))
 		return false;
 	for (uint32_t i = 1; i < n; i++)
 		if (first_at(view, chunk, i) <= first_at(view, chunk, i - 1))
@@ -144,23 +156,83 @@ static bool good_low6(const struct view *view, uint32_t chunk)
 	return true;
 }
 
-static bool good_high6(const struct view *view, uint32_t element, uint64_t lowest)
+static bool good_element6(const struct view *view, uint32_t element, uint64_t lowest,
+			  uint32_t depth);
+
+static bool good_leaf6(const struct view *view, uint32_t at, uint64_t lowest, uint32_t depth)
 {
-	uint32_t chunk = element & ~BH_DEEP;
+	const struct bh_leaf6 *leaf = (const void *)(view->tables + at);
+	uint64_t top = lowest & ~(BH_LEAF_NONE - 1);
+
+	if (!holds_whole(view, at, sizeof(*leaf), sizeof(*leaf)))
+		return false;
+	for (int i = 0; i < BH_LEAF_KEYS; i++) {
+		uint64_t before = i ? leaf->first[i - 1] : lowest - top;
+
+		if (leaf->first[i] > BH_LEAF_NONE ||
+		    (leaf->first[i] == BH_LEAF_NONE ? before > BH_LEAF_NONE
+						    : leaf->first[i] <= before))
+			return false;
+	}
+	for (int i = 0; i <= BH_LEAF_KEYS; i++)
+		if (!good_element6(view, leaf->value[i], i ? top + leaf->first[i - 1] : lowest,
+				   depth))
+			return false;
+	return true;
+}
+
+/* Whether the addresses from lowest on share the bits that the fan does not look at is the proof's. */
+static bool good_fan6(const struct view *view, uint32_t element, uint64_t lowest, uint32_t depth)
+{
+	uint32_t start = element & BH_FAN_START;
+	uint32_t width = bh_fan_width(element);
+	uint32_t fan = bh_deep(element);
+
+	if (start + width > 64 || !takes_step(view, 1U << width) ||
+	    !holds_whole(view, fan, (uint64_t)4 << width, BH_FAN_ALIGN))
+		return false;
+	lowest = start ? lowest & ~(UINT64_MAX >> start) : 0;
+	for (uint64_t i = 0; i < (uint64_t)1 << width; i++)
+		if (!good_element6(view, at32(view, fan)[i], lowest + (i << (64 - start - width)),
+				   depth))
+			return false;
+	return true;
+}
+
+static bool good_high6(const struct view *view, uint32_t chunk, uint64_t lowest, uint32_t depth)
+{
 	uint32_t n;
 
-	if (!(element & BH_DEEP))
-		return element < view->head->n_classes;
 	if (!good_chunk6(view, chunk, lowest, &n))
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t value = at32(view, chunk + 8 + n * 8)[i];
 
-		if (value & BH_DEEP ? !good_low6(view, value & ~BH_DEEP)
-				    : value >= view->head->n_classes)
+		if ((value & BH_DEEP && (value & BH_FAN || !(value & BH_LOW))) ||
+		    !good_element6(view, value, 0, depth))
 			return false;
 	}
 	return true;
+}
+
+/*
+ * depth: tables that may follow.
+ * NOLINTNEXTLINE(misc-no-recursion): as deep as BH_DEPTH6
+ */
+static bool good_element6(const struct view *view, uint32_t element, uint64_t lowest,
+			  uint32_t depth)
+{
+	if (!(element & BH_DEEP))
+		return element < view->head->n_classes;
+	if (!depth-- || !takes_step(view, 1))
+		return false;
+	if (element & BH_FAN)
+		return good_fan6(view, element, lowest, depth);
+	if (element & BH_LEAF)
+		return !(element & BH_LOW) && good_leaf6(view, bh_deep(element), lowest, depth);
+	if (element & BH_LOW)
+		return good_low6(view, bh_deep(element));
+	return good_high6(view, bh_deep(element), lowest, depth);
 }
 
 static bool good_address6(const struct view *view)
@@ -176,7 +248,7 @@ static bool good_address6(const struct view *view)
 	for (uint64_t i = 0; i < n + 8; i++) {
 		uint64_t lowest = ((uint64_t)1 << 61) + (i << (61 - head->address6_bits));
 
-		if (!good_high6(view, root[i], i < n ? lowest : (i - n) << 61))
+		if (!good_element6(view, root[i], i < n ? lowest : (i - n) << 61, BH_DEPTH6))
 			return false;
 	}
 	return true;
@@ -404,7 +476,9 @@ static bool good_head(const struct view *view)
 
 const char *verify_tables(const struct image *image)
 {
+	uint64_t steps = STEPS;
 	const struct view view = {
+		.steps = &steps,
 		.tables = image->tables,
 		.size = image->tables_size,
 		.head = image_head(image),

@@ -85,32 +85,77 @@ static uint32_t in_chunk(const struct image *image, uint32_t chunk, uint64_t key
 	return table32(image, chunk + 8 + n * 8)[i];
 }
 
+/* The same of a leaf, for the high half of an address. */
+static uint32_t in_leaf(const struct image *image, uint32_t at, uint64_t high, uint64_t last,
+			uint64_t *ret_last)
+{
+	const struct bh_leaf6 *leaf = (const void *)(image->tables + at);
+	uint64_t top = high & ~(BH_LEAF_NONE - 1);
+	uint32_t i = 0;
+
+	while (i < BH_LEAF_KEYS && leaf->first[i] <= high - top)
+		i++;
+	*ret_last = last;
+	if (i < BH_LEAF_KEYS && leaf->first[i] <= last - top)
+		*ret_last = top + leaf->first[i] - 1;
+	return leaf->value[i];
+}
+
 static line_number join(uint64_t high, uint64_t low)
 {
 	return (line_number)high << 64 | low;
 }
 
-static uint32_t class6(const struct image *image, line_number address, line_number *ret_last)
+/* The element of the index, and the last address up to which it is that one. */
+static uint32_t in_index(const struct image *image, uint64_t high, uint64_t *ret_last)
 {
 	const struct bh_head *head = image_head(image);
 	uint32_t bits = head->address6_bits;
-	uint64_t high = address >> 64;
-	uint64_t low = (uint64_t)address;
 	uint32_t index = (1U << bits) + (high >> 61);
-	uint64_t last_high = high | (UINT64_MAX >> 3);
-	uint64_t last_low = UINT64_MAX;
-	uint32_t value;
 
+	*ret_last = high | UINT64_MAX >> 3;
 	if (high >> 61 == 1) {
 		index = high >> (61 - bits) & ((1U << bits) - 1);
-		last_high = high | (UINT64_MAX >> (3 + bits));
+		*ret_last = high | UINT64_MAX >> (3 + bits);
 	}
-	value = table32(image, head->address6)[index];
-	if (value & BH_DEEP)
-		value = in_chunk(image, value & ~BH_DEEP, high, last_high, &last_high);
+	return table32(image, head->address6)[index];
+}
+
+/* The same of a fan. */
+static uint32_t in_fan(const struct image *image, uint32_t fan, uint64_t high, uint64_t last,
+		       uint64_t *ret_last)
+{
+	uint32_t width = ((fan & BH_FAN_WIDTH) >> 6) + 1;
+	uint32_t used = (fan & BH_FAN_START) + width;
+	uint64_t own_last = used < 64 ? high | UINT64_MAX >> used : high;
+
+	*ret_last = own_last < last ? own_last : last;
+	return table32(image,
+		       fan & ~(BH_DEEP | BH_FAN |
+			       (BH_FAN_ALIGN - 1)))[high >> (64 - used) & ((1U << width) - 1)];
+}
+
+static uint32_t class6(const struct image *image, line_number address, line_number *ret_last)
+{
+	uint64_t high = address >> 64;
+	uint64_t low = (uint64_t)address;
+	uint64_t last_low = UINT64_MAX;
+	uint64_t last_high;
+	uint32_t value = in_index(image, high, &last_high);
+
+	while (value & BH_DEEP && !(value & BH_LOW && !(value & BH_FAN))) {
+		uint32_t at = value & ~(BH_DEEP | BH_LEAF);
+
+		if (value & BH_FAN)
+			value = in_fan(image, value, high, last_high, &last_high);
+		else if (value & BH_LEAF)
+			value = in_leaf(image, at, high, last_high, &last_high);
+		else
+			value = in_chunk(image, at, high, last_high, &last_high);
+	}
 	if (value & BH_DEEP) {
 		last_high = high;
-		value = in_chunk(image, value & ~BH_DEEP, low, UINT64_MAX, &last_low);
+		value = in_chunk(image, value & ~(BH_DEEP | BH_LOW), low, UINT64_MAX, &last_low);
 	}
 	*ret_last = join(last_high, last_low);
 	return value;

@@ -5,6 +5,7 @@
 
 #include "classify/build.h"
 #include "classify/lookup.h"
+#include "classify/verify.h"
 #include "tests/lib/policy_text.h"
 #include "tests/unit/classify/made.h"
 
@@ -127,6 +128,70 @@ Test(build, the_index_of_ipv6_widens_with_the_prefixes)
 	}
 	cr_assert_eq(build(made.arena, &made.policy, NULL, 0, &limits, made.diag, &image), 0);
 	cr_assert_eq(image_head(&image)->address6_bits, 13);
+	made_fini(&made);
+}
+
+/* Every other /48 below one /32 is of the set. */
+static void build_crowd(struct made *made, const struct build_limits *limits, struct image *image)
+{
+	uint32_t set;
+
+	made_init(made);
+	set = made_set(made);
+	(void)made_rule(made, set, 0);
+	for (uint64_t i = 0; i < 1000; i++) {
+		uint64_t high = 0x20010db800000000 | i << 17;
+
+		made_range6(made, set, (uint64_t[]){high, 0},
+			    (uint64_t[]){high | 0xffff, UINT64_MAX});
+	}
+	cr_assert_eq(build(made->arena, &made->policy, NULL, 0, limits, made->diag, image), 0);
+}
+
+static uint32_t element_of_crowd(const struct image *image)
+{
+	const struct bh_head *head = image_head(image);
+	const uint32_t *index = (const void *)(image->tables + head->address6);
+
+	return index[0x0010db8U >>
+		     (29 - head->address6_bits)]; /* of 2001:db8::, behind its first three bits */
+}
+
+/* The bits that all of them have in common are those of a leaf, which leads to the fan. */
+Test(build, prefixes_that_crowd_below_one_are_told_apart_by_a_fan)
+{
+	struct build_limits limits = build_limits_default();
+	const struct bh_leaf6 *leaf;
+	struct image image;
+	struct made made;
+	uint32_t element;
+
+	build_crowd(&made, &limits, &image);
+	element = element_of_crowd(&image);
+	cr_assert_eq(element & (BH_DEEP | BH_FAN | BH_LEAF | BH_LOW), BH_DEEP | BH_LEAF);
+	leaf = (const void *)(image.tables + bh_deep(element));
+	cr_assert(leaf->value[1] & BH_DEEP && leaf->value[1] & BH_FAN);
+	cr_assert_geq(leaf->value[1] & BH_FAN_START, 32);
+	made_fini(&made);
+}
+
+Test(build, tables_of_addresses_that_lead_to_themselves_are_refused)
+{
+	struct build_limits limits = build_limits_default();
+	struct bh_leaf6 *leaf;
+	struct image image;
+	struct made made;
+	uint32_t *fan;
+
+	build_crowd(&made, &limits, &image);
+	cr_assert_null(verify_tables(&image));
+	leaf = (void *)(image.tables + bh_deep(element_of_crowd(&image)));
+	fan = (void *)(image.tables + bh_deep(leaf->value[1]));
+	fan[7] = leaf->value[1];
+	cr_assert_not_null(verify_tables(&image));
+	for (uint32_t i = 0; i < 1U << bh_fan_width(leaf->value[1]); i++)
+		fan[i] = leaf->value[1];
+	cr_assert_not_null(verify_tables(&image), "and without going all their ways");
 	made_fini(&made);
 }
 

@@ -82,7 +82,9 @@ static void add_address(struct subject *subject, const struct addr *addr)
 	add_region(subject, "root of addresses", at, 4, 4);
 	if (word_at(&subject->image, at) & BH_DEEP)
 		add_region(subject, "addresses below a root",
-			   word_at(&subject->image, at) & ~BH_DEEP, 512, 2);
+			   addr->family == ADDR_V4 ? word_at(&subject->image, at) & ~BH_DEEP
+						   : bh_deep(word_at(&subject->image, at)),
+			   512, 2);
 }
 
 static void add_product(struct subject *subject, const struct bh_direction_head *head)

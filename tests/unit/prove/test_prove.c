@@ -271,19 +271,16 @@ Test(prove, tables_that_lead_nowhere_are_not_gone_through)
 Test(prove, more_addresses_than_can_be_told_apart_are_a_fault_and_no_endless_walk)
 {
 	struct proof proof;
-	uint32_t *values;
-	uint32_t chunk, n;
+	struct bh_leaf6 *leaf;
+	uint32_t element;
 
 	proof_load(&proof);
 	/* 2001:db8::/32 lies under the index 0 of 1024. */
-	memcpy(&chunk, proof.image.tables + head_of(&proof)->address6, sizeof(chunk));
-	cr_assert(chunk & BH_DEEP);
-	chunk &= ~BH_DEEP;
-	memcpy(&n, proof.image.tables + chunk, sizeof(n));
-	cr_assert_eq(n, 3);
-	values = (void *)(proof.image.tables + chunk + 8 + n * 8);
-	cr_assert(values[1] & BH_DEEP);
-	values[2] = values[1];
+	memcpy(&element, proof.image.tables + head_of(&proof)->address6, sizeof(element));
+	cr_assert_eq(element & (BH_DEEP | BH_FAN | BH_LEAF), BH_DEEP | BH_LEAF);
+	leaf = (void *)(proof.image.tables + bh_deep(element));
+	cr_assert(leaf->value[1] & BH_DEEP && leaf->value[1] & BH_LOW);
+	leaf->value[2] = leaf->value[1];
 	cr_assert_eq(proof_make(&proof), PROVE_FAULT);
 	cr_assert_str_eq(proof.result.fault,
 			 "the image tells apart more addresses than any policy could");
