@@ -3,11 +3,14 @@
 Policies by seed, as files: like that of a cloud host (nsg), like a router's (acl, fw, ipc, with the
 proportions of ClassBench's seeds), one list of prefixes (list) or of hosts (hosts), and rules that do
 not overlap (disjoint). The first match decides in all of them. The same seed gives the same files.
+
+usage: shapes.py FOLDER NAME SHAPE RULES PREFIXES 4|6      writes one; see Shape.write
 """
 
 import ipaddress
 import os
 import random
+import sys
 
 SELF = {4: ["10.77.1.4", "10.77.1.5"], 6: ["fd00:4d00::4", "fd00:4d00::5"]}
 PER_GROUP = 3900  # rules that one group has priorities for
@@ -183,7 +186,6 @@ class Shape:
             self._write_group(path, f"admin-{number}", f"tier: admin\norder: {number + 1}\n", rules,
                               "always-allow")
         self._write_group(path, "nic", "", self.rules if not before else [], "allow")
-        return path
 
     @staticmethod
     def _write_set(path, name, items):
@@ -215,3 +217,8 @@ class Shape:
                           f" access: {allow if access == 'allow' else access},"
                           f" protocol: {protocol}, source: {peers(source)},"
                           f" destination: {peers(destination)}{ports}}}\n")
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    Shape(sys.argv[3], *map(int, sys.argv[4:7])).write(*sys.argv[1:3])

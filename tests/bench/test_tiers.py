@@ -59,5 +59,23 @@ def scale_compiles_judges_and_times_both_families(_):
     assert not result["skipped"], result["skipped"]
 
 
+@tap
+def update_changes_a_rule_under_traffic_and_nothing_is_lost(_):
+    result = figures_of("update", "nft")
+    lines = result["results"]
+    assert {line["backend"] for line in lines} == {"bulkhead-xdp", "nft"}, lines
+    for line in lines:
+        assert line["packets"] and not line["lost"] and not line["let_through"], line
+
+
+@tap
+def stack_has_throughput_and_requests_of_each_filter(_):
+    result = figures_of("stack", "nft", "nginx", "iperf3", "wrk")
+    seen = {(line["backend"], line["figure"]) for line in result["results"] if line["median"] > 0}
+    wanted = {(backend, figure) for backend in ("none", "bulkhead", "nft")
+              for figure in ("throughput", "requests", "p50", "p99")}
+    assert wanted <= seen, wanted - seen
+
+
 if __name__ == "__main__":
     tap.main()
