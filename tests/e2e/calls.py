@@ -108,6 +108,10 @@ class Tracer:
         assert done.returncode == 0, f"{command}: status {done.returncode}\n{done.stderr}"
         return parse(self.log)
 
+    def run(self, command, *args):
+        """A run that need not succeed; the completed process. Its calls are in the log."""
+        return self._run([], command, args)
+
     def list_with_stacks(self, command, *args):
         """The same, each with its frames."""
         done = self._run(["-k"], command, args)

@@ -6,13 +6,14 @@ is not 0, one line says what and where, and nothing is leaked. Or the fault does
 the new policy is in force, and what was left undone is a warning.
 """
 
+import os
 import random
 import time
 
 import calls
-from netlab import Tap
+from netlab import TOP, Tap
 from test_traffic import expect
-from turns import Bench, nothing_left, settled
+from turns import Bench, may_enforce, nothing_left, settled
 
 tap = Tap()
 
@@ -135,6 +136,59 @@ def each_system_call_of_a_first_apply_may_fail(lab):
     bench.prober.end()
     print(f"# first apply: seed {seed}: {count}; {time.monotonic() - start:.0f} s", flush=True)
     assert count["failed"] > 10, count
+
+
+@tap
+def each_system_call_of_a_detach_may_fail(lab):
+    """Each hook is left with the whole policy or with nothing, and the next detach ends it."""
+    seed, start = random.randrange(1 << 32), time.monotonic()
+    bench = Bench(lab, seed)
+    bench.apply()
+    trace = bench.tracer.list_with_stacks("detach")
+    nothing_left(bench, "traced")
+    count = {"failed": 0, "done": 0}
+    for call, error in faults(trace, bench.random):
+        bench.apply()
+        where = f"seed {seed}: {error} from {call}"
+        done = bench.tracer.fail(call, error, "detach")
+        words = words_of(done, where)
+        if done.returncode:
+            if not words.startswith(LATE):
+                may_enforce(bench, where)
+            bench.host.bulkhead("detach")
+        count["failed" if done.returncode else "done"] += 1
+        nothing_left(bench, where)
+        assert all(bench.arriving()), f"{where}: a port is closed after detach"
+    bench.prober.end()
+    print(f"# detach: seed {seed}: {count}; {time.monotonic() - start:.0f} s", flush=True)
+    assert min(count.values()) > 5, count
+
+
+@tap
+def a_flip_that_cannot_be_taken_back_is_told(lab):
+    """A first apply that cannot cover its second link, and then cannot map the word again."""
+    bench = Bench(lab, 0)
+    lab.link(bench.peer, bench.host, ("eth1", "eth1"), (["198.51.100.1/24"], ["198.51.100.2/24"]))
+    foreign = os.path.join(TOP, "build", "tests", "e2e", "foreign.bpf.o")
+    bench.host.run("ip", "link", "set", "dev", "eth1", "xdp", "object", foreign, "section", "xdp")
+    bench.host_extra = "hooks: {ingress: native}\n"
+    for _ in range(2):  # the first one loads the programs
+        done = bench.tracer.run("apply", *bench.write())
+        expect(done.returncode, 4, done.stderr)
+    flips = [call for call in calls.parse(bench.tracer.log) if "MAP_SHARED, " in call.text
+             and "PROT_WRITE" in call.text and call.name == "mmap"]
+    expect(len(flips), 2, "flips, there and back")
+    done = bench.tracer.fail(flips[-1], "ENOMEM", "apply", *bench.write())
+    expect(done.returncode, 4, done.stderr)
+    assert "the flip cannot be taken back: cannot map bh_active" in done.stderr, done.stderr
+    assert "stays in force" in done.stderr or "is in force where" in done.stderr, done.stderr
+    expect(bench.programs(), {"in": [], "out": []}, "programs")
+    expect(bench.arriving(), [True, True], "open ports")
+    status = bench.status()
+    expect((status["generation"] > 0, bool(status["problems"])), (True, True), f"status {status}")
+    bench.host.bulkhead("detach")
+    nothing_left(bench, "detached")
+    bench.prober.end()
 
 
 if __name__ == "__main__":
