@@ -86,6 +86,8 @@ class Pair:
             with place.enter():
                 place.sysctl("net/ipv4/tcp_max_tw_buckets", 0)  # a port can be used again at once
                 place.sysctl("net/ipv4/tcp_synack_retries", 0)
+                place.sysctl("net/ipv4/icmp_ratemask", 0)  # each closed port is told
+                place.sysctl("net/ipv6/icmp/ratemask", 127)
         self.fences = [place.udp(address, MARKER_PORT) for place, address in (
             (self.host, HOST[4]), (self.peer, MARKER))]
         self.servers = {}  # (protocol, address, port): socket

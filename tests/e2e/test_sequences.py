@@ -6,15 +6,18 @@ silence past the time-out, replies first, reused ports, another policy midway) b
 before nftables with connection tracking. Both must let the same packets through; what is explained in
 explained.json may differ, and then ends the comparison of that sequence.
 
-BULKHEAD_LONG=1 runs 2,000 sequences instead of 50; BULKHEAD_SEED=N begins with another one.
+BULKHEAD_LONG=1 runs 2,000 sequences instead of 50, makes what differs small and keeps it in
+tests/e2e/sequences, which every run replays; BULKHEAD_SEED=N begins with another one.
 """
 
 import collections
 import json
 import os
 import random
+import tempfile
 import time
 
+import shrinking
 import twins
 from netlab import TOP, Skip, Tap, run
 from twins import ECHO, TCP, UDP, Flow, Rule, Twins, admits
@@ -56,6 +59,8 @@ class Sequence:
     def __init__(self, flow, moves):
         self.flow, self.moves = flow, moves
         self.seen = []  # Seen
+        self.last_step = None  # the last one that was done
+        self.outcomes = []  # of sockets: (word, ours, theirs)
         self.verdict = None  # why it is no longer compared: "", or the name of an explanation
 
     def text(self):
@@ -142,6 +147,8 @@ class Batch:
             for _ in range(count):
                 self._step(step)
                 step += 1
+            if not any(one.verdict is None and any(one.moves[step:]) for one in self.sequences):
+                break  # nobody has anything more to say
             if event == "change":
                 self.pair.apply(self.rules[1], self.existing_flows)
                 self.is_changed = True
@@ -163,6 +170,7 @@ class Batch:
         ours, theirs = self.pair.step([self._packet(sequence, sequence.moves[step])
                                        for sequence in moving])
         for sequence in moving:
+            sequence.last_step = step
             key = sequence.flow.key()
             sequence.seen.append(Seen(now, sequence.moves[step], key in ours, key in theirs,
                                       self.is_changed))
@@ -388,6 +396,57 @@ def run_batch(pair, number, rng):
                  sequences).run()
 
 
+class Replay:
+    """Runs scripts, in ports that no sequence has had before."""
+
+    def __init__(self, pair, batch_class):
+        self.pair, self.batch_class = pair, batch_class
+        self._number = 2 * SEQUENCES
+
+    def run(self, scripts):
+        """Of scripts that share their policies, side by side: the batch."""
+        first, self._number = self._number, self._number + len(scripts)
+        sequences = [Sequence(script.a_flow(first + i), script.moves)
+                     for i, script in enumerate(scripts)]
+        return self.batch_class(self.pair, scripts[0].rules, scripts[0].existing_flows,
+                                sequences).run()
+
+    def differ(self, scripts):
+        return [sequence.verdict == "unexplained" for sequence in self.run(scripts).sequences]
+
+    def judge(self, script):
+        """The batch of a script whose silences were kept well enough for someone to be right."""
+        for _ in range(3):
+            batch = self.run([script])
+            if batch.sequences[0].verdict != "":
+                break
+        return batch
+
+
+def keep_small(replay, kind, found):
+    """What to say of differences, [(batch, sequence)]; in a long run with the file of each."""
+    if not LONG:
+        return ["BULKHEAD_LONG=1 makes it small and keeps it"] if found else []
+    lines = []
+    for number, (batch, sequence) in enumerate(found[:shrinking.KEPT_AT_MOST]):
+        path = shrinking.keep(shrinking.Script.of(kind, batch, sequence), replay.differ,
+                              f"found-{kind}-{SEED}-{number}")
+        lines.append(f"kept as {path}" if path else "it came once and did not come again")
+    return lines
+
+
+def replay_kept(replay, kind):
+    """Every script of a kind that was kept: none may differ without an explanation."""
+    scripts = shrinking.kept(kind)
+    assert scripts, f"no sequence of {kind} is kept"
+    for path, script in scripts:
+        batch = replay.judge(script)
+        verdict = batch.sequences[0].verdict
+        print(f"# {os.path.basename(path)}: {TALLY.get(verdict, verdict)}", flush=True)
+        assert verdict != "unexplained", f"{path}:\n{describe(batch, batch.sequences[0])}"
+        assert verdict != "", f"{path}: no silence was kept well enough"
+
+
 @tap
 def every_explanation_is_in_the_list_and_on_the_page(_lab):
     with open(os.path.join(HERE, "explained.json"), encoding="utf-8") as file:
@@ -399,6 +458,46 @@ def every_explanation_is_in_the_list_and_on_the_page(_lab):
         assert f"| {name} | {reason} |" in page, f"docs/testing.md does not say so of {name}"
 
 
+def _fake_difference(script):
+    """A syn, later data of the other side, and a rule about port 80 in the second policy."""
+    words = [word for word in script.moves if word]
+    return (">SYN" in words and "<data" in words[words.index(">SYN"):]
+            and any(rule.ports == (80, 80) for rule in script.rules[1]))
+
+
+@tap
+def a_difference_is_made_small_and_kept(_lab):
+    rng = random.Random(3)
+    needed = Rule("in", False, [3], "udp", (80, 80))  # says nothing about the flow
+    rules = (random_rules(rng), [*random_rules(rng), needed])
+    moves = spread(TEMPLATES[TCP][0].split(), rng)
+    script = shrinking.Script("packets", {"version": 6, "protocol": TCP, "direction": "in",
+                                          "peer": 1, "port": 443}, "keep", rules, moves)
+    ran = []
+
+    def differ(scripts):
+        assert len({id(one.rules) for one in scripts}) == 1, "side by side under several policies"
+        ran.append(len(scripts))
+        return [_fake_difference(one) for one in scripts]
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = shrinking.keep(script, differ, "small", folder)
+        small = shrinking.Script.read(path)
+        assert shrinking.keep(small.under(([], [])), differ, "nothing", folder) is None
+    words = [word for word in small.moves if word]
+    assert words == [">SYN", "<data"], words
+    assert [len(rules) for rules in small.rules] == [0, 1], small.rules
+    assert (small.flow, small.existing_flows) == (script.flow, "keep")
+    assert max(ran) < 300, "too many side by side"
+
+
+@tap
+def sequences_that_were_kept_do_not_differ(lab):
+    if run("nft", "--version", check=False).returncode:
+        raise Skip("nft is not installed")
+    replay_kept(Replay(Twins(lab), Batch), "packets")
+
+
 @tap
 def sequences_of_packets_fare_as_under_nftables_with_connection_tracking(lab):
     if run("nft", "--version", check=False).returncode:
@@ -406,14 +505,15 @@ def sequences_of_packets_fare_as_under_nftables_with_connection_tracking(lab):
     rng = random.Random(SEED)
     pair = Twins(lab)
     tally = collections.Counter()
-    different = []
+    found = []
     for number in range(0, SEQUENCES, BATCH):
         batch = run_batch(pair, number, rng)
         tally.update(TALLY.get(sequence.verdict, sequence.verdict) for sequence in batch.sequences)
-        different += [describe(batch, sequence) for sequence in batch.unexplained]
+        found += [(batch, sequence) for sequence in batch.unexplained]
     print("# " + ", ".join(f"{count} {name}" for name, count in tally.items()), flush=True)
-    assert not different, (f"seed {SEED}, {len(different)} sequences differ:\n"
-                           + "\n\n".join(different[:5]))
+    assert not found, (f"seed {SEED}, {len(found)} sequences differ:\n" + "\n\n".join(
+        [*(describe(batch, sequence) for batch, sequence in found[:5]),
+         *keep_small(Replay(pair, Batch), "packets", found)]))
 
 
 if __name__ == "__main__":

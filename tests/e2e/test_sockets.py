@@ -8,7 +8,8 @@ a filter. What the sockets see must be the same under both; what explained.json 
 and then ends the comparison of that conversation. Without a filter everything works, or the laboratory
 is at fault.
 
-BULKHEAD_LONG=1 runs 2,000 conversations instead of 50; BULKHEAD_SEED=N begins with another one.
+BULKHEAD_LONG=1 runs 2,000 conversations instead of 50, makes what differs small and keeps it in
+tests/e2e/sequences, which every run replays; BULKHEAD_SEED=N begins with another one.
 """
 
 import collections
@@ -18,8 +19,9 @@ import time
 import sockets
 from netlab import Skip, Tap, run
 from sockets import CLOSED_PORT, CONNECTED, ENDED, NOTHING, PORTS, RECEIVED, REFUSED, RESET
-from test_sequences import (BATCH, SEED, SEQUENCES, TALLY, Batch, Seen, Sequence, admits, altered,
-                            changed, describe, in_doubt, random_rules, spread)
+from test_sequences import (BATCH, SEED, SEQUENCES, TALLY, Batch, Replay, Seen, Sequence, admits,
+                            altered, changed, describe, in_doubt, keep_small, random_rules,
+                            replay_kept, spread)
 from twins import TCP, UDP, Flow
 
 tap = Tap()
@@ -57,12 +59,19 @@ def on_the_wire(word, works):
 class Conversations(Batch):
     """As a batch of sequences, with words for packets."""
 
+    def run(self):
+        super().run()
+        for sequence in self.sequences:
+            self.pair.forget(sequence.flow)
+        return self
+
     def _step(self, step):
         moving = [sequence for sequence in self.sequences
                   if sequence.moves[step] and sequence.verdict is None]
         now = time.monotonic()
         seen = self.pair.step([(sequence.flow, sequence.moves[step]) for sequence in moving])
         for sequence, (ours, theirs, free) in zip(moving, seen):
+            sequence.last_step = step
             self._judge(sequence, now, sequence.moves[step], (ours, theirs, free))
             if sequence.verdict is not None:
                 self.pair.forget(sequence.flow)
@@ -102,9 +111,7 @@ def random_conversation(number, rules, rng):
                     rng.randrange(4), rng.choice((*PORTS, *PORTS, CLOSED_PORT)))
         if admits(rules, flow):
             break
-    sequence = Sequence(flow, spread(words, rng))
-    sequence.outcomes = []
-    return sequence
+    return Sequence(flow, spread(words, rng))
 
 
 def openness(rules):
@@ -117,11 +124,8 @@ def openness(rules):
 def run_batch(triplets, number, rng):
     rules = max((random_rules(rng) for _ in range(8)), key=openness)
     conversations = [random_conversation(number + i, rules, rng) for i in range(BATCH)]
-    batch = Conversations(triplets, (rules, changed(rules, rng)),
-                          ("recheck", "keep")[number // BATCH % 2], conversations).run()
-    for conversation in conversations:
-        triplets.forget(conversation.flow)
-    return batch
+    return Conversations(triplets, (rules, changed(rules, rng)),
+                         ("recheck", "keep")[number // BATCH % 2], conversations).run()
 
 
 @tap
@@ -131,19 +135,27 @@ def sockets_see_the_same_as_under_nftables_with_connection_tracking(lab):
     rng = random.Random(SEED)
     triplets = sockets.Triplets(lab)
     tally, outcomes = collections.Counter(), collections.Counter()
-    different = []
+    found = []
     for number in range(0, SEQUENCES, BATCH):
         batch = run_batch(triplets, number, rng)
         for one in batch.sequences:
             tally[TALLY.get(one.verdict, one.verdict)] += 1
             outcomes.update(ours for _, ours, _ in one.outcomes)
-        different += [f"{one.outcomes}\n{describe(batch, one)}" for one in batch.unexplained]
+        found += [(batch, one) for one in batch.unexplained]
     for counter in (tally, outcomes):
         print("# " + ", ".join(f"{count} {name}" for name, count in counter.items()), flush=True)
     for outcome in (CONNECTED, RECEIVED, ENDED, RESET, REFUSED, NOTHING):
         assert outcomes[outcome], f"no socket has seen '{outcome}'"
-    assert not different, (f"seed {SEED}, {len(different)} conversations differ:\n"
-                           + "\n\n".join(different[:5]))
+    assert not found, (f"seed {SEED}, {len(found)} conversations differ:\n" + "\n\n".join(
+        [*(f"{one.outcomes}\n{describe(batch, one)}" for batch, one in found[:5]),
+         *keep_small(Replay(triplets, Conversations), "sockets", found)]))
+
+
+@tap
+def conversations_that_were_kept_do_not_differ(lab):
+    if run("nft", "--version", check=False).returncode:
+        raise Skip("nft is not installed")
+    replay_kept(Replay(sockets.Triplets(lab), Conversations), "sockets")
 
 
 if __name__ == "__main__":
