@@ -7,6 +7,7 @@ import socket
 
 from calls import Tracer
 from netlab import Skip, TOP, Tap, run
+from prober import Prober
 from test_traffic import BASE, HOST, PEER, expect, pair
 from traffic import ARRIVES, DENIED, Stream, ask, rules, serve, talk
 
@@ -89,7 +90,38 @@ def tcx_alone_does_the_same(lab):
 
 @tap
 def generic_xdp_does_the_same_when_asked_for(lab):
-    forced(lab, "generic", best_egress(lab.host("asked")))
+    _, host = forced(lab, "generic", best_egress(lab.host("asked")))
+    told = host.bulkhead_json("status")["links"][0]
+    assert "costs what tcx costs" in told["ingress"]["why"], told
+    expect(told["egress"]["why"], "", "why of egress")
+    assert "costs what tcx costs" in host.bulkhead("status").stdout
+
+
+@tap
+def nothing_is_lost_and_nothing_passes_while_the_hook_changes(lab):
+    """
+    Each way over from each hook to each other one: the new one judges before the old one goes, and the
+    clsact of which the kernel makes a gap in what is sent stays.
+    """
+    peer, host = pair(lab)
+    host.apply(BASE, host=host.host_yaml("hooks: {ingress: clsact, egress: clsact}\n"))
+    prober = Prober(peer, host, {"peer": PEER[4], "host": HOST[4]},
+                    {"in": (53, 5353), "out": (5353, 53)})
+    prober.since()
+    ways = [("native", "tcx"), ("clsact", "clsact"), ("tcx", "tcx"), ("native", "clsact"),
+            ("tcx", "clsact"), ("native", "tcx"), ("tcx", "tcx"), ("clsact", "tcx")]
+    if not knows_tcx(host):
+        ways = [("native", "clsact"), ("clsact", "clsact")]
+    for ingress, egress in ways * 2:
+        host.apply(BASE, host=host.host_yaml(
+            f"hooks: {{ingress: {ingress}, egress: {egress}}}\n"))
+        expect(hooks(host)["eth0"], (ingress, egress), "hooks")
+        prober.check(f"on the way to {ingress} and {egress}")
+    prober.end()
+    assert "clsact" in host.run("tc", "qdisc", "show", "dev", "eth0").stdout
+    host.bulkhead("detach")
+    left = host.run("tc", "qdisc", "show", "dev", "eth0").stdout
+    assert "clsact" not in left, left
 
 
 @tap

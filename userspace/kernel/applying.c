@@ -224,6 +224,8 @@ int applying_undo_links(struct applying *run)
 
 		first = first ? first : err;
 	}
+	if (!first)
+		first = attach_tidy(run->load, run->arena, run->request->facts, run->diag);
 	return first;
 }
 
@@ -273,7 +275,7 @@ int applying_remove_links(struct applying *run)
 	}
 	hooks.len = n;
 	run->result.hooks = hooks;
-	return err;
+	return err ? err : attach_tidy(run->load, run->arena, run->request->facts, run->diag);
 }
 
 /* ---- other ABI versions ---- */

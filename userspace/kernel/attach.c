@@ -96,6 +96,11 @@ static size_t modes_to_try(enum bh_direction direction, enum attach_mode wish,
 	return n;
 }
 
+/* It is no fallback of AUTO, and whoever asks for it is told what it costs as if it were one. */
+static const char generic_why[] =
+	"asked for: costs what tcx costs, and sees merged buffers without a count of segments, no packet "
+	"type and no VLAN tag that the card took off";
+
 int attach_put(struct load *load, struct arena *arena, const struct attach_wish *wish,
 	       struct diag *diag, struct attach_hook *ret_hook)
 {
@@ -117,7 +122,7 @@ int attach_put(struct load *load, struct arena *arena, const struct attach_wish 
 			.mode = modes[i],
 			.pinned = true,
 			.current = true,
-			.why = refusals,
+			.why = modes[i] == ATTACH_GENERIC ? generic_why : refusals,
 			.pin = "",
 		};
 
@@ -139,6 +144,12 @@ int attach_put(struct load *load, struct arena *arena, const struct attach_wish 
 int attach_remove(struct load *load, const struct attach_hook *hook, struct diag *diag)
 {
 	if (hook->mode == ATTACH_CLSACT)
-		return hook_remove_clsact(load, hook, diag);
+		return hook_remove_clsact(hook, diag);
 	return hook_remove_link(load, hook, diag);
+}
+
+int attach_tidy(const struct load *load, struct arena *arena, const struct host_facts *facts,
+		struct diag *diag)
+{
+	return hook_remove_qdiscs(load, arena, facts, diag);
 }

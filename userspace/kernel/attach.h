@@ -32,7 +32,9 @@ struct attach_hook {
 	bool elsewhere;	       /* its link has moved into another network namespace */
 	bool added;	       /* from attach_put: nothing of ours was there in this mode */
 	bool changed;	       /* from attach_put: added, or in place of an older program */
-	const char *why; /* from attach_put: why not a mode before it in AUTO's order; "" else */
+	const char
+		*why; /* from attach_put: why not a mode before it in AUTO's order, or what generic
+			  * costs; "" else */
 	const char *pin; /* the name of the pin of its bpf link; "" from clsact */
 };
 
@@ -59,6 +61,10 @@ int attach_put(struct load *load, struct arena *arena, const struct attach_wish 
 
 /* Takes one of ours off; no error when it is gone already. */
 int attach_remove(struct load *load, const struct attach_hook *hook, struct diag *diag);
+
+/* When all that is to be taken off is: links that are no longer covered lose the clsact that we made. */
+int attach_tidy(const struct load *load, struct arena *arena, const struct host_facts *facts,
+		struct diag *diag);
 
 const char *attach_mode_name(enum attach_mode mode);
 

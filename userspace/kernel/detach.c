@@ -29,7 +29,7 @@ static int remove_hooks(struct detaching *run, struct load *load)
 		err = attach_remove(load, &hooks.at[i], run->diag);
 		run->removed.n_hooks += !err;
 	}
-	return err;
+	return err ? err : attach_tidy(load, run->arena, run->request->facts, run->diag);
 }
 
 /* Of versions that enforce beside this one, or instead of it. */

@@ -26,7 +26,11 @@ int hook_put_clsact(const struct load *load, struct arena *arena, const struct h
 		    const char **ret_why, struct attach_hook *done);
 
 int hook_remove_link(const struct load *load, const struct attach_hook *hook, struct diag *diag);
-int hook_remove_clsact(const struct load *load, const struct attach_hook *hook, struct diag *diag);
+int hook_remove_clsact(const struct attach_hook *hook, struct diag *diag);
+
+/* The clsact disciplines that we made, from links on which nothing of ours or of others is left. */
+int hook_remove_qdiscs(const struct load *load, struct arena *arena, const struct host_facts *facts,
+		       struct diag *diag);
 
 /* Adds those of ours that sit there: all pinned links, or the filters of one link and direction. */
 int hook_list_links(const struct load *load, struct arena *arena, const struct host_facts *facts,

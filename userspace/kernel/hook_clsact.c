@@ -2,7 +2,9 @@
 /*
  * cls_bpf at the clsact queueing discipline: no bpf link, so ours are known by the name that libbpf
  * gives a filter, and a folder "clsact-IFINDEX" beside the links remembers that we made the
- * discipline itself. A clsact that others use, or made, stays.
+ * discipline itself. A clsact that others use, or made, stays. So does one of ours as long as the link is
+ * covered, whatever the mode: the kernel stops the queues of a link while it puts a discipline on it or
+ * takes it off (qdisc_graft() in net/sched/sch_api.c), and loses what is sent meanwhile.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -10,6 +12,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "kernel/bpffs.h"
 #include "kernel/hook.h"
 
 static enum bpf_tc_attach_point side_of(enum bh_direction direction)
@@ -123,6 +126,9 @@ int hook_put_clsact(const struct load *load, struct arena *arena, const struct h
 	}
 	err = host_filters_read(arena, hook->link->ifindex, inbound, unheard, &filters);
 	if (err || !filters.filters.len) {
+		/* What is not told of would not be taken back. */
+		if (done->added)
+			(void)hook_remove_clsact(done, unheard);
 		*ret_why = "the filter is not there after it was put";
 		return err ? err : -EIO;
 	}
@@ -152,7 +158,7 @@ static int remove_qdisc(const struct load *load, struct arena *arena, uint32_t i
 	return 0;
 }
 
-int hook_remove_clsact(const struct load *load, const struct attach_hook *hook, struct diag *diag)
+int hook_remove_clsact(const struct attach_hook *hook, struct diag *diag)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
 	LIBBPF_OPTS(bpf_tc_hook, tc, .ifindex = (int)hook->ifindex,
@@ -172,7 +178,43 @@ int hook_remove_clsact(const struct load *load, const struct attach_hook *hook, 
 	}
 	if (err && err != -ENOENT)
 		return diag_sys(diag, -err, "cannot remove the filter from link '%s'", hook->name);
-	return remove_qdisc(load, arena, hook->ifindex, diag);
+	return 0;
+}
+
+/* Whether one of our bpf links is pinned for that link: "tcx-out-3". */
+static bool has_pin(const bpffs_names *names, struct arena *arena, uint32_t ifindex)
+{
+	const char *end = arena_printf(arena, "-%u", ifindex);
+
+	for (size_t i = 0; i < names->len; i++) {
+		const char *last = strrchr(names->at[i], '-');
+
+		if (last && strcmp(last, end) == 0 &&
+		    !str_starts(str_of(names->at[i]), STR("clsact-")))
+			return true;
+	}
+	return false;
+}
+
+int hook_remove_qdiscs(const struct load *load, struct arena *arena, const struct host_facts *facts,
+		       struct diag *diag)
+{
+	bpffs_names names = {};
+	int err = bpffs_list(arena, arena_printf(arena, "%s/links", load_pins(load)), diag, &names);
+
+	for (size_t i = 0; i < names.len && !err; i++) {
+		struct str number;
+		struct str head;
+		uint64_t ifindex;
+
+		if (!str_cut(str_of(names.at[i]), '-', &head, &number) ||
+		    !str_eq(head, STR("clsact")) || !str_number(number, UINT32_MAX, &ifindex))
+			continue;
+		if (host_link_by_index(facts, (uint32_t)ifindex) &&
+		    !has_pin(&names, arena, (uint32_t)ifindex))
+			err = remove_qdisc(load, arena, (uint32_t)ifindex, diag);
+	}
+	return err;
 }
 
 int hook_list_clsact(const struct load *load, struct arena *arena, const struct host_link *link,
