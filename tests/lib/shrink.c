@@ -19,10 +19,15 @@ typedef bool step_fn(struct arena *arena, struct shrink_case *at, size_t i);
 		(array)->len--;                                         \
 	} while (0)
 
-/* A copy of an array, so that the one of the case before stays as it is. */
-#define own_copy(arena, array)                                                             \
-	((array)->at = memcpy(arena_calloc(arena, (array)->len + 1, sizeof(*(array)->at)), \
-			      (array)->at, (array)->len * sizeof(*(array)->at)))
+/* A copy of an array, so that the one of the case before stays as it is; of an empty one nothing. */
+static void *copied(struct arena *arena, const void *at, size_t len, size_t size)
+{
+	return len ? memcpy(arena_calloc(arena, len, size), at, len * size) : NULL;
+}
+
+#define own_copy(arena, array)                                                         \
+	((array)->at = copied(arena, (array)->at, (array)->len, sizeof(*(array)->at)), \
+	 (array)->room = (array)->len)
 
 static bool drop_file(struct arena *arena, struct shrink_case *at, size_t i)
 {
