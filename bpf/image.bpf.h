@@ -41,11 +41,6 @@ static __always_inline const __u8 *image_page(const struct image_view *view, __u
 }
 
 /* Elements at an address within its page; they are aligned, so that none crosses its end. */
-static __always_inline __u8 image_u8(const __u8 *page, __u32 address)
-{
-	return page[address & (BH_PAGE_SIZE - 1)];
-}
-
 static __always_inline __u16 image_u16(const __u8 *page, __u32 address)
 {
 	return *(const __u16 *)(page + (address & (BH_PAGE_SIZE - 2)));

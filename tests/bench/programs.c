@@ -4,7 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "tests/bench/bench.skel.h"
+#include "tests/bench.skel.h"
 #include "tests/bench/must.h"
 #include "tests/bench/sample.h"
 #include "tests/lib/frames.h"

@@ -16,7 +16,7 @@
 
 #include "tests/bpf/link.h"
 #include "tests/bpf/recipes.h"
-#include "tests/bpf/tagger.skel.h"
+#include "tests/tagger.skel.h"
 
 enum { OPEN = 443, SHUT = 22, TYPE_VLAN = 0x8100, TYPE_QINQ = 0x88a8 };
 

@@ -26,7 +26,8 @@
 
 #include "base/scoped.h"
 #include "tests/lib/generator.h"
-#include "tests/lib/generator.skel.h"
+
+#include "tests/generator.skel.h" /* of types that stand there */
 
 enum { BATCH = 64, LINE_SIZE = 96 };
 
