@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Policies that change under traffic: nothing lost, nothing let through, flows as chosen."""
 
+import re
+
 from netlab import Tap
 from test_traffic import BASE, HOST, PEER, expect, pair
 from traffic import (ARRIVES, DENIED, Stream, ask, greeted, reasons, rules, serve, still_talks,
@@ -111,9 +113,13 @@ def a_changed_table_size_keeps_live_flows(lab):
     host.apply(BASE)
     held = [peer.connect(HOST[4], 80), host.connect(PEER[6], 5432)]
     assert all(greeted(sock) for sock in held)
-    host.apply(BASE, host=host.host_yaml(
+    done = host.apply(BASE, host=host.host_yaml(
         "tcp_pickup: false\ntables: {flows: 16384, half_open: 8192}\n"))
     assert all(still_talks(sock) for sock in held)
+    told = re.findall(r"^warning: .*not in the tables of another size", done.stderr, re.M)
+    expect(len(told), 1, f"warnings of what is lost: {done.stderr!r}")
+    expect(host.apply(WITHOUT_WEB).stderr.count("another size"), 1, "and of the way back")
+    expect(host.apply(BASE).stderr, "", "words where no size changes")
 
 
 @tap

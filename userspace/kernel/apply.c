@@ -357,6 +357,7 @@ static int replace(struct applying *run)
 		err = applying_attach(run);
 	if (err)
 		return take_back(run, &before, flipped, err);
+	applying_tell_flows(run);
 	run->result.changed = true;
 	run->result.generation = next;
 	store_settle(&run->record, run->arena, next, run->now);

@@ -8,6 +8,7 @@
 
 #include <bpf/bpf.h>
 
+#include "kernel/clock.h"
 #include "kernel/counters.h"
 #include "kernel/fill.h"
 #include "kernel/flowtable.h"
@@ -150,7 +151,19 @@ int applying_carry_flows(struct applying *run, uint32_t slot)
 	err = read_live_head(run, &live);
 	if (err)
 		return err == -ENOENT ? 0 : err;
+	run->carried_from = clock_ns();
 	return flowtable_copy(run->load, &from, &to, run->diag, &run->result.n_copied_flows);
+}
+
+void applying_tell_flows(struct applying *run)
+{
+	uint64_t ns = clock_ns() - run->carried_from;
+
+	if (run->carried_from)
+		diag_warn(run->diag, nowhere,
+			  "flows that opened in the %llu ms before the flip are not in the tables "
+			  "of another size, and their replies are denied",
+			  (unsigned long long)(ns / 1000000 + 1));
 }
 
 int applying_settle_state(struct applying *run, uint32_t slot)

@@ -24,6 +24,7 @@ struct applying {
 	bool is_fresh;		 /* the run that put it into force ended there */
 	bool taken_over;	 /* links of another ABI's folder got this one's programs */
 	bool announced;		 /* the record names both sides of the flip */
+	uint64_t carried_from;	 /* clock_ns() when flows began to be carried over; 0: none were */
 	bool state_is_new;	 /* the next generation has state pages of its own */
 	struct apply_result result;
 };
@@ -45,6 +46,9 @@ int applying_prepare_state(struct applying *run, uint32_t slot);
  * opened between the two is in the old tables alone.
  */
 int applying_carry_flows(struct applying *run, uint32_t slot);
+
+/* After the flip: tells for how long flows that opened were not carried over, if any could be. */
+void applying_tell_flows(struct applying *run);
 
 /* After the flip: the other slot lets go of pages of another size. */
 int applying_settle_state(struct applying *run, uint32_t slot);

@@ -12,7 +12,7 @@
 
 enum { NS_PER_SECOND = 1000000000, CALIBRATE_NS = 100000000 };
 
-static uint64_t monotonic_ns(void)
+uint64_t clock_ns(void)
 {
 	struct timespec now;
 
@@ -116,7 +116,7 @@ int clock_calibrate(struct diag *diag, struct bh_machine *machine)
 static uint64_t jiffies_now(const struct bh_machine *machine)
 {
 	return machine->jiffies_at_zero +
-	       (uint64_t)((unsigned __int128)monotonic_ns() * machine->hz / NS_PER_SECOND);
+	       (uint64_t)((unsigned __int128)clock_ns() * machine->hz / NS_PER_SECOND);
 }
 
 uint64_t clock_real(const struct bh_machine *machine, uint64_t jiffies)

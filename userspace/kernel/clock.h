@@ -24,6 +24,9 @@ uint32_t clock_guess_hz(struct clock_pair first, struct clock_pair second);
 /* Jiffies, as bpf_jiffies64 gives them, as seconds since 1970; 0 stays 0. */
 uint64_t clock_real(const struct bh_machine *machine, uint64_t jiffies);
 
+/* CLOCK_MONOTONIC, in nanoseconds. */
+uint64_t clock_ns(void);
+
 /* The tick now, see struct bh_machine. */
 uint64_t clock_tick(const struct bh_machine *machine);
 
