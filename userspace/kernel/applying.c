@@ -157,13 +157,13 @@ int applying_carry_flows(struct applying *run, uint32_t slot)
 
 void applying_tell_flows(struct applying *run)
 {
-	uint64_t ns = clock_ns() - run->carried_from;
+	uint64_t ms = (clock_ns() - run->carried_from) / 1000000 + 1;
 
 	if (run->carried_from)
 		diag_warn(run->diag, nowhere,
 			  "flows that opened in the %llu ms before the flip are not in the tables "
 			  "of another size, and their replies are denied",
-			  (unsigned long long)(ns / 1000000 + 1));
+			  (unsigned long long)ms);
 }
 
 int applying_settle_state(struct applying *run, uint32_t slot)
