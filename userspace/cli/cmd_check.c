@@ -16,6 +16,26 @@ static const char *address4_name(const struct image *image)
 	return "";
 }
 
+static struct view_product product_of(const struct image *image, int direction)
+{
+	const struct image_figures *figures = &image->figures;
+	struct view_product product = {
+		.n_sources = figures->n_source_classes[direction],
+		.n_destinations = figures->n_destination_classes[direction],
+		.n_protocols = figures->n_protocol_classes[direction],
+	};
+
+	switch (figures->product[direction]) {
+	case BH_PRODUCT_PAIRS:
+		product.kind = "pairs";
+		break;
+	case BH_PRODUCT_BITS:
+		product.kind = "bits";
+		break;
+	}
+	return product;
+}
+
 static struct view_check describe(struct context *context, const struct inputs *inputs)
 {
 	const struct policy *policy = &inputs->policy;
@@ -37,6 +57,7 @@ static struct view_check describe(struct context *context, const struct inputs *
 	};
 
 	for (int direction = 0; direction < DIRECTION_COUNT; direction++) {
+		check.product[direction] = product_of(image, direction);
 		for (int tier = 0; tier < TIER_COUNT; tier++)
 			check.n_rules[direction] += policy->n[direction][tier];
 	}

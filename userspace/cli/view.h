@@ -20,6 +20,14 @@ struct view_place {
 };
 
 /* What check found; bytes are of tables. */
+/* How the classes of one direction lead to outcomes. */
+struct view_product {
+	const char *kind; /* pairs or bits */
+	uint32_t n_sources;
+	uint32_t n_destinations;
+	uint32_t n_protocols;
+};
+
 struct view_check {
 	uint32_t n_files;
 	uint32_t n_groups;
@@ -30,8 +38,9 @@ struct view_check {
 	uint32_t n_outcomes;
 	uint64_t table_bytes;
 	uint32_t n_pages;
-	uint64_t memory;      /* of the kernel, when applied */
-	const char *address4; /* the structure that was chosen */
+	uint64_t memory;		/* of the kernel, when applied */
+	const char *address4;		/* the structure that was chosen */
+	struct view_product product[2]; /* inbound, outbound */
 	const char *digest;
 	size_t n_warnings;
 };

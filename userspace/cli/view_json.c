@@ -79,6 +79,17 @@ static void put_counts(json_t *object, const struct view_counts *counts)
 	put(object, "last", number(counts->last));
 }
 
+static json_t *product(const struct view_product *product)
+{
+	json_t *object = json_object();
+
+	put(object, "by", text(product->kind));
+	put(object, "source_classes", number(product->n_sources));
+	put(object, "destination_classes", number(product->n_destinations));
+	put(object, "service_classes", number(product->n_protocols));
+	return object;
+}
+
 static void add_check(struct view *view, const struct view_check *check)
 {
 	json_t *object = root(view);
@@ -95,6 +106,8 @@ static void add_check(struct view *view, const struct view_check *check)
 	put(object, "pages", number(check->n_pages));
 	put(object, "memory", number(check->memory));
 	put(object, "address4", text(check->address4));
+	put(object, "inbound", product(&check->product[0]));
+	put(object, "outbound", product(&check->product[1]));
 	put(object, "image", text(check->digest));
 	put(object, "warnings", number(check->n_warnings));
 }

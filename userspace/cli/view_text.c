@@ -121,6 +121,11 @@ static void show_check(struct view *view, const struct view_check *check)
 	pair(view, "outcomes", "%u", check->n_outcomes);
 	pair(view, "tables", "%" PRIu64 " bytes (IPv4 as %s), %s in the kernel", check->table_bytes,
 	     check->address4, bytes(view, check->memory));
+	for (int i = 0; i < 2; i++)
+		pair(view, i ? "outbound" : "inbound",
+		     "by %s of classes: %u of sources, %u of destinations, %u of services",
+		     check->product[i].kind, check->product[i].n_sources,
+		     check->product[i].n_destinations, check->product[i].n_protocols);
 	pair(view, "image", "%s", short_digest(view, check->digest));
 	if (check->n_warnings)
 		pair(view, "warnings", "%zu", check->n_warnings);

@@ -131,7 +131,10 @@ Test(view, json_has_counters_only_where_they_are_known)
 static const char *size_text(uint64_t size)
 {
 	static char text[32];
-	struct view_check check = {.memory = size, .address4 = "", .digest = ""};
+	struct view_check check = {.memory = size,
+				   .address4 = "",
+				   .product = {{.kind = ""}, {.kind = ""}},
+				   .digest = ""};
 	struct shown shown;
 	const char *at;
 
