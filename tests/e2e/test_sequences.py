@@ -320,7 +320,27 @@ def _an_end_that_does_not_come_is_lifted(_batch, sequence):
     passed = [seen.word[1:] for seen in sequence.seen[:-1] if seen.ours]
     ends = [place for place, word in enumerate(passed) if word in ("RST", "RST-ACK", "FIN")]
     return (sequence.seen[-1].ours and silence(sequence) and ends
-            and {"ACK", "data"} & set(passed[ends[0]:]))
+            and {"SYN-ACK", "ACK", "data"} & set(passed[ends[0]:]))
+
+
+@fits("a-denied-syn-forgets-nothing")
+def _a_denied_syn_forgets_nothing(_batch, sequence):
+    before = sequence.seen[:-1]
+    ends = [place for place, seen in enumerate(before)
+            if seen.ours and seen.word[1:] in ("RST", "RST-ACK", "FIN")]
+    return (sequence.seen[-1].ours and ends
+            and any(seen.word[1:] == "SYN" and not seen.ours and not seen.theirs
+                    for seen in before[ends[0]:]))
+
+
+@fits("a-syn-on-a-live-flow-changes-nothing")
+def _a_syn_on_a_live_flow_changes_nothing(_batch, sequence):
+    passed = [seen for seen in sequence.seen[:-1] if seen.ours]
+    syns = [place for place, seen in enumerate(passed)
+            if seen.word[1:] == "SYN" and is_established(sequence, passed[:place])]
+    return (sequence.seen[-1].ours and silence(sequence) and syns
+            and any(seen.word == other(passed[syns[0]].word) + "SYN-ACK"
+                    for seen in passed[syns[0]:]))
 
 
 @fits("an-ended-flow-begins-anew")
