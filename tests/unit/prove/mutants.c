@@ -24,7 +24,7 @@ struct region {
 	uint32_t step; /* of the elements, 2 or 4 */
 };
 
-enum { N_REGIONS = 14, REGIONS_MAX = 32 };
+enum { REGIONS_MAX = 48 };
 
 struct subject {
 	struct arena *arena;
@@ -64,27 +64,66 @@ static uint32_t word_at(const struct image *image, uint32_t address)
 	return word;
 }
 
-/* The root's element of an address, and something of what stands below it. */
-static void add_address(struct subject *subject, const struct addr *addr)
+/* The first 64 bits of an address; of IPv4 32, in front. */
+static uint64_t high_of(const struct addr *addr)
+{
+	uint64_t high = 0;
+
+	for (int i = 0; i < 8; i++)
+		high = high << 8 | (addr->family == ADDR_V6 || i < 4 ? addr->bytes[i] : 0);
+	return high;
+}
+
+/* The root's element of an IPv4 address, and something of what stands below it. */
+static void add_address4(struct subject *subject, const struct addr *addr)
+{
+	uint32_t at = image_head(&subject->image)->address4 + (uint32_t)(high_of(addr) >> 48) * 4;
+	uint32_t element = word_at(&subject->image, at);
+
+	add_region(subject, "root of addresses", at, 4, 4);
+	if (element & BH_DEEP)
+		add_region(subject, "addresses below a root", element & ~BH_DEEP, 512, 2);
+}
+
+/* The element that a look-up finds in a table below the root; the table is a region. */
+static uint32_t add_table6(struct subject *subject, uint32_t element, const struct addr *addr)
+{
+	const struct image *image = &subject->image;
+	uint32_t at = bh_deep(element);
+	uint64_t high = high_of(addr);
+	uint32_t n, i;
+
+	if (element & BH_FAN) {
+		at += bh_fan_index(element, high) * 4;
+		add_region(subject, "fan", at, 4, 4);
+		return word_at(image, at);
+	}
+	if (element & BH_LEAF) {
+		const struct bh_leaf6 *leaf = (const void *)(image->tables + at);
+
+		add_region(subject, "leaf", at, sizeof(*leaf), 4);
+		for (i = 0; i < BH_LEAF_KEYS && leaf->first[i] <= (high & (BH_LEAF_NONE - 1));)
+			i++;
+		return leaf->value[i];
+	}
+	n = word_at(image, at);
+	add_region(subject, element & BH_LOW ? "low chunk" : "chunk", at, 8 + n * 12, 4);
+	return word_at(image, at + 8 + n * 8 + rng_below(&subject->rng, n) * 4);
+}
+
+/* Every table that an IPv6 address goes through; behind a chunk one of its values, whichever. */
+static void add_address6(struct subject *subject, const struct addr *addr)
 {
 	const struct bh_head *head = image_head(&subject->image);
-	uint32_t at = head->address4;
 	uint32_t bits = head->address6_bits;
-	uint32_t first = (uint32_t)addr->bytes[0] << 24 | (uint32_t)addr->bytes[1] << 16 |
-			 (uint32_t)addr->bytes[2] << 8 | addr->bytes[3];
+	uint64_t high = high_of(addr);
+	uint64_t index = high >> 61 == 1 ? high << 3 >> (64 - bits) : (1U << bits) + (high >> 61);
+	uint32_t at = head->address6 + (uint32_t)index * 4;
+	uint32_t element = word_at(&subject->image, at);
 
-	if (addr->family == ADDR_V4)
-		at += (first >> 16) * 4;
-	else
-		at = head->address6 +
-		     (first >> 29 == 1 ? first << 3 >> (32 - bits) : (1U << bits) + (first >> 29)) *
-			     4;
 	add_region(subject, "root of addresses", at, 4, 4);
-	if (word_at(&subject->image, at) & BH_DEEP)
-		add_region(subject, "addresses below a root",
-			   addr->family == ADDR_V4 ? word_at(&subject->image, at) & ~BH_DEEP
-						   : bh_deep(word_at(&subject->image, at)),
-			   512, 2);
+	while (element & BH_DEEP)
+		element = add_table6(subject, element, addr);
 }
 
 static void add_product(struct subject *subject, const struct bh_direction_head *head)
@@ -144,7 +183,9 @@ static void find_regions(struct subject *subject)
 	for (int i = 0; i < 2; i++) {
 		const struct tuple *packet = &subject->packets[rng_below(&subject->rng, N_PACKETS)];
 
-		add_address(subject, i ? &packet->destination : &packet->source);
+		const struct addr *addr = i ? &packet->destination : &packet->source;
+
+		(addr->family == ADDR_V4 ? add_address4 : add_address6)(subject, addr);
 	}
 }
 
