@@ -282,6 +282,14 @@ static int try_feature(enum probe_feature feature)
 	return -EINVAL;
 }
 
+/* That a namespace cannot be had (seccomp, user.max_net_namespaces) is not the feature's fault. */
+static const char *where_tried(enum probe_feature feature)
+{
+	bool apart = feature == PROBE_XDP_LINK || feature == PROBE_CLSACT;
+
+	return apart ? " in a network namespace of its own" : "";
+}
+
 /* What kernels say of what they do not know; any other failure says nothing about the kernel. */
 static bool means_missing(int err)
 {
@@ -343,14 +351,14 @@ int probe_kernel(struct diag *diag, struct probe *ret_probe)
 	program = load_empty(BPF_PROG_TYPE_XDP, 0);
 	if (program == -EPERM)
 		return diag_sys(diag, EPERM,
-				"cannot ask the kernel what it can do (root is needed, or CAP_BPF "
-				"and CAP_NET_ADMIN)");
+				"cannot ask the kernel what it can do (root is needed, with "
+				"CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN)");
 	for (int i = 0; i < PROBE_COUNT; i++) {
 		int err = try_feature((enum probe_feature)i);
 
 		if (err && !means_missing(err))
-			return diag_sys(diag, -err, "cannot ask the kernel for %s",
-					probe_words((enum probe_feature)i));
+			return diag_sys(diag, -err, "cannot ask the kernel for %s%s",
+					probe_words((enum probe_feature)i), where_tried(i));
 		probe.has[i] = !err;
 	}
 	probe.jit = read_number("/proc/sys/net/core/bpf_jit_enable") > 0;

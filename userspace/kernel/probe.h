@@ -45,7 +45,8 @@ struct probe {
 /*
  * Tries everything. Nothing stays behind. -EPERM with words when the caller may not ask
  * (without CAP_BPF and CAP_NET_ADMIN the answers would be lies), another -errno with words when a trial
- * failed for want of memory or descriptors: what is not known is never said to be missing.
+ * failed for want of memory, descriptors or a network namespace: what is not known is never said to be
+ * missing.
  */
 int probe_kernel(struct diag *diag, struct probe *ret_probe);
 

@@ -5,7 +5,11 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/array.h"
@@ -185,6 +189,44 @@ Test(probe, a_machine_without_descriptors_is_not_taken_for_an_old_kernel)
 		refused += WEXITSTATUS(status) == EMFILE;
 	}
 	cr_assert(refused > 0 && refused < MOST - 3, "%d of %d refused", refused, MOST - 3);
+}
+
+/* As with user.max_net_namespaces=0. */
+static int refuse_namespaces(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_unshare, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSPC),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = {ARRAY_LEN(filter), filter};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+Test(probe, a_machine_without_namespaces_is_not_taken_for_an_old_kernel)
+{
+	int status = 0;
+	pid_t child;
+
+	if (geteuid() != 0)
+		cr_skip_test("asking the kernel needs root");
+	child = fork();
+	if (child == 0) {
+		struct diag *diag = diag_new();
+		struct probe probe = {};
+		size_t n = 0;
+
+		if (refuse_namespaces())
+			_exit(2);
+		_exit(probe_kernel(diag, &probe) != -ENOSPC ||
+		      !strstr(diag_messages(diag, &n)[0].text, "network namespace of its own") ||
+		      n != 1);
+	}
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", (unsigned)status);
 }
 
 Test(probe, this_kernel_is_taken_and_nothing_stays_behind)
