@@ -165,6 +165,24 @@ def each_system_call_of_a_detach_may_fail(lab):
 
 
 @tap
+def a_folder_of_pins_that_cannot_be_read_is_no_empty_one(lab):
+    """A detach that took it for one would say that nothing was there, and leave everything."""
+    bench = Bench(lab, 0)
+    bench.apply()
+    trace = bench.tracer.list("detach")
+    reads = [call for call in trace if call.name == "getdents64"]
+    assert len(reads) > 5, reads
+    for call in reads:
+        bench.apply()
+        done = bench.tracer.fail(call, "EIO", "detach")
+        expect(done.returncode, 1, f"{call}: status")
+        assert "cannot read folder" in words_of(done, str(call)), done.stderr
+        bench.host.bulkhead("detach")
+        nothing_left(bench, str(call))
+    bench.prober.end()
+
+
+@tap
 def a_flip_that_cannot_be_taken_back_is_told(lab):
     """A first apply that cannot cover its second link, and then cannot map the word again."""
     bench = Bench(lab, 0)

@@ -112,6 +112,13 @@ int bpffs_prepare(const char *pins, struct diag *diag)
 	return err ? err : check_private(pins, diag);
 }
 
+/* NULL at the end, with errno 0, and when the folder cannot be read: it must not pass for an empty one. */
+static const struct dirent *next_entry(DIR *folder)
+{
+	errno = 0;
+	return readdir(folder);
+}
+
 static int compare_versions(const void *a, const void *b)
 {
 	uint32_t left = *(const uint32_t *)a;
@@ -131,10 +138,12 @@ int bpffs_find_versions(struct arena *arena, const char *pins, struct diag *diag
 	if (!folder)
 		return errno == ENOENT ? -ENOENT
 				       : diag_sys(diag, errno, "cannot read folder '%s'", pins);
-	while ((entry = readdir(folder)))
+	while ((entry = next_entry(folder)))
 		if (entry->d_name[0] == 'v' &&
 		    str_number(str_of(entry->d_name + 1), UINT32_MAX, &number))
 			array_push(arena, &versions, (uint32_t)number);
+	if (errno)
+		return diag_sys(diag, errno, "cannot read folder '%s'", pins);
 	if (versions.len)
 		qsort(versions.at, versions.len, sizeof(*versions.at), compare_versions);
 	*ret_versions = versions;
@@ -153,9 +162,11 @@ int bpffs_list(struct arena *arena, const char *path, struct diag *diag, bpffs_n
 	}
 	if (!folder)
 		return diag_sys(diag, errno, "cannot read folder '%s'", path);
-	while ((entry = readdir(folder)))
+	while ((entry = next_entry(folder)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			array_push(arena, &names, str_dup(arena, str_of(entry->d_name)));
+	if (errno)
+		return diag_sys(diag, errno, "cannot read folder '%s'", path);
 	*ret_names = names;
 	return 0;
 }
