@@ -203,6 +203,8 @@ class Pair:
         else:
             speaker, listener = ends.of(word)
             result = heard(listener)
+            if result in (RECEIVED, ENDED):  # acknowledged now, before the next word ends the sockets
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             if result == NOTHING and speaker and word[1:] != "RST":
                 result = {RESET: "sender reset"}.get(heard(speaker), NOTHING)
         if word[1:] == "RST" or result in (NOTHING, REFUSED, "sender reset"):

@@ -226,12 +226,13 @@ def tcp_is_established(before):
     for side, kind in ((seen.word[0], seen.word[1:]) for seen in before):
         if kind == "SYN" and closing:
             sides, ended, closing = set(), set(), False
+        before_it = len(sides) == 2
         if kind in ("ACK", "data", "FIN"):
             sides.add(side)
         if kind in ("RST", "RST-ACK", "FIN"):
             ended.add(side)
             closing = True
-        elif side not in ended:
+        elif side not in ended and before_it:  # what establishes does not lift an end
             closing = False
     return len(sides) == 2
 
