@@ -753,6 +753,18 @@ def doctor_tells_what_this_host_can_do(lab):
 
 
 @tap
+def doctor_knows_in_a_network_namespace_too_that_programs_are_compiled(lab):
+    """The sysctl is told in the first namespace alone."""
+    setting = run("cat", "/proc/sys/net/core/bpf_jit_enable", check=False).stdout
+    if setting.strip() in ("", "0"):
+        raise Skip("programs are not compiled here, or it is not told")
+    _, host = pair(lab)
+    told = [finding for finding in host.bulkhead_json("doctor")["findings"]
+            if finding["subject"] == "jit"]
+    expect([finding["level"] for finding in told], ["ok"], f"level of {told}")
+
+
+@tap
 def doctor_without_root_says_what_it_could_not_see(lab):
     _, host = pair(lab)
     done = host.run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",

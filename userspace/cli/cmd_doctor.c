@@ -61,7 +61,7 @@ static void settings(struct doctor *doctor, const struct probe *probe)
 {
 	say(doctor, probe->jit ? LEVEL_OK : LEVEL_WARNING, "jit",
 	    probe->jit ? "programs are compiled"
-		       : "net.core.bpf_jit_enable is 0: every packet costs many times as much");
+		       : "net.core.bpf_jit_enable is off: every packet costs many times as much");
 	switch (probe->unprivileged_disabled) {
 	case 0:
 		say(doctor, LEVEL_WARNING, "unprivileged",

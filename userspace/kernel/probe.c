@@ -338,6 +338,18 @@ static int read_number(const char *path)
 	return str_number(str_of(line), 9, &number) ? (int)number : -1;
 }
 
+/* Of the program itself: net.core.bpf_jit_enable is told in the first network namespace alone. */
+static int ask_jit(int program, bool *ret_jit)
+{
+	struct bpf_prog_info info = {};
+	uint32_t size = sizeof(info);
+	int err = bpf_obj_get_info_by_fd(program, &info, &size);
+
+	if (!err)
+		*ret_jit = info.jited_prog_len > 0;
+	return err;
+}
+
 int probe_kernel(struct diag *diag, struct probe *ret_probe)
 {
 	struct probe probe = {};
@@ -361,7 +373,12 @@ int probe_kernel(struct diag *diag, struct probe *ret_probe)
 					probe_words((enum probe_feature)i), where_tried(i));
 		probe.has[i] = !err;
 	}
-	probe.jit = read_number("/proc/sys/net/core/bpf_jit_enable") > 0;
+	if (program >= 0) {
+		int err = ask_jit(program, &probe.jit);
+
+		if (err)
+			return diag_sys(diag, -err, "cannot ask the kernel for a program's size");
+	}
 	probe.unprivileged_disabled = read_number("/proc/sys/kernel/unprivileged_bpf_disabled");
 	*ret_probe = probe;
 	return 0;
