@@ -12,7 +12,7 @@ import os
 import re
 import signal
 
-LONG = bool(os.environ.get("BULKHEAD_LONG"))
+LONG = os.environ.get("BULKHEAD_LONG") == "1"
 
 # What is known to change nothing that outlives the process. Everything else counts as a change.
 _HARMLESS_NAMES = set("""

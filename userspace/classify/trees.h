@@ -39,13 +39,13 @@ struct tree6_below {
 };
 
 /*
- * Elements of root and of fans, and values of leaves and chunks: a class, BH_DEEP with the number of
- * a chunk or marked as one of a leaf, or in root BH_DEEP | BH_FAN with that of a fan.
+ * Elements of root and of fans, and values of leaves and chunks: a class, or BH_DEEP with the number of
+ * a fan (BH_FAN), a leaf or a chunk; tree6.c says how those two are marked.
  */
 struct tree6 {
 	uint32_t *root;
 	ARRAY(struct tree6_below) below; /* of each fan */
-	struct intern *fans;   /* as in the image, but for the numbers of leaves and chunks */
+	struct intern *fans;   /* as in the image, but for the numbers of what they lead to */
 	struct intern *leaves; /* the same */
 	struct intern *chunks; /* as in the image, but for the numbers of deeper ones */
 	uint32_t *fan_places;
@@ -67,8 +67,8 @@ void tree4_place(struct arena *arena, struct tree4 *tree, struct layout *layout)
 void tree4_write(const struct tree4 *tree, uint8_t *tables);
 
 /*
- * bits 0: as the number of segments suggests. A fan is made of more than few segments. -E2BIG when one chunk would be larger than a page
- * even with the widest index, or with the one that is forced.
+ * bits 0: as the number of segments suggests. A fan is made of more than few segments. -E2BIG when one
+ * chunk would be larger than a page even with the widest index, or with the one that is forced.
  */
 int tree6_make(struct arena *arena, const struct addresses *addresses, uint32_t bits, uint32_t few,
 	       struct diag *diag, struct tree6 *ret_tree);

@@ -40,9 +40,9 @@ struct apply_result {
 
 /*
  * Brings the image into force on the links, and takes off what is no longer to be covered. In this
- * order: rights and features, lock, namespace, limits, pins and programs, pages, read-back,
- * new links, notes, record, the one write, counters of the generation before, links that go. Where nothing
- * is in force new links come after the write, and one that cannot be covered takes it back. The same
+ * order: rights and features, limits, lock, namespace, pins and programs, pages, read-back,
+ * new links, notes, record, flows, the one write, links that go, counters of the generation before. Where
+ * nothing is in force new links come after the write, and one that cannot be covered takes it back. The same
  * image again makes no new generation; links, programs and own addresses are still brought up to
  * date. On any error what was in force still is; what fails behind the last moment for that, or while
  * something is taken back, is a warning in the diag.
