@@ -9,8 +9,10 @@
 
 #include <linux/types.h>
 
+#include "bpf/addresses.h"
+
 /* Raised with every change that makes an older program misread a newer map. Part of the pin path. */
-#define BH_ABI_VERSION 2
+#define BH_ABI_VERSION 3
 
 enum bh_direction {
 	BH_IN,
@@ -239,84 +241,12 @@ struct bh_config {
 };
 _Static_assert(sizeof(struct bh_config) == 88, "abi");
 
-/* How IPv4 addresses find their class. */
-enum bh_address4 {
-	BH_ADDRESS4_BLOCKS, /* 16-8-8: leaf pushed, fastest */
-	BH_ADDRESS4_RANGES, /* a sorted chunk per /16: smallest */
-};
-
 /*
  * The first bytes of page 0. Written by classify/build; read by every packet.
  *
- * address4: u32[65536] by the high 16 bits of an IPv4 address. Without BH_DEEP the element is
- * the class. With it, the rest is the address of
- *   blocks: a subtree u16[256] by the next 8 bits; an element below 0x8000 is the class, else
- *     the low 8 bits number the u16[256] block of classes, by the last 8 bits, that
- *     stands 1 + number blocks behind the start of the subtree;
- *   ranges: a chunk { u32 n; u32 entry[n]; } of first address's low 16 bits << 16 | class, in
- *     ascending order, the first for 0: the last entry not above the address holds.
- *
- * address6: u32[(1 << address6_bits) + 8]. Addresses of 2000::/3 take their address6_bits
- * bits behind the first three, all others (1 << address6_bits) + their first three bits. Without
- * BH_DEEP the element is the class, else the address of a table, whose element for the address is
- * such an element again; one of these bits says which table:
- *   BH_FAN: u32[1 << width] by the width bits behind the first start bits, see bh_fan_index();
- *   BH_LEAF: a struct bh_leaf6 over the high 64 bits in host order;
- *   BH_LOW: a chunk over the low 64 bits;
- *   none: a chunk over the high 64 bits. A chunk is 8-byte aligned,
- *     { u32 n; u32 zero; u64 first[n]; u32 value[n]; }
- *     sorted, first[0] not above any address that gets here.
- * No way leads through more than BH_DEPTH6 of these; from a chunk over the high bits on to one over
- * the low ones alone, from there to classes.
- *
+ * How an address finds its class by address4 and address6 stands in bpf/addresses.h.
  * An IPv4 class is below 0x8000 (so is every class).
  */
-#define BH_DEEP 0x80000000U
-#define BH_FAN	0x40000000U
-#define BH_LEAF 0x1U
-#define BH_LOW	0x2U
-
-/* Of an element with BH_FAN, behind an address that is a multiple of 1024. */
-#define BH_FAN_START 0x3fU
-#define BH_FAN_WIDTH 0x3c0U /* one less, over 64 */
-#define BH_FAN_MAX   16	    /* bits of width */
-#define BH_FAN_ALIGN 1024
-
-/* Tables that one address goes through at most: three times leaf and fan, a chunk, a low one. */
-#define BH_DEPTH6 8
-
-/*
- * Up to six values in one line of the cache, for keys in ascending order: value[i] holds from first[i - 1]
- * up to first[i]. A key is the high 64 bits of an address without the first three, so that the
- * sign of a difference tells which is above; BH_LEAF_NONE is above all.
- */
-#define BH_LEAF_KEYS 5
-#define BH_LEAF_NONE (1ULL << 61)
-
-struct bh_leaf6 {
-	__u64 first[BH_LEAF_KEYS];
-	__u32 value[BH_LEAF_KEYS + 1];
-};
-_Static_assert(sizeof(struct bh_leaf6) == 64, "abi");
-
-/* The address in an element with BH_DEEP. */
-static inline __u32 bh_deep(__u32 element)
-{
-	return element & (element & BH_FAN ? ~(BH_DEEP | BH_FAN | (BH_FAN_ALIGN - 1))
-					   : ~(BH_DEEP | BH_LEAF | BH_LOW));
-}
-
-static inline __u32 bh_fan_width(__u32 element)
-{
-	return ((element & BH_FAN_WIDTH) >> 6) + 1;
-}
-
-/* Which element of a fan is that of an address, by its high 64 bits. */
-static inline __u32 bh_fan_index(__u32 element, __u64 high)
-{
-	return (high << (element & BH_FAN_START)) >> (64 - bh_fan_width(element));
-}
-
 struct bh_head {
 	__u32 magic;
 	__u32 abi;

@@ -11,6 +11,7 @@
 #include <linux/types.h>
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -71,12 +72,20 @@ static __always_inline __u32 classify_mask(__u32 value, int bit)
 static __always_inline __u32 classify_blocks4(const __u8 *page, __u32 subtree, __u32 address,
 					      __u32 deep)
 {
-	__u32 element = image_u16(page, (subtree + (address >> 8 & 0xff) * 2) & deep);
-	__u32 deeper = classify_mask(element, 15) & deep;
-	__u32 leaf = subtree + (1 + (element & 0xff)) * 512 + (address & 0xff) * 2;
+	__u32 width = subtree & BH_SUBTREE_WIDTH;
+	__u32 low = address & 0xffff;
+	__u32 shift = 16 - width;
+	__u32 element, deeper, block;
 
-	leaf = image_u16(page, leaf & deeper);
-	return (element & ~deeper) | (leaf & deeper);
+	subtree &= ~(BH_SUBTREE_WIDTH | 0x20);
+	element = image_u16(page, (subtree + (low >> (shift & 31)) * 2) & deep);
+	deeper = classify_mask(element, 15) & deep;
+	block = (subtree + (2 << width) + (element & 0x7fff) * sizeof(struct bh_block4)) & deeper &
+		(BH_PAGE_SIZE - sizeof(struct bh_block4));
+	low &= (1 << (shift & 31)) - 1;
+	block += offsetof(struct bh_block4, class) +
+		 (bh_block4_find((const void *)(page + block), low) & 7) * 2;
+	return (element & ~deeper) | (image_u16(page, block) & deeper);
 }
 
 /* False: a page is missing. */

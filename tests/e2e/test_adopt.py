@@ -28,7 +28,7 @@ def started(lab):
 
 def links(bench):
     """{name of the pin: id of the bpf link}"""
-    folder = f"{bench.host.pins}/v2/links"
+    folder = f"{bench.host.pins}/v3/links"
     return {name: kernel.link(f"{folder}/{name}") for name in kernel.tree(folder)}
 
 
@@ -51,7 +51,7 @@ def programs_of_another_build_are_replaced_in_their_place(lab):
     """The folder of programs is named after the build: under another name they are another's."""
     bench, pins = started(lab)
     before, programs = links(bench), bench.programs()
-    folder = f"{bench.host.pins}/v2/programs"
+    folder = f"{bench.host.pins}/v3/programs"
     ours = os.listdir(folder)[0]
     os.rename(f"{folder}/{ours}", f"{folder}/0123456789abcdef")
     bench.apply()
@@ -67,7 +67,7 @@ def other_version(lab, hooks=""):
     bench.host_extra = hooks
     bench.apply()
     pins = bench.pins()
-    os.rename(f"{bench.host.pins}/v2", f"{bench.host.pins}/v0")
+    os.rename(f"{bench.host.pins}/v3", f"{bench.host.pins}/v0")
     bench.prober.since()
     return bench, pins
 
@@ -80,7 +80,7 @@ def taken_over(lab, hooks):
     assert "version 0" in done.stdout + done.stderr, f"status: {done.stdout}{done.stderr}"
     bench.next()
     bench.apply()
-    expect(links_of(bench, "v2"), before, "links")
+    expect(links_of(bench, "v3"), before, "links")
     settled(bench, pins, "taken over")
     bench.prober.check("taking over")
     bench.host.bulkhead("detach")
@@ -120,7 +120,7 @@ def another_version_at_clsact_is_detached_whole(lab):
 def a_link_that_was_detached_behind_our_back_is_told_and_mended(lab):
     bench, pins = started(lab)
     for name in links(bench):
-        run("bpftool", "link", "detach", "pinned", f"{bench.host.pins}/v2/links/{name}")
+        run("bpftool", "link", "detach", "pinned", f"{bench.host.pins}/v3/links/{name}")
     expect(bench.programs(), {"in": [], "out": []}, "programs")
     done = bench.host.bulkhead("status", status=9)
     for way in ("ingress", "egress"):
@@ -133,7 +133,7 @@ def a_link_that_was_detached_behind_our_back_is_told_and_mended(lab):
 def a_lost_pin_is_told_and_mended(lab):
     bench, pins = started(lab)
     for name in links(bench):
-        os.unlink(f"{bench.host.pins}/v2/links/{name}")
+        os.unlink(f"{bench.host.pins}/v3/links/{name}")
     bench.host.bulkhead("status", status=9)
     bench.apply()
     settled(bench, pins, "mended")
@@ -143,9 +143,9 @@ def a_lost_pin_is_told_and_mended(lab):
 def a_pin_that_somebody_holds_open_is_adopted_and_not_doubled(lab):
     bench, pins = started(lab)
     before = links(bench)
-    held = [kernel.open_pin(f"{bench.host.pins}/v2/links/{name}") for name in before]
+    held = [kernel.open_pin(f"{bench.host.pins}/v3/links/{name}") for name in before]
     for name in before:
-        os.unlink(f"{bench.host.pins}/v2/links/{name}")
+        os.unlink(f"{bench.host.pins}/v3/links/{name}")
     bench.apply()
     expect(links(bench), before, "links")
     settled(bench, pins, "adopted")

@@ -274,8 +274,8 @@ def status_is_9_when_a_program_or_a_link_is_gone(lab):
                for line in words), words
     host.apply(BASE, host="bulkhead: 1\ninterfaces: [eth0]\n")
     host.bulkhead("status", status=0)
-    for name in os.listdir(f"{host.pins}/v2/links"):
-        os.remove(f"{host.pins}/v2/links/{name}")
+    for name in os.listdir(f"{host.pins}/v3/links"):
+        os.remove(f"{host.pins}/v3/links/{name}")
     words = [line["words"] for line in host.bulkhead_json("status", status=9)["problems"]]
     expect(words, ["link eth0 has no program of ours at ingress",
                    "link eth0 has no program of ours at egress"], "problems")

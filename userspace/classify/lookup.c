@@ -36,11 +36,23 @@ static uint64_t read64(const struct image *image, uint32_t address)
 
 static uint32_t class_in_blocks(const struct image *image, uint32_t subtree, uint32_t address)
 {
-	uint16_t element = read16(image, subtree + (address >> 8 & 0xff) * 2);
+	uint32_t width = subtree & BH_SUBTREE_WIDTH;
+	uint32_t at = subtree - width;
+	uint16_t element = read16(image, at + ((address & 0xffff) >> (16 - width)) * 2);
+	uint32_t low = address & ((1U << (16 - width)) - 1);
+	uint32_t i = 0;
 
 	if (element < 0x8000)
 		return element;
-	return read16(image, subtree + (1 + (element & 0xff)) * 512 + (address & 0xff) * 2);
+	at += (2U << width) + (element & 0x7fff) * sizeof(struct bh_block4);
+	while (i + 1 < BH_BLOCK4_RANGES) {
+		uint16_t key = read16(image, at + i * 2);
+
+		if (!key || 0x8000U - key > low)
+			break;
+		i++;
+	}
+	return read16(image, at + offsetof(struct bh_block4, class) + i * 2);
 }
 
 static uint32_t class_in_ranges(const struct image *image, uint32_t chunk, uint32_t address)

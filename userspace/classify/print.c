@@ -183,17 +183,31 @@ static void begin4(struct printer *printer, uint32_t address, uint32_t class)
 	printer->last = class;
 }
 
+static void print_block(struct printer *printer, const struct bh_block4 *block, uint32_t address)
+{
+	begin4(printer, address, block->class[0]);
+	for (int i = 0; i + 1 < BH_BLOCK4_RANGES; i++) {
+		uint32_t key = block->keys[i / 4] >> i % 4 * 16 & 0xffff;
+
+		if (key)
+			begin4(printer, address | (0x8000 - key), block->class[i + 1]);
+	}
+}
+
 static void print_blocks(struct printer *printer, uint32_t subtree, uint32_t address)
 {
-	for (uint32_t third = 0; third < 256; third++) {
-		uint32_t element = read16(printer, subtree + third * 2);
-		uint32_t block = subtree + (1 + (element & 0xff)) * 512;
+	uint32_t width = subtree & BH_SUBTREE_WIDTH;
+	const struct bh_block4 *blocks =
+		(const void *)(printer->image->tables + subtree - width + (2U << width));
+
+	for (uint32_t i = 0; i < 1U << width; i++) {
+		uint32_t element = read16(printer, subtree - width + i * 2);
+		uint32_t first = address | i << (16 - width);
 
 		if (element < 0x8000)
-			begin4(printer, address | third << 8, element);
-		for (uint32_t fourth = 0; element >= 0x8000 && fourth < 256; fourth++)
-			begin4(printer, address | third << 8 | fourth,
-			       read16(printer, block + fourth * 2));
+			begin4(printer, first, element);
+		else
+			print_block(printer, &blocks[element & 0x7fff], first);
 	}
 }
 

@@ -6,7 +6,12 @@
  */
 #include "classify/trees.h"
 
-enum { BLOCK = 256, BLOCK_SIZE = 512 };
+/* What is made of a chunk for the kind BLOCKS. */
+struct subtree {
+	uint32_t width;
+	uint32_t n_blocks;
+	uint32_t size;
+};
 
 /* The segments that touch one /16, as a chunk; *index moves to the first that lies behind. */
 static uint32_t one_root(struct tree4 *tree, const struct addresses *addresses, uint32_t slot,
@@ -49,37 +54,63 @@ void tree4_fini(struct tree4 *tree)
 	intern_free(take(tree->chunks));
 }
 
-/* A chunk, walked by its /24s. */
+/* A chunk, walked by the elements of a subtree of some width. */
 struct walk {
 	const uint32_t *chunk;
-	size_t len;
-	size_t i; /* entry that holds the first address of the next /24 */
+	uint32_t len;
+	uint32_t width;
+	uint32_t i; /* entry that holds the first address of the element */
 };
 
-static struct walk walk_of(const struct tree4 *tree, uint32_t id)
+static struct walk walk_of(const struct tree4 *tree, uint32_t id, uint32_t width)
 {
 	return (struct walk){
 		.chunk = intern_get(tree->chunks, id),
-		.len = intern_size(tree->chunks, id) / sizeof(uint32_t),
+		.len = (uint32_t)(intern_size(tree->chunks, id) / sizeof(uint32_t)),
+		.width = width,
 	};
 }
 
-/* Moves to a /24: whether it is of one class, that of entry i. */
-static bool walk_to(struct walk *walk, uint32_t third)
+/* Moves to an element, in ascending order. How many classes it has: those from entry i on. */
+static uint32_t walk_to(struct walk *walk, uint32_t element)
 {
-	while (walk->i + 1 < walk->len && walk->chunk[walk->i + 1] >> 16 <= third << 8)
+	uint32_t first = element << (16 - walk->width);
+	uint32_t end;
+
+	while (walk->i + 1 < walk->len && walk->chunk[walk->i + 1] >> 16 <= first)
 		walk->i++;
-	return walk->i + 1 == walk->len || walk->chunk[walk->i + 1] >> 24 > third;
+	end = walk->i + 1;
+	while (end < walk->len && walk->chunk[end] >> (32 - walk->width) == element)
+		end++;
+	return end - walk->i;
 }
 
-static uint32_t n_blocks(const struct tree4 *tree, uint32_t id)
+/* What a subtree of some width would have. */
+static uint32_t most_ranges(const struct tree4 *tree, uint32_t id, uint32_t width,
+			    uint32_t *ret_blocks)
 {
-	struct walk walk = walk_of(tree, id);
-	uint32_t n = 1;
+	struct walk walk = walk_of(tree, id, width);
+	uint32_t most = 0;
 
-	for (uint32_t third = 0; third < BLOCK; third++)
-		n += !walk_to(&walk, third);
-	return n;
+	*ret_blocks = 0;
+	for (uint32_t i = 0; i < 1U << width; i++) {
+		uint32_t n = walk_to(&walk, i);
+
+		*ret_blocks += n > 1;
+		most = n > most ? n : most;
+	}
+	return most;
+}
+
+/* The least width with which every element's ranges fit in a block; the largest always does. */
+static struct subtree subtree_of(const struct tree4 *tree, uint32_t id)
+{
+	struct subtree subtree = {.width = BH_SUBTREE_WIDTH_MIN};
+
+	while (most_ranges(tree, id, subtree.width, &subtree.n_blocks) > BH_BLOCK4_RANGES)
+		subtree.width++;
+	subtree.size = (2U << subtree.width) + subtree.n_blocks * sizeof(struct bh_block4);
+	return subtree;
 }
 
 uint64_t tree4_blocks_size(const struct tree4 *tree)
@@ -87,7 +118,7 @@ uint64_t tree4_blocks_size(const struct tree4 *tree)
 	uint64_t size = 0;
 
 	for (uint32_t id = 0; id < intern_len(tree->chunks); id++)
-		size += (uint64_t)n_blocks(tree, id) * BLOCK_SIZE;
+		size += subtree_of(tree, id).size;
 	return size;
 }
 
@@ -103,11 +134,14 @@ void tree4_place(struct arena *arena, struct tree4 *tree, struct layout *layout)
 	tree->places = arena_calloc(arena, n, sizeof(*tree->places));
 	for (uint32_t id = 0; id < n; id++) {
 		uint64_t size = sizeof(uint32_t) + intern_size(tree->chunks, id);
+		struct subtree subtree;
 
-		if (tree->kind == BH_ADDRESS4_BLOCKS)
-			size = (uint64_t)n_blocks(tree, id) * BLOCK_SIZE;
-		tree->places[id] = layout_take_whole(
-			layout, size, tree->kind == BH_ADDRESS4_BLOCKS ? 64 : sizeof(uint32_t));
+		if (tree->kind == BH_ADDRESS4_RANGES) {
+			tree->places[id] = layout_take_whole(layout, size, sizeof(uint32_t));
+			continue;
+		}
+		subtree = subtree_of(tree, id);
+		tree->places[id] = layout_take_whole(layout, subtree.size, 64) | subtree.width;
 	}
 }
 
@@ -120,30 +154,37 @@ static void write_ranges(const struct tree4 *tree, uint32_t id, uint8_t *tables)
 	       n * sizeof(uint32_t));
 }
 
-/* The classes of one /24; the walk stands at it. */
-static void write_block(struct walk walk, uint32_t third, uint16_t *block)
+/* The n classes of an element; the walk stands at it. */
+static void write_block(const struct walk *walk, uint32_t n, struct bh_block4 *block)
 {
-	for (uint32_t fourth = 0; fourth < BLOCK; fourth++) {
-		while (walk.i + 1 < walk.len &&
-		       walk.chunk[walk.i + 1] >> 16 <= (third << 8 | fourth))
-			walk.i++;
-		block[fourth] = walk.chunk[walk.i] & 0xffff;
+	uint32_t own = (1U << (16 - walk->width)) - 1;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t entry = walk->chunk[walk->i + i];
+
+		block->class[i] = entry & 0xffff;
+		if (i)
+			block->keys[(i - 1) / 4] |= (uint64_t)(0x8000 - (entry >> 16 & own))
+						    << (i - 1) % 4 * 16;
 	}
 }
 
 static void write_blocks(const struct tree4 *tree, uint32_t id, uint8_t *tables)
 {
-	struct walk walk = walk_of(tree, id);
-	uint16_t *subtree = (uint16_t *)(void *)(tables + tree->places[id]);
-	uint32_t n = 0;
+	uint32_t width = tree->places[id] & BH_SUBTREE_WIDTH;
+	uint16_t *subtree = (uint16_t *)(void *)(tables + tree->places[id] - width);
+	struct bh_block4 *block = (void *)(subtree + (1U << width));
+	struct walk walk = walk_of(tree, id, width);
+	uint32_t n_blocks = 0;
 
-	for (uint32_t third = 0; third < BLOCK; third++) {
-		if (walk_to(&walk, third)) {
-			subtree[third] = walk.chunk[walk.i] & 0xffff;
+	for (uint32_t i = 0; i < 1U << width; i++) {
+		uint32_t n = walk_to(&walk, i);
+
+		subtree[i] = walk.chunk[walk.i] & 0xffff;
+		if (n == 1)
 			continue;
-		}
-		write_block(walk, third, subtree + BLOCK + n * BLOCK);
-		subtree[third] = 0x8000 | n++;
+		write_block(&walk, n, block + n_blocks);
+		subtree[i] = 0x8000 | n_blocks++;
 	}
 }
 

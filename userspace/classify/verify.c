@@ -58,20 +58,45 @@ static bool all_below(const uint16_t *elements, uint64_t n, uint32_t limit)
 
 /* ---- IPv4 ---- */
 
+/* Its keys ascend within what a subtree of the width leaves, and none comes behind an absent one. */
+static bool good_block(const struct view *view, const struct bh_block4 *block, uint32_t width)
+{
+	uint32_t before = 0;
+	bool absent = false;
+
+	for (int i = 0; i < BH_BLOCK4_RANGES; i++) {
+		uint32_t key = block->keys[i / 4] >> i % 4 * 16 & 0xffff;
+		uint32_t first = 0x8000 - key;
+
+		absent |= !key;
+		if (absent && key)
+			return false;
+		if (key && (key > 0x8000 || first <= before || first >> (16 - width)))
+			return false;
+		before = first;
+	}
+	return absent && all_below(block->class, BH_BLOCK4_RANGES, view->head->n_classes);
+}
+
 static bool good_blocks(const struct view *view, uint32_t subtree)
 {
-	if (!holds_whole(view, subtree, 512, 64))
+	uint32_t width = subtree & BH_SUBTREE_WIDTH;
+	uint32_t at = subtree - width;
+	uint32_t blocks = at + (2U << width);
+
+	if (width < BH_SUBTREE_WIDTH_MIN || width > BH_SUBTREE_WIDTH_MAX ||
+	    !holds_whole(view, at, 2U << width, 64))
 		return false;
-	for (uint32_t i = 0; i < 256; i++) {
-		uint32_t element = at16(view, subtree)[i];
-		uint32_t size = (2 + (element & 0xff)) * 512;
+	for (uint32_t i = 0; i < 1U << width; i++) {
+		uint32_t element = at16(view, at)[i];
+		uint32_t block = blocks + (element & 0x7fff) * (uint32_t)sizeof(struct bh_block4);
 
 		if (element < 0x8000 && element >= view->head->n_classes)
 			return false;
 		if (element < 0x8000)
 			continue;
-		if (element & 0x7f00 || !holds_whole(view, subtree, size, 64) ||
-		    !all_below(at16(view, subtree + size - 512), 256, view->head->n_classes))
+		if (!holds_whole(view, at, block + sizeof(struct bh_block4) - at, 64) ||
+		    !good_block(view, (const void *)(view->tables + block), width))
 			return false;
 	}
 	return true;

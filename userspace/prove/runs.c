@@ -15,17 +15,29 @@ static const uint32_t *table32(const struct image *image, uint32_t address)
 static uint32_t in_blocks(const struct image *image, uint32_t subtree, uint32_t address,
 			  uint32_t *ret_last)
 {
-	uint32_t element = table16(image, subtree)[address >> 8 & 0xff];
-	const uint16_t *block = table16(image, subtree + (1 + (element & 0xff)) * 512);
-	uint32_t fourth = address & 0xff;
+	uint32_t width = subtree & BH_SUBTREE_WIDTH;
+	uint32_t own = (1U << (16 - width)) - 1; /* bits that the subtree leaves */
+	uint32_t element =
+		table16(image, subtree - width)[(address >> (16 - width)) & ((1U << width) - 1)];
+	const struct bh_block4 *block;
+	uint32_t i = 0;
 
-	*ret_last = address | 0xff;
+	*ret_last = address | own;
 	if (element < 0x8000)
 		return element;
-	while (fourth < 0xff && block[fourth + 1] == block[fourth])
-		fourth++;
-	*ret_last = (address & ~0xffU) | fourth;
-	return block[fourth];
+	block = (const void *)(image->tables + subtree - width + (2U << width));
+	block += element & 0x7fff;
+	for (; i + 1 < BH_BLOCK4_RANGES; i++) {
+		uint32_t key = block->keys[i / 4] >> i % 4 * 16 & 0xffff;
+
+		if (!key)
+			break;
+		if (0x8000 - key > (address & own)) {
+			*ret_last = (address & ~own) | (0x8000 - key - 1);
+			break;
+		}
+	}
+	return block->class[i];
 }
 
 static uint32_t in_ranges(const struct image *image, uint32_t chunk, uint32_t address,

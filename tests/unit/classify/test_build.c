@@ -94,7 +94,7 @@ Test(build, blocks_over_their_budget_become_ranges)
 	struct loaded loaded;
 	struct image image;
 
-	limits.blocks_budget = 1023;
+	limits.blocks_budget = 63; /* 16 elements of two bytes, and one block */
 	load_texts(&loaded, NULL,
 		   (const char *const[]){"bulkhead: 1\n"
 					 "group: web\n"
@@ -105,7 +105,7 @@ Test(build, blocks_over_their_budget_become_ranges)
 					 NULL});
 	build_text(&loaded, &limits, &image);
 	cr_assert_eq(image_head(&image)->address4_kind, BH_ADDRESS4_RANGES);
-	limits.blocks_budget = 1024;
+	limits.blocks_budget = 64;
 	build_text(&loaded, &limits, &image);
 	cr_assert_eq(image_head(&image)->address4_kind, BH_ADDRESS4_BLOCKS);
 	unload(&loaded);
@@ -390,11 +390,11 @@ Test(build, tables_over_the_limit_of_pages_are_refused_with_the_arithmetic)
 	made_init(&made);
 	set = made_set(&made);
 	(void)made_rule(&made, set, 0);
-	for (uint32_t i = 0; i < 10000; i++)
+	for (uint32_t i = 0; i < 60000; i++)
 		made_range4(&made, set, i << 16 | i, i << 16 | i);
 	limits.pages = 1;
 	build_made(&made, &limits, -E2BIG,
-		   "the tables need 11 MB, of which 10 MB find the classes of 10000 prefixes, and "
+		   "the tables need 4 MB, of which 4 MB find the classes of 60000 prefixes, and "
 		   "1 MB fit");
 	made_fini(&made);
 }
