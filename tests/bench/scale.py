@@ -77,6 +77,7 @@ def measure_form(options, result, form):
                 raise Broken(words)
             seconds.append(second)
             memory.append(megabytes)
+        what["by"] = printed["inbound"]["by"]
         result.add(seconds, figure="compile", unit="s", **what)
         result.add(memory, figure="memory", unit="MB", **what)
         result.add([printed["memory"]], figure="image", unit="bytes", **what)
@@ -84,7 +85,8 @@ def measure_form(options, result, form):
     for backend, values in samples.items():
         result.add(values, figure="denied", unit="ns", backend=backend, **what)
     ns = {backend: median(values) for backend, values in samples.items()}
-    print(f"{shape:<5} {n_rules:>6} rules {n_prefixes:>8} prefixes IPv{family}:"
+    print(f"{shape:<5} {n_rules:>6} rules {n_prefixes:>8} prefixes IPv{family},"
+          f" by {what['by']}:"
           f" {median(seconds):6.2f} s {median(memory):6.0f} MB, image"
           f" {printed['memory'] / 1e6:6.1f} MB, floor {ns['xdp-drop']:4.0f} ns, bulkhead"
           f" {ns['bulkhead-xdp']:5.0f} ns" + (f", nft {ns['nft']:7.0f} ns" if with_nft else ""),
