@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import math
 import os
 import platform
 import re
@@ -50,6 +51,14 @@ def _version(*command):
     return found.group(1) if found else "unknown"
 
 
+def _commit():
+    """What was measured, with + where the tree differs from it."""
+    done = subprocess.run(["git", "-c", "safe.directory=*", "describe", "--always", "--dirty=+"],
+                          cwd=os.path.dirname(os.path.abspath(__file__)), capture_output=True,
+                          text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
 def machine():
     return {
         "cpu": _first_match(r"^model name\s*: (.*)$", "/proc/cpuinfo"),
@@ -57,6 +66,7 @@ def machine():
         "architecture": platform.machine(),
         "kernel": platform.release(),
         "spectre_v2": _first_match(r"^(.*)$", "/sys/devices/system/cpu/vulnerabilities/spectre_v2"),
+        "commit": _commit(),
         "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
         "bulkhead": _version(bulkhead_program(), "version"),
         "nft": _version("nft", "--version"),
@@ -84,7 +94,8 @@ class Result:
         holds = figure <= limit if words == "at most" else figure >= limit
         print(f"{name:<68} {figure:7.2f}, {words} {limit:5.2f}:"
               f" {'holds' if holds else 'falls short'}", flush=True)
-        self.data["gates"].append({"name": name, "figure": figure, "kind": words, "limit": limit,
+        self.data["gates"].append({"name": name,
+                                   "figure": figure if math.isfinite(figure) else None, "kind": words, "limit": limit,
                                    "holds": holds})
 
     def end(self, path):

@@ -8,6 +8,7 @@ right first: the image says of each packet of the trace what the plain loop says
 """
 
 import json
+import math
 import os
 import subprocess
 
@@ -60,7 +61,7 @@ def time_packets(options, lab, material, with_nft):
 
 
 def measure_form(options, result, form):
-    """Seconds, MB and ns over the floor of one form; a KeyError's name for what could not be had."""
+    """Seconds, MB and ns of one form; None when it is refused."""
     shape, n_rules, n_prefixes, family, with_nft = form
     what = {"shape": shape, "rules": n_rules, "prefixes": n_prefixes, "family": family}
     with Lab() as lab:
@@ -95,21 +96,25 @@ def measure_form(options, result, form):
 
 
 def gates(result, found):
-    flat = [found.get(("nsg", *size, 4)) for size in ((10, 100), (10000, 175000))]
-    if all(flat):
-        result.gate("10,000 rules over 10, denied, bulkhead on XDP", flat[1]["ns"] / flat[0]["ns"],
-                    "at most", 1.5)
-    largest = found.get(("nsg", 10000, 1000000, 4))
-    if largest:
-        result.gate("10,000 rules over 1,000,000 prefixes, compile, s", largest["seconds"],
-                    "at most", 3)
-        result.gate("10,000 rules over 1,000,000 prefixes, memory, MB", largest["memory"],
-                    "at most", 600)
+    """A policy that could not be had keeps none of its promises: no figure is a figure too large."""
+    def figure(form, name):
+        one = found.get(form, {})
+        return one[name] if one else math.inf
+
+    if not any(form[1] == 10000 for form in found):
+        return
+    result.gate("10,000 rules over 10, denied, bulkhead on XDP",
+                figure(("nsg", 10000, 175000, 4), "ns") / figure(("nsg", 10, 100, 4), "ns"),
+                "at most", 1.5)
+    largest = ("nsg", 10000, 1000000, 4)
+    result.gate("10,000 rules over 1,000,000 prefixes, compile, s", figure(largest, "seconds"),
+                "at most", 3)
+    result.gate("10,000 rules over 1,000,000 prefixes, memory, MB", figure(largest, "memory"),
+                "at most", 600)
     for shape in ROUTERS:
-        router = found.get((shape, 10000, 0, 4))
-        if router:
-            result.gate(f"{shape} 10,000 rules, compile, s", router["seconds"], "at most", 10)
-            result.gate(f"{shape} 10,000 rules, memory, MB", router["memory"], "at most", 600)
+        router = (shape, 10000, 0, 4)
+        result.gate(f"{shape} 10,000 rules, compile, s", figure(router, "seconds"), "at most", 10)
+        result.gate(f"{shape} 10,000 rules, memory, MB", figure(router, "memory"), "at most", 600)
 
 
 def measure(options, result):
