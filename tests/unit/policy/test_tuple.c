@@ -53,7 +53,7 @@ Test(tuple, what_is_printed_reads_back)
 	prints("in icmp 192.0.2.1 10.0.0.4", "in icmp 192.0.2.1 10.0.0.4 type 8 code 0");
 	prints("in icmpv6 2001:db8::1 [2001:db8::2]",
 	       "in icmpv6 2001:db8::1 2001:db8::2 type 128 code 0");
-	prints("in icmp 192.0.2.1 10.0.0.4 code 3", "in icmp 192.0.2.1 10.0.0.4 type 8 code 3");
+	prints("in icmp 192.0.2.1 10.0.0.4 type 3", "in icmp 192.0.2.1 10.0.0.4 type 3 code 0");
 	prints("  in\ticmp 192.0.2.1 10.0.0.4 type 255 code 255 established ",
 	       "in icmp 192.0.2.1 10.0.0.4 type 255 code 255 established");
 	prints("in 47 192.0.2.1 10.0.0.4", "in gre 192.0.2.1 10.0.0.4");
@@ -150,7 +150,7 @@ Test(tuple, words_stand_once_and_in_order)
 		{"in tcp 10.0.0.1:1 10.0.0.2:2 est", 30, "est"},
 		{"in tcp 10.0.0.1:1 10.0.0.2:2 established frag", 42, "frag"},
 		{"in tcp 10.0.0.1 10.0.0.2 frag established", 31, "established"},
-		{"in icmp 10.0.0.1 10.0.0.2 code 1 type 2", 34, "type"},
+		{"in icmp 10.0.0.1 10.0.0.2 type 1 code 1 type 2", 41, "type"},
 		{"in icmp 10.0.0.1 10.0.0.2 type 1 type 2", 34, "type"},
 		{"in icmp 10.0.0.1 10.0.0.2 established type 2", 39, "type"},
 	};
@@ -161,6 +161,8 @@ Test(tuple, words_stand_once_and_in_order)
 		snprintf(words, sizeof(words), "'%s' %s", wrong[i].word, rest);
 		refused(wrong[i].text, wrong[i].column, (uint32_t)strlen(wrong[i].word), words);
 	}
+	refused("in icmp 10.0.0.1 10.0.0.2 code 1 type 2", 27, 4,
+		"'code' without a type before it; expected type N code N");
 	refused("in icmp 10.0.0.1 10.0.0.2 type", 31, 0,
 		"nothing behind 'type'; expected a number, 0 to 255");
 	refused("in icmp 10.0.0.1 10.0.0.2 type 256", 32, 3,
