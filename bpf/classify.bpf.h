@@ -85,6 +85,7 @@ static __always_inline __u32 classify_blocks4(const __u8 *page, __u32 subtree, _
 	low &= (1 << (shift & 31)) - 1;
 	block += offsetof(struct bh_block4, class) +
 		 (bh_block4_find((const void *)(page + block), low) & 7) * 2;
+	barrier_var(block); /* or clang leaves out the mask that Linux 6.1 has to see */
 	return (element & ~deeper) | (image_u16(page, block) & deeper);
 }
 
