@@ -159,8 +159,11 @@ class Suite:
 
 def chosen_cases():
     words = sys.argv[1:]
-    return [case for case in read_all()
-            if not words or any(word in case.name() for word in words)]
+    cases = [case for case in read_all()
+             if not words or any(word in case.name() for word in words)]
+    if not cases:
+        sys.exit(f"test_evasion: no case has {' or '.join(words)} in its name")
+    return cases
 
 
 def point(number, name, faults, skip=""):

@@ -74,15 +74,37 @@ static uint64_t high_of(const struct addr *addr)
 	return high;
 }
 
-/* The root's element of an IPv4 address, and something of what stands below it. */
+/* The subtree of an IPv4 address, and the block that its element leads to. */
+static void add_subtree4(struct subject *subject, uint32_t root, uint32_t low)
+{
+	uint32_t width = root & BH_SUBTREE_WIDTH;
+	uint32_t subtree = root & ~(BH_DEEP | 63);
+	uint32_t at = subtree + (low >> (16 - width)) * 2;
+	uint32_t number = word_at(&subject->image, at) & 0xffff;
+
+	add_region(subject, "subtree", at, 2, 2);
+	if (number & 0x8000)
+		add_region(subject, "block",
+			   subtree + (2U << width) +
+				   (number & 0x7fff) * (uint32_t)sizeof(struct bh_block4),
+			   sizeof(struct bh_block4), 2);
+}
+
+/* Every table that an IPv4 address goes through. */
 static void add_address4(struct subject *subject, const struct addr *addr)
 {
-	uint32_t at = image_head(&subject->image)->address4 + (uint32_t)(high_of(addr) >> 48) * 4;
+	const struct bh_head *head = image_head(&subject->image);
+	uint32_t at = head->address4 + (uint32_t)(high_of(addr) >> 48) * 4;
 	uint32_t element = word_at(&subject->image, at);
 
 	add_region(subject, "root of addresses", at, 4, 4);
-	if (element & BH_DEEP)
-		add_region(subject, "addresses below a root", element & ~BH_DEEP, 512, 2);
+	if (!(element & BH_DEEP))
+		return;
+	if (head->address4_kind == BH_ADDRESS4_BLOCKS)
+		add_subtree4(subject, element, (uint32_t)(high_of(addr) >> 32) & 0xffff);
+	else
+		add_region(subject, "chunk of ranges", element & ~BH_DEEP,
+			   4 + word_at(&subject->image, element & ~BH_DEEP) * 4, 4);
 }
 
 /* The element that a look-up finds in a table below the root; the table is a region. */
