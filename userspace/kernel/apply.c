@@ -207,7 +207,8 @@ static int write_self(struct applying *run)
 	if (err)
 		return err;
 	run->result.addresses_changed = !same_addresses(facts, &now);
-	run->record.addresses.len = 0;
+	/* Not in the place of the old ones, which a record that is taken back still names. */
+	memset(&run->record.addresses, 0, sizeof(run->record.addresses));
 	for (size_t i = 0; i < facts->addresses.len; i++)
 		array_push(run->arena, &run->record.addresses, facts->addresses.at[i]);
 	return 0;
