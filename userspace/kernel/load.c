@@ -216,6 +216,11 @@ int load_skeleton_load(struct enforce *skeleton, const char *log, struct diag *d
 
 	if (!err)
 		return 0;
+	/* Kernels before 6.4 hand over the beginning of a log that is too long, and this error. */
+	if (err == -ENOSPC && log[0])
+		return diag_refuse(diag, err,
+				   "cannot load the programs: the kernel refuses one of them, and "
+				   "its reason is too long for it to tell");
 	if (log[0])
 		return diag_sys(diag, -err, "cannot load the programs: " STR_FMT,
 				STR_ARG(last_words(log)));
