@@ -40,13 +40,14 @@ class LabError(Exception):
 class Children:
     """
     The processes that were started, so that none outlives a lab. While one is being started a
-    signal has to wait: what it raised would lose the new process out of sight.
+    signal has to wait: what it raised would lose the new process out of sight. And where it came
+    within a finalizer Python drops what it raises: leave() raises it again.
     """
 
     def __init__(self):
         self.running = []
         self._starting = False
-        self._waiting = 0  # the number of a signal that came meanwhile
+        self._came = 0  # the number of a signal that has not ended the lab yet
 
     def start(self, args, **options):
         self._starting = True
@@ -55,12 +56,16 @@ class Children:
             self.running.append(process)
         finally:
             self._starting = False
-        number, self._waiting = self._waiting, 0
-        if number:
-            sys.exit(128 + number)
+        self.leave()
         return process
 
+    def leave(self):
+        """Ends the program if a signal has come."""
+        if self._came:
+            sys.exit(128 + self._came)
+
     def end_all(self):
+        self._came = 0
         for process in self.running:
             if process.poll() is None:
                 process.kill()
@@ -70,10 +75,9 @@ class Children:
     def interrupted(self, number, _frame):
         """The handler. One signal is enough: no second one may cut the removal short."""
         ignore_signals()
-        if self._starting:
-            self._waiting = number
-        else:
-            sys.exit(128 + number)
+        self._came = number
+        if not self._starting:
+            self.leave()
 
 
 CHILDREN = Children()
@@ -90,6 +94,7 @@ def run(*args, check=True, timeout=None, **options):
             process.kill()
             raise
     CHILDREN.running.remove(process)
+    CHILDREN.leave()
     if check and process.returncode:
         raise LabError(f"{' '.join(args)}: status {process.returncode}\n{out}{err}")
     return subprocess.CompletedProcess(args, process.returncode, out, err)

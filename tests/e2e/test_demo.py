@@ -43,7 +43,10 @@ def left_of(process):
 
 
 def interrupted(line, number):
-    """What is left of a demo that got a signal when it had printed the line, and its status."""
+    """
+    What is left of a demo that got a signal when it had printed the line, its status, and what it
+    printed after that.
+    """
     with start() as process:
         try:
             for text in process.stdout:
@@ -55,11 +58,11 @@ def interrupted(line, number):
                 os.killpg(process.pid, number)
             else:
                 process.send_signal(number)
-            process.stdout.read()
+            rest = process.stdout.read()
             process.wait(SECONDS)
         finally:
             process.kill()
-    return left_of(process), process.returncode
+    return left_of(process), process.returncode, rest
 
 
 @tap
@@ -78,8 +81,8 @@ def an_interrupted_demo_leaves_nothing(_):
                          ("apply web.yaml", signal.SIGINT), ("apply db.yaml", signal.SIGTERM),
                          ("IPv4 tcp client > web:22", signal.SIGTERM),
                          ("explain out", signal.SIGINT)):
-        left, status = interrupted(line, number)
-        assert status == 128 + number, f"{number!r} at '{line}': status {status}"
+        left, status, rest = interrupted(line, number)
+        assert status == 128 + number, f"{number!r} at '{line}': status {status}\n{rest}"
         assert left == [], f"{number!r} at '{line}': {left}"
 
 
