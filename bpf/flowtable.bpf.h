@@ -172,22 +172,25 @@ static __always_inline __u32 flow_differs(__u64 meta, __u64 want)
 }
 
 /*
- * The first way of a bucket whose tag is that of want, else BH_WAYS. Tags of live entries are
- * not 0 and those of claimed ways are.
+ * The first way of both buckets whose tag is that of want, else FLOW_WAYS. Tags of live entries are
+ * not 0 and those of claimed ways are. All eight are read, without a branch: half of all flows lie in the
+ * second bucket, so that whether to read it could only be guessed, and two lines of the cache that
+ * are under way at a time cost as much as one.
  */
-static __always_inline __u32 flow_match(const __u8 *bucket, __u64 want)
+static __always_inline __u32 flow_match(const __u8 *first, const __u8 *second, __u64 want)
 {
-	__u32 none = flow_differs(flow_load(bucket), want);
-	__u32 way = none;
+	__u32 none = 1;
+	__u32 at = 0;
 
-	none &= flow_differs(flow_load(bucket + 16), want);
-	way += none;
-	none &= flow_differs(flow_load(bucket + 32), want);
-	way += none;
-	none &= flow_differs(flow_load(bucket + 48), want);
-	way += none;
-	barrier_var(way);
-	return way;
+#pragma unroll
+	for (int i = 0; i < FLOW_WAYS; i++) {
+		const __u8 *bucket = i < BH_WAYS ? first : second;
+
+		none &= flow_differs(flow_load(bucket + (i & (BH_WAYS - 1)) * 16), want);
+		at += none;
+	}
+	barrier_var(at);
+	return at;
 }
 
 /* ---- time-outs ---- */
