@@ -244,8 +244,8 @@ int flow_table(struct xdp_md *ctx)
 	if (bench_parse(ctx, &packet) != BH_REASON_RULE ||
 	    image_open_at(&view, decision.generation) != BH_REASON_RULE)
 		return XDP_ABORTED;
-	hit = packet.family == 4 ? track_quick(&packet, &view, false, &decision)
-				 : track_quick(&packet, &view, true, &decision);
+	hit = packet.family == 4 ? quick_settles(&packet, &view, false, &decision)
+				 : quick_settles(&packet, &view, true, &decision);
 	bench_hit += hit;
 	return hit ? XDP_PASS : XDP_DROP;
 }
