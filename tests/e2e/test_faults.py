@@ -127,6 +127,8 @@ def each_system_call_of_a_first_apply_may_fail(lab):
             expect(programs, {"in": 0, "out": 0}, f"{where}: programs at the hooks")
             expect(bench.arriving(), [True, True], f"{where}: open ports")
             count["failed"] += 1
+            pins = [name for *_, names in os.walk(bench.host.pins) for name in names]
+            assert not pins or "stays: " in words, f"{where}: pins left: {pins}: {words}"
         else:
             expect(programs, {"in": 1, "out": 1}, f"{where}: programs at the hooks")
             bench.in_force()

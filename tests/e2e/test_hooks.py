@@ -223,6 +223,7 @@ def a_first_apply_that_cannot_cover_every_link_leaves_none_covered(lab):
     expect(talk(host, PEER[4], 80), ARRIVES, "out tcp 80 after a refused first apply")
     link = host.run("ip", "-d", "link", "show", "dev", "eth0").stdout
     assert "xdp" not in link, link
+    assert not os.path.exists(host.pins), f"pins left: {os.listdir(host.pins)}"
 
 
 @tap

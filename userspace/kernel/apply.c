@@ -308,9 +308,23 @@ static bool stays_in_force(struct applying *run, bool undone)
 	       aside(run, "the flip cannot be taken back: ", flip_back) != 0;
 }
 
+/* The maps and programs of a first apply. Programs that are attached all the same keep theirs. */
+static int remove_pins(struct applying *run)
+{
+	const char *links = arena_printf(run->arena, "%s/links", load_pins(run->load));
+	bpffs_names names = {};
+	int err = bpffs_list(run->arena, links, run->diag, &names);
+
+	if (err || names.len)
+		return err;
+	err = bpffs_remove(load_pins(run->load), run->diag);
+	return err ? err : bpffs_leave(run->request->pins, run->diag);
+}
+
 /*
  * What the run has changed, back to what was: the links that it has put something on, the word, the record,
- * which says what is in force. What cannot be is told. Returns err, for which it is done.
+ * which says what is in force, and where nothing is the pins. What cannot be is told. Returns err,
+ * for which it is done.
  */
 static int take_back(struct applying *run, const struct store_record *before, bool flipped, int err)
 {
@@ -326,6 +340,8 @@ static int take_back(struct applying *run, const struct store_record *before, bo
 	run->record = *before;
 	if (run->announced)
 		(void)aside(run, "the record speaks of what was refused: ", write_record);
+	if (!run->active && undone)
+		(void)aside(run, "what this run has loaded stays: ", remove_pins);
 	return err;
 }
 

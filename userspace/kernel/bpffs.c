@@ -199,3 +199,10 @@ int bpffs_remove(const char *path, struct diag *diag)
 		err = diag_sys(diag, errno, "cannot remove folder '%s'", path);
 	return err;
 }
+
+int bpffs_leave(const char *pins, struct diag *diag)
+{
+	if (rmdir(pins) && errno != ENOTEMPTY && errno != EBUSY && errno != ENOENT)
+		return diag_sys(diag, errno, "cannot remove '%s'", pins);
+	return 0;
+}

@@ -39,4 +39,10 @@ int bpffs_make(const char *path, struct diag *diag);
 /* Removes a folder with all pins in it; no error when there is none. */
 int bpffs_remove(const char *path, struct diag *diag);
 
+/*
+ * Removes the folder of all versions when nothing is left in it. Somebody else's files in it, or a
+ * mount on it, are none of our business: it stays, without an error.
+ */
+int bpffs_leave(const char *pins, struct diag *diag);
+
 #endif

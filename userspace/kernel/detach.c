@@ -99,10 +99,7 @@ static int remove_pins(struct detaching *run)
 				   run->diag);
 		run->removed.pins |= !err;
 	}
-	/* Somebody else's files in it are none of our business. */
-	if (!err && rmdir(pins) && errno != ENOTEMPTY && errno != EBUSY && errno != ENOENT)
-		err = diag_sys(run->diag, errno, "cannot remove '%s'", pins);
-	return err;
+	return err ? err : bpffs_leave(pins, run->diag);
 }
 
 static int read_record(struct detaching *run)

@@ -471,10 +471,8 @@ static int ask_ids(struct load *load, struct diag *diag)
 	return 0;
 }
 
-int load_open(const char *pins, const struct probe *probe, struct diag *diag,
-	      struct load **ret_load)
+static int adopt_or_make(struct load *load, const struct probe *probe, struct diag *diag)
 {
-	scoped(load_close) struct load *load = load_new(pins);
 	const char *log = "";
 	const char *folder;
 	int err = make_folders(load, diag);
@@ -488,10 +486,32 @@ int load_open(const char *pins, const struct probe *probe, struct diag *diag,
 	folder = programs_folder(load, probe);
 	if (!adopt_programs(load, folder))
 		err = load_programs(load, folder, log, diag);
+	return err ? err : ask_ids(load, diag);
+}
+
+/* Pins that this run has made and nobody will use. What cannot be removed is a warning. */
+static void remove_made(const struct load *load, const char *pins, struct diag *diag)
+{
+	scoped(diag_free) struct diag *late = diag_new();
+	int err = bpffs_remove(load->pins, late);
+
 	if (!err)
-		err = ask_ids(load, diag);
-	if (err)
+		(void)bpffs_leave(pins, late);
+	diag_take(diag, late, "what has been pinned stays: ");
+}
+
+int load_open(const char *pins, const struct probe *probe, struct diag *diag,
+	      struct load **ret_load)
+{
+	scoped(load_close) struct load *load = load_new(pins);
+	bool is_fresh = !bpffs_has(load->pins);
+	int err = adopt_or_make(load, probe, diag);
+
+	if (err) {
+		if (is_fresh)
+			remove_made(load, pins, diag);
 		return err;
+	}
 	*ret_load = take(load);
 	return 0;
 }

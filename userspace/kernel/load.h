@@ -64,7 +64,8 @@ struct load *load_of_version(const char *pins, uint32_t version);
 
 /*
  * Maps and programs of this build, adopted or made and pinned. pins must be prepared. Nothing is
- * attached and nothing that is in force changes.
+ * attached and nothing that is in force changes. On an error pins that were not there are
+ * gone again.
  */
 int load_open(const char *pins, const struct probe *probe, struct diag *diag,
 	      struct load **ret_load);
