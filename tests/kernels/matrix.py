@@ -3,11 +3,12 @@
 """
 matrix: runs the tests that need a kernel under each of Debian's.
 
-usage: tests/kernels/matrix.py [--out FILE] [--record] [KERNEL...]      by default all
+usage: tests/kernels/matrix.py [--out FILE] [--record] [--brief | KERNEL...]      by default all
 
 Each kernel is booted once, by scripts/vmtest, and runs what stands below: tests of the programs, the
 verdict tables, and real traffic. 6.1 does part of it once more with hardened programs. A kernel that
-is too old has to refuse. --out gets a line of JSON a test, for scripts/report-tests. --record writes
+is too old has to refuse. --brief: 6.1 alone, whether it takes the programs, and whether they decide at
+each of its hooks, in about a minute. --out gets a line of JSON a test, for scripts/report-tests. --record writes
 what the verifier counted to tests/kernels/instructions.
 """
 import argparse
@@ -23,11 +24,12 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(TOP, "build")
 VMTEST = os.path.join(TOP, "scripts", "vmtest")
 RECORD = os.path.join(HERE, "instructions")
+LONG = bool(os.environ.get("BULKHEAD_LONG"))
 
 KERNELS = ("6.1", "6.12", "6.18", "newest", "5.10")
 TOO_OLD = ("5.10",)
 HARDENING = "6.1"   # runs part of it once more, with net.core.bpf_jit_harden=2
-SECONDS = 1800     # of one machine; an idle host needs a tenth
+SECONDS = 7200 if LONG else 900  # of one machine; an idle host needs a tenth
 APPEND = "rcupdate.rcu_expedited=1"  # else a test waits longer for idle CPUs than it runs
 NOT_HERE = 77      # vmtest: the kernel cannot be had
 SLOWDOWN = 8       # of a test's time limit: emulation, and two tests at a time
@@ -35,12 +37,18 @@ SLOWDOWN = 8       # of a test's time limit: emulation, and two tests at a time
 # Names of tests out of meson, by stage. Those with the programs held run two at a time, each on
 # programs of its own, traffic alone. Floods, full tables and races are not here: they take
 # minutes each under emulation, and what they ask of is our own code, not the kernel's.
-HELD = ("bpf-budget", "bpf-count", "bpf-event", "bpf-flips", "bpf-flows", "bpf-fragment",
-        "bpf-headers", "bpf-icmp", "bpf-never", "bpf-parse", "bpf-reason", "bpf-skb", "bpf-states",
-        "tables-judges", "policies-judges", "random-judges-1")
+HELD = ("bpf-budget", "bpf-skb", "bpf-flows", "bpf-icmp", "tables-judges")
 TRAFFIC = ("e2e-hooks",)
-HARDENED = ("bpf-budget", "bpf-headers", "bpf-skb", "tables-judges")
+HARDENED = ("bpf-budget", "tables-judges")
 REFUSED = ("refused",)
+
+# With BULKHEAD_LONG=1 these besides, and all points of those above.
+LONG_HELD = ("bpf-count", "bpf-event", "bpf-flips", "bpf-fragment", "bpf-headers", "bpf-never",
+             "bpf-parse", "bpf-reason", "bpf-states", "policies-judges", "random-judges-1")
+WORDS = {"e2e-hooks": ["native_xdp_and", "clsact_alone", "generic_xdp_does"]}
+
+BRIEF = "6.1"  # the oldest that can be booted, and Debian 12's
+BRIEF_HELD = ("bpf-budget", "bpf-skb", "tables-judges")
 
 # Other arguments than at home, where a test takes too long.
 ARGUMENTS = {"random-judges-1": ["random", "1", "40", "200"]}
@@ -66,6 +74,8 @@ def entry(kernel, test, word=""):
         command[0] = "/usr/bin/python3"  # Debian's: this machine's own may not be in the guest
     if test["name"] in ARGUMENTS:
         command[1:] = ARGUMENTS[test["name"]]
+    if not LONG:
+        command += WORDS.get(test["name"], [])
     return {"name": f"{kernel}{word} {test['name']}", "cmd": command,
             "timeout": test["timeout"] * SLOWDOWN}
 
@@ -76,15 +86,19 @@ def stage(kernel, names, held=True, sysctl=None, word=""):
             "held": held, "workers": 2 if held else 1, "sysctl": sysctl or {}}
 
 
-def plan_of(kernel):
+def plan_of(kernel, brief=False):
     """What guest.py does under a kernel."""
+    if brief:
+        return [stage(kernel, BRIEF_HELD), stage(kernel, TRAFFIC, held=False)]
     if kernel in TOO_OLD:
         return [stage(kernel, REFUSED, held=False)]
-    stages = [stage(kernel, HELD), stage(kernel, TRAFFIC, held=False)]
+    held = HELD + LONG_HELD if LONG else HELD
+    stages = [stage(kernel, held), stage(kernel, TRAFFIC, held=False)]
     if kernel == HARDENING:
         harden = {"net/core/bpf_jit_harden": "2"}
         stages.append(stage(kernel, HARDENED, sysctl=harden, word=" hardened"))
-        stages.append(stage(kernel, TRAFFIC, held=False, word=" hardened"))
+        if LONG:
+            stages.append(stage(kernel, TRAFFIC, held=False, word=" hardened"))
     return stages
 
 
@@ -125,7 +139,7 @@ def lines_of(kernel, plan):
                "stderr": words, "result": "ERROR", "returncode": status, "duration": 0}
 
 
-def run(kernel):
+def run(kernel, brief):
     """All results of a kernel."""
     fetched = subprocess.run([VMTEST, "--fetch", kernel], stdin=subprocess.DEVNULL,
                              capture_output=True, text=True, check=False)
@@ -135,7 +149,7 @@ def run(kernel):
         yield {"name": kernel, "stdout": "Bail out! vmtest failed", "stderr": fetched.stderr,
                "result": "ERROR", "returncode": fetched.returncode, "duration": 0}
     else:
-        yield from lines_of(kernel, plan_of(kernel))
+        yield from lines_of(kernel, plan_of(kernel, brief))
 
 
 # ---- what the verifier counted -------------------------------------------------------------------
@@ -166,12 +180,15 @@ def write_record(counted):
 
 def main(args):
     parser = argparse.ArgumentParser(usage="tests/kernels/matrix.py [--out FILE] [--record] "
-                                           "[KERNEL...]")
+                                           "[--brief | KERNEL...]")
     parser.add_argument("--out")
     parser.add_argument("--record", action="store_true")
+    parser.add_argument("--brief", action="store_true")
     parser.add_argument("kernels", nargs="*", metavar="KERNEL")
     options = parser.parse_args(args)
-    kernels = options.kernels or KERNELS
+    if options.brief and options.kernels:
+        parser.error("--brief is of one kernel")
+    kernels = options.kernels or ([BRIEF] if options.brief else KERNELS)
     if set(kernels) - set(KERNELS):
         parser.error(f"KERNEL is one of {' '.join(KERNELS)}")
     os.nice(10)
@@ -179,7 +196,7 @@ def main(args):
     with open(options.out or os.devnull, "w", encoding="utf-8") as out:
         for kernel in kernels:
             begin = time.monotonic()
-            for line in run(kernel):
+            for line in run(kernel, options.brief):
                 if "instructions" in line:
                     counted += [row.split() for row in line["instructions"].splitlines()]
                     continue
