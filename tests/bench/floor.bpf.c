@@ -12,4 +12,12 @@ int floor_drop(struct xdp_md *ctx)
 	return XDP_DROP;
 }
 
+/* For frames of several buffers, as bulkhead's own: what the link does for any such program. */
+SEC("xdp.frags")
+int floor_pass(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return XDP_PASS;
+}
+
 char LICENSE[] SEC("license") = "GPL";

@@ -159,9 +159,14 @@ def _bulkhead(hook):
     return load
 
 
+def attach_floor(host, program):
+    """A program of floor.bpf.c at the host's link, native."""
+    host.run("ip", "link", "set", "dev", "eth0", "xdpdrv", "object",
+             os.path.join(BUILD, "tests", "bench", "floor.bpf.o"), "program", program)
+
+
 def _floor(target, _):
-    target.host.run("ip", "link", "set", "dev", "eth0", "xdp", "object",
-                    os.path.join(BUILD, "tests", "bench", "floor.bpf.o"), "section", "xdp")
+    attach_floor(target.host, "floor_drop")
 
 
 def _nft(suffix):
@@ -202,4 +207,4 @@ BACKENDS = {
 }
 NEEDS = {"nft-map": "map", "xdp-filter": "hosts"}
 
-__all__ = ["BACKENDS", "NEEDS", "Lab", "LabError", "Material", "Rig"]
+__all__ = ["BACKENDS", "NEEDS", "Lab", "LabError", "Material", "Rig", "attach_floor"]

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
 bench-stack: what an application sees. TCP throughput (iperf3), and requests a second with their
-latency (wrk against nginx), between two namespaces: without a filter, under bulkhead, and under
-nftables of the same policy with connection tracking, in turn.
+latency (wrk against nginx), between two namespaces: without a filter, under an XDP program that passes
+all, under bulkhead on XDP and on tcx, and under nftables of the same policy with connection
+tracking, in turn.
 """
 
 import json
@@ -12,10 +13,11 @@ import re
 import signal
 
 from result import Broken, median, run_tier
-from rig import Lab
+from rig import Lab, attach_floor
 from netlab import wait_until
 
 ROUNDS = 5
+BACKENDS = ("none", "xdp-pass", "bulkhead-xdp", "bulkhead-tcx", "nft")
 SERVER, CLIENT = "10.77.1.4", "10.77.1.9"
 
 POLICY = """\
@@ -73,8 +75,11 @@ class Pair:
                               stderr=words)
             self.server.popen("iperf3", "--server", "--bind", SERVER, stdout=words, stderr=words)
         wait_until(lambda: self._listens(80) and self._listens(5201), what="servers of the bench")
-        if backend == "bulkhead":
-            self.server.apply(POLICY)
+        if backend.startswith("bulkhead"):
+            hook = {"bulkhead-xdp": "native", "bulkhead-tcx": "tcx"}[backend]
+            self.server.apply(POLICY, host=self.server.host_yaml(f"hooks: {{ingress: {hook}}}\n"))
+        elif backend == "xdp-pass":
+            attach_floor(self.server, "floor_pass")
         elif backend == "nft":
             self.server.run("nft", "-f", lab.write("stack.nft", NFT))
 
@@ -106,24 +111,24 @@ def measure(options, result):
     seconds = 1 if options.tiny else 3
     samples = {}
     with Lab() as lab:
-        pairs = [Pair(lab, backend) for backend in ("none", "bulkhead", "nft")]
+        pairs = [Pair(lab, backend) for backend in BACKENDS]
         for _ in range(options.rounds):
             for pair in pairs:
                 found = (pair.throughput(seconds), *pair.requests(seconds))
                 for figure, value in zip(("throughput", "requests", "p50", "p99"), found):
                     samples.setdefault((pair.backend, figure), []).append(value)
         # That the filters are there: a port that the policy does not speak of.
-        for pair in pairs[1:]:
+        for pair in pairs[2:]:
             with pair.server.listen(SERVER, 81):
                 if pair.client.connect(SERVER, 81, 0.5):
                     raise Broken(f"{pair.backend} lets through what it must deny")
     units = {"throughput": "Gbit/s", "requests": "1/s", "p50": "ms", "p99": "ms"}
     for (backend, figure), values in samples.items():
         result.add(values, figure=figure, unit=units[figure], backend=backend)
-    print(f"{'':<10}{'Gbit/s':>10}{'requests/s':>12}{'p50 ms':>10}{'p99 ms':>10}")
+    print(f"{'':<14}{'Gbit/s':>10}{'requests/s':>12}{'p50 ms':>10}{'p99 ms':>10}")
     for pair in pairs:
         figures = [median(samples[pair.backend, figure]) for figure in units]
-        print(f"{pair.backend:<10}{figures[0]:>10.2f}{figures[1]:>12.0f}{figures[2]:>10.3f}"
+        print(f"{pair.backend:<14}{figures[0]:>10.2f}{figures[1]:>12.0f}{figures[2]:>10.3f}"
               f"{figures[3]:>10.3f}", flush=True)
 
 

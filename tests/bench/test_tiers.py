@@ -72,7 +72,7 @@ def update_changes_a_rule_under_traffic_and_nothing_is_lost(_):
 def stack_has_throughput_and_requests_of_each_filter(_):
     result = figures_of("stack", "nft", "nginx", "iperf3", "wrk")
     seen = {(line["backend"], line["figure"]) for line in result["results"] if line["median"] > 0}
-    wanted = {(backend, figure) for backend in ("none", "bulkhead", "nft")
+    wanted = {(backend, figure) for backend in ("none", "xdp-pass", "bulkhead-xdp", "bulkhead-tcx", "nft")
               for figure in ("throughput", "requests", "p50", "p99")}
     assert wanted <= seen, wanted - seen
 
