@@ -157,16 +157,19 @@ int store_file_unseal(const struct store_folder *folder, const char *name, struc
 int store_file_list(const struct store_folder *folder, struct arena *arena, struct diag *diag,
 		    store_names *ret_names)
 {
-	int fd = openat(folder->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	scoped(close) int fd = openat(folder->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	scoped(closedir) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
 	store_names names = {};
 	const struct dirent *entry;
 
 	if (!stream)
 		return diag_sys(diag, errno, "cannot read folder '%s'", folder->path);
-	while ((entry = readdir(stream)))
+	(void)take_fd(fd); /* the stream's from here on */
+	while ((errno = 0, entry = readdir(stream)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			array_push(arena, &names, str_dup(arena, str_of(entry->d_name)));
+	if (errno)
+		return diag_sys(diag, errno, "cannot read folder '%s'", folder->path);
 	*ret_names = names;
 	return 0;
 }
