@@ -11,8 +11,7 @@
 
 #include "bpf/addresses.h"
 
-/* Raised with every change that makes an older program misread a newer map. Part of the pin path. */
-#define BH_ABI_VERSION 3
+#define BH_ABI_VERSION 5
 
 enum bh_direction {
 	BH_IN,
@@ -313,7 +312,13 @@ struct bh_links {
 };
 _Static_assert(sizeof(struct bh_links) == 8 + 2048, "abi");
 
-/* The word that chooses what is in force; the one write of a flip. 0: nothing, deny. */
+/*
+ * The word that chooses what is in force; the one write of a flip. 0: nothing is, and nobody has said what
+ * that means: deny. BH_ACTIVE_OPEN: nothing is, and everything passes, as without programs; while they are
+ * put on the links for the first time, and while they are taken off.
+ */
+#define BH_ACTIVE_OPEN (1ULL << 63)
+
 struct bh_active {
 	__u64 generation;
 };
@@ -346,7 +351,9 @@ _Static_assert(sizeof(struct bh_watch) == 8, "abi");
 #define BH_FIXED_ROWS 128
 #define BH_PAGE_ROWS  256
 #define BH_ROW_PAGES  256
-#define BH_OUTCOMES   (BH_ROW_PAGES * BH_PAGE_ROWS - BH_FIXED_ROWS)
+#define BH_OUTCOMES   ((BH_ROW_PAGES - 1) * BH_PAGE_ROWS - BH_FIXED_ROWS)
+#define BH_NO_ROW \
+	(BH_ROW_PAGES * BH_PAGE_ROWS - 1) /* of what is not counted; its page is never there */
 
 _Static_assert(BH_REASON_COUNT * 2 <= BH_FIXED_ROWS, "abi");
 _Static_assert(BH_REASON_COUNT <= 64, "never_off has 64 bits");
@@ -389,6 +396,10 @@ enum bh_note {
  * s * BH_STATE_PAGES + p of bh_state; both slots name the same pages unless a table size changed.
  * A bucket is four states of 16 bytes, then four keys: struct bh_flow_key4 (bucket of 128
  * bytes) or struct bh_flow_key6 (bucket of 256 bytes; fragments use it too).
+ *
+ * Behind the buckets of a page stand the tags of their ways, u16[BH_WAYS] for each bucket: of whoever
+ * claimed the way last, written before it is published and never cleared. Where none of a key's eight
+ * ways has its tag, the key has no entry; so most packets without a flow read a sixteenth of the table.
  */
 #define BH_STATE_PAGE_BITS 18
 #define BH_STATE_PAGE_SIZE (1U << BH_STATE_PAGE_BITS)
@@ -396,6 +407,16 @@ enum bh_note {
 #define BH_WAYS		   4
 #define BH_BUCKET4_SIZE	   128
 #define BH_BUCKET6_SIZE	   256
+#define BH_STATE_TAGS_SIZE (BH_STATE_PAGE_SIZE / BH_BUCKET4_SIZE * BH_WAYS * 2)
+
+/* A page and its tags: what an element of bh_state holds. */
+#define BH_STATE_VALUE_SIZE (BH_STATE_PAGE_SIZE + BH_STATE_TAGS_SIZE)
+
+/* Where in it the tags of a bucket are, by its number in the page. */
+static inline __u32 bh_state_tags(__u32 bucket)
+{
+	return BH_STATE_PAGE_SIZE + ((bucket * BH_WAYS * 2) & (BH_STATE_TAGS_SIZE - 1));
+}
 
 /*
  * meta: last tick (low 32 bits), flags (16), tag of the hash (high 16, never 0 while live); 0 is an
@@ -424,6 +445,7 @@ _Static_assert(sizeof(struct bh_flow_state) == 16, "abi");
 #define BH_FLOW_KEPT	    0x0400 /* honoured by existing_flows: keep */
 #define BH_FLOW_REPLIED	    0x0800 /* non-TCP: a reply has passed */
 #define BH_FLOW_KIND_SHIFT  12	   /* enum bh_flow_kind, three bits: which time-outs hold */
+#define BH_FLOW_ANSWERS	    0x8000 /* the policy denies its answers, which pass with it */
 
 enum bh_flow_kind {
 	BH_FLOW_TCP,
@@ -433,6 +455,12 @@ enum bh_flow_kind {
 	BH_FLOW_FRAGMENT,
 	BH_FLOW_KIND_COUNT,
 };
+
+/* enum bh_flow_kind of the flags of a flow. */
+static inline __u32 bh_flow_kind(__u32 flags)
+{
+	return flags >> BH_FLOW_KIND_SHIFT & 7;
+}
 
 /*
  * Either orientation of a flow has one key: the local end is the destination of an inbound packet
@@ -479,6 +507,31 @@ struct bh_flow_key6 {
 	__u64 zero2;
 };
 _Static_assert(sizeof(struct bh_flow_key6) == 48, "abi");
+
+/*
+ * What the loader asks of bh_carry when the tables of a new generation have other sizes than those of the
+ * one before, and so pages of their own: a frame that begins with this, run by BPF_PROG_RUN. The answer is
+ * what the program returns.
+ */
+enum bh_carry {
+	BH_CARRY_IS_ON, /* whether packets look for flows in the other slot, too */
+	BH_CARRY_ON,	/* they do as soon as this generation is in force; 1 */
+	BH_CARRY_OFF,	/* they do no longer; 1 */
+	BH_CARRY_COUNT, /* ways of a table of the other slot; 0: there is no image */
+	BH_CARRY_MOVE,	/* moves flows out of BH_CARRY_STEP of its ways: how many it has moved */
+};
+
+#define BH_CARRY_STEP 4096
+
+struct bh_carry_order {
+	__u8 frame[16];	  /* zero; the kernel wants an Ethernet header */
+	__u64 generation; /* into which flows come; that before it had the other slot */
+	__u32 what;	  /* enum bh_carry */
+	__u32 table;	  /* enum bh_table */
+	__u32 first;	  /* way */
+	__u32 zero;
+};
+_Static_assert(sizeof(struct bh_carry_order) == 40, "abi");
 
 /* ---- events ---- */
 

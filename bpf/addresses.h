@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The part of bpf/abi.h in which an address finds its class: the tables that address4 and address6 of
- * struct bh_head lead to.
+ * The part of bpf/abi.h in which an address finds its class: the tables that address4 and address6
+ * of struct bh_head lead to.
  */
 #ifndef BPF_ADDRESSES_H
 #define BPF_ADDRESSES_H
@@ -18,7 +18,8 @@ enum bh_address4 {
  * address4: u32[65536] by the high 16 bits of an IPv4 address. Without BH_DEEP the element is
  * the class. With it, the rest is the address of
  *   blocks: a subtree u16[1 << width] by the next width bits, 4 to 13, plus that width; an element
- *     below 0x8000 is the class, else its other bits number the struct bh_block4 behind the subtree;
+ *     below 0x8000 is the class, else its other bits number the struct bh_block4 behind the
+ *     subtree;
  *   ranges: a chunk { u32 n; u32 entry[n]; } of first address's low 16 bits << 16 | class, in
  *     ascending order, the first for 0: the last entry not above the address holds.
  *
@@ -43,10 +44,10 @@ enum bh_address4 {
 #define BH_SUBTREE_WIDTH_MAX 13
 
 /*
- * Up to eight ranges of what an element of a subtree leaves of an address, its last 16 - width bits.
- * class[i] holds from key i - 1 up to key i. Keys are u16, four in a word, the first one in its
- * low bits, each as 0x8000 less the first address of its range: so the sum of it and of an address has
- * bit 15 set when the key is not above, and four are added at once. Absent: 0.
+ * Up to eight ranges of what an element of a subtree leaves of an address, its last 16 - width
+ * bits. class[i] holds from key i - 1 up to key i. Keys are u16, four in a word, the first one in
+ * its low bits, each as 0x8000 less the first address of its range: so the sum of it and of an
+ * address has bit 15 set when the key is not above, and four are added at once. Absent: 0.
  */
 #define BH_BLOCK4_RANGES 8
 #define BH_BLOCK4_LANES	 0x0001000100010001ULL
@@ -81,9 +82,9 @@ static inline __u32 bh_block4_find(const struct bh_block4 *block, __u64 bits)
 #define BH_DEPTH6 8
 
 /*
- * Up to six values in one line of the cache, for keys in ascending order: value[i] holds from first[i - 1]
- * up to first[i]. A key is the high 64 bits of an address without the first three, so that the
- * sign of a difference tells which is above; BH_LEAF_NONE is above all.
+ * Up to six values in one line of the cache, for keys in ascending order: value[i] holds from
+ * first[i - 1] up to first[i]. A key is the high 64 bits of an address without the first three, so
+ * that the sign of a difference tells which is above; BH_LEAF_NONE is above all.
  */
 #define BH_LEAF_KEYS 5
 #define BH_LEAF_NONE (1ULL << 61)

@@ -54,8 +54,8 @@ static __always_inline __u32 classify_ranges4(const __u8 *page, __u32 chunk, __u
 
 /*
  * All ones when a bit is set, else 0: what chooses between two values without a branch. Where the
- * branch hung on the packet's address it would be guessed, half of the time wrongly, and with it all
- * that is under way of the packet behind.
+ * branch hung on the packet's address it would be guessed, half of the time wrongly, and with it
+ * all that is under way of the packet behind.
  */
 static __always_inline __u32 classify_mask(__u32 value, int bit)
 {
@@ -147,8 +147,8 @@ static __always_inline __u32 classify_leaf6(const __u8 *page, __u32 address, __u
 }
 
 /*
- * The class of an IPv6 address by the tables that an element leads to; below 0: a page is missing, or
- * there is no end to them. A global function: what is verified here is so once.
+ * The class of an IPv6 address by the tables that an element leads to; below 0: a page is missing,
+ * or there is no end to them. A global function: what is verified here is so once.
  */
 int classify_deep6(__u64 generation, __u32 element, __u64 high, __u64 low);
 
@@ -363,10 +363,10 @@ static __always_inline __u32 classify_lowest(__u64 word)
 #define CLASSIFY_CHUNK 32
 
 /*
- * Three sets of rules by their addresses, two of them in one word: 1 + the first rule that is in all of
- * them, counted from word first on, below word end and in one chunk; 0: there is none; below 0: a
- * page is missing. Not image_page(): page 0 or another, three times, are ways that the verifier
- * would all go.
+ * Three sets of rules by their addresses, two of them in one word: 1 + the first rule that is in
+ * all of them, counted from word first on, below word end and in one chunk; 0: there is none; below
+ * 0: a page is missing. Not image_page(): page 0 or another, three times, are ways that the
+ * verifier would all go.
  */
 int classify_chunk(__u64 generation, __u64 two, __u32 third, __u32 first, __u32 end);
 
@@ -394,8 +394,8 @@ __attribute__((noinline)) int classify_chunk(__u64 generation, __u64 two, __u32 
 }
 
 /*
- * The same over all words; below 0: a page is missing. A function of its own, since old kernels know
- * at which turn each loop ended, and would go on from every one into the next tier.
+ * The same over all words; below 0: a page is missing. A function of its own, since old kernels
+ * know at which turn each loop ended, and would go on from every one into the next tier.
  */
 int classify_first(__u64 generation, __u64 two, __u32 third, __u32 first, __u32 end);
 

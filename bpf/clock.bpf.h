@@ -32,6 +32,7 @@ const volatile bool test_clock = false;
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
 	__type(key, __u32);
 	__type(value, __u64);
 } bh_clock SEC(".maps");

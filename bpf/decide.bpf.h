@@ -50,27 +50,45 @@ static __always_inline void decide_by_reason(const struct packet *packet,
 	decision_audit(config, decision);
 }
 
+/*
+ * A first fragment of a lease is remembered for its later ones, which carry no ports. What else is
+ * never denied comes whole, or its fragments are for nobody. It passes though no way may be left.
+ */
+static __always_inline void decide_first_of_lease(const struct packet *packet,
+						  const struct bh_config *config,
+						  enum bh_reason reason, struct decision *decision)
+{
+	if (reason != BH_REASON_DHCP && reason != BH_REASON_DHCPV6)
+		return;
+	fragment_enter(packet, decision);
+	decide_by_reason(packet, config, reason, decision);
+}
+
 /* The policy's word and the flow's, for what only they decide. */
 static __always_inline void decide_by_policy(struct packet *packet, const struct image_view *view,
 					     const struct bh_config *config,
 					     struct decision *decision)
 {
+	struct quick quick = {.position = FLOW_NONE};
+
 	if (packet->fragment == PACKET_LATER) {
 		fragment_follow(packet, decision);
 		decision_audit(config, decision);
 		return;
 	}
-	judge(packet, view, decision);
-	if (decision->reason != BH_REASON_IMAGE_FAULT)
-		track(packet, view, decision);
+	if (!quick_has_ports(packet) || !quick_goes_on(packet, decision, &quick)) {
+		judge(packet, view, decision);
+		if (decision->reason != BH_REASON_IMAGE_FAULT)
+			track(packet, &quick, decision);
+	}
 	if (packet->fragment == PACKET_FIRST && decision->verdict != BH_DENY)
 		fragment_enter(packet, decision);
 	decision_audit(config, decision);
 }
 
 /*
- * Which reason decides before the policy is asked; BH_REASON_RULE: none. reason is what parse, or for
- * an ICMP error what icmp found.
+ * Which reason decides before the policy is asked; BH_REASON_RULE: none. reason is what parse, or
+ * for an ICMP error what icmp found.
  */
 static __always_inline enum bh_reason
 decide_before(const struct packet *packet, const struct bh_config *config, enum bh_reason reason)
@@ -96,8 +114,13 @@ static __always_inline void decide(struct packet *packet, enum bh_reason reason,
 	struct image_view view;
 
 	decision_by_reason(decision, packet->direction, BH_REASON_NO_POLICY, BH_DENY);
-	if (!decision->generation)
+	if ((__s64)decision->generation <= 0) {
+		if (decision->generation == BH_ACTIVE_OPEN) {
+			decision->verdict = BH_ALLOW;
+			decision->row = BH_NO_ROW;
+		}
 		return;
+	}
 	if (image_open_at(&view, decision->generation) != BH_REASON_RULE) {
 		decision_by_reason(decision, packet->direction, BH_REASON_IMAGE_FAULT, BH_DENY);
 		return;
@@ -105,10 +128,13 @@ static __always_inline void decide(struct packet *packet, enum bh_reason reason,
 	config = &image_head(&view)->config;
 	reason = decide_before(packet, config, reason);
 	barrier(); /* the verifier forgets what led here, and looks at the rest once */
-	if (reason == BH_REASON_RULE)
+	if (reason == BH_REASON_RULE) {
 		decide_by_policy(packet, &view, config, decision);
-	else
-		decide_by_reason(packet, config, reason, decision);
+		return;
+	}
+	decide_by_reason(packet, config, reason, decision);
+	if (packet->fragment == PACKET_FIRST)
+		decide_first_of_lease(packet, config, reason, decision);
 }
 
 #endif

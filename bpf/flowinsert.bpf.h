@@ -46,44 +46,84 @@ static __always_inline __u32 flow_way_offset(const struct flow_ways *ways, __u32
 }
 
 /*
- * Reads all eight ways. Of several that are equally old, the hash of the newcomer chooses: always the
- * first one would have a flood push out its own latest victim's successor and nobody else.
+ * The word of a way in one of the two buckets; at is a constant. Masked, so that the verifier sees
+ * that all four ways lie in the page.
  */
+static __always_inline __u64 flow_way(const __u8 *page, const struct flow_ways *ways, __u32 at)
+{
+	__u32 bucket = ways->bucket[at >> 2] & (BH_STATE_PAGE_SIZE - 128);
+
+	return flow_load(page + bucket + (at & (BH_WAYS - 1)) * 16);
+}
+
+/* Of two numbers below 2^63, without a branch. */
+static __always_inline __u64 flow_larger(__u64 one, __u64 other)
+{
+	__s64 less = one - other;
+
+	return one - (less & less >> 63);
+}
+
+#define FLOW_AGES 0x40000000U /* of this very tick; the clock of another CPU may be behind */
+
+/*
+ * All eight ways are taken by live entries that cannot be past a time-out, since none is below a
+ * second: so does a flood fill the table. Then oldest is set. Of several that are equally old, the
+ * hash of the newcomer chooses: always the first one would have a flood push out its own latest
+ * victim's successor and nobody else.
+ */
+static __always_inline bool flow_all_young(const struct flow_query *query, const __u8 *page,
+					   struct flow_ways *ways)
+{
+	__u32 turn = query->hash >> 24 & 7;
+	__u32 now = query->tick + FLOW_AGES;
+	__u64 all = ~0ULL;
+	__u64 best = 0;
+
+#pragma unroll
+	for (__u32 at = 0; at < FLOW_WAYS; at++) {
+		__u64 meta = flow_way(page, ways, at);
+
+		all &= meta;
+		best = flow_larger(best, (__u64)(now - (__u32)meta) << 3 | (at ^ turn));
+	}
+	ways->oldest = (best ^ turn) & 7;
+	return flow_flags(all) & BH_FLOW_LIVE && best >> 3 <= (__u64)FLOW_AGES + clock_ticks(1);
+}
+
+/* Reads all eight ways one after the other. */
 static __always_inline void flow_survey(const struct image_view *view,
 					const struct flow_query *query, const __u8 *page,
-					__u32 mask, struct flow_ways *ways)
+					struct flow_ways *ways)
 {
 	__u32 turn = query->hash >> 24;
 	__u64 best = 0;
 
-	ways->bucket[0] = flow_bucket(query->hash, mask, flow_shift(query), false);
-	ways->bucket[1] = flow_bucket(query->hash, mask, flow_shift(query), true);
-	ways->usable = 0;
 #pragma clang loop unroll(disable)
 	for (__u32 at = 0; at < FLOW_WAYS; at++) {
 		__u64 meta = flow_load(page + flow_way_offset(ways, at));
 		__u32 flags = flow_flags(meta);
 		__u32 live = flags & BH_FLOW_LIVE;
 		__u32 taken = ((flags & (BH_FLOW_LIVE | BH_FLOW_BUSY)) + 3) >> 2;
-		__u32 age = query->tick - (__u32)meta + 0x40000000;
-		__u64 score = ((0 - (__u64)live) & ((__u64)age << 3)) | ((at + turn) & 7);
-		__u64 less = (best - score) >> 63;
+		__u32 age = query->tick - (__u32)meta + FLOW_AGES;
+		__u64 score = ((0 - (__u64)live) & ((__u64)age << 3)) | ((at ^ turn) & 7);
 
 		ways->usable |= (1 - taken | (live & flow_expired(view, meta, query->tick))) << at;
-		best = (best & (less - 1)) | (score & (0 - less));
+		best = flow_larger(best, score);
 	}
-	ways->oldest = best >> 3 ? (best - turn) & 7 : FLOW_WAYS;
+	ways->oldest = best >> 3 ? (best ^ turn) & 7 : FLOW_WAYS;
 }
 
 /*
- * Which of the usable ways to take: in the bucket that has more of them, so that both of a key are full
- * as late as can be. Taking the first one until it is nearly full would end more searches there, and
- * leaves one flow in 60,000 without a way at a load of 0.38; this one in 10 million. Of the established ways TCP takes the upper ones first, and others have the
- * lower two of each bucket alone: they never hold more than half.
+ * Which of the usable ways to take: in the bucket that has more of them, so that both of a key are
+ * full as late as can be. Taking the first one until it is nearly full would end more searches
+ * there, and leaves one flow in 60,000 without a way at a load of 0.38; this one in 10 million. Of
+ * the established ways TCP takes the upper ones first, and others have the lower two of each bucket
+ * alone: they never hold more than half.
  */
 static __always_inline __u32 flow_choose(const struct flow_query *query, __u32 usable, __u32 table)
 {
-	__u32 other = ((flow_flags(query->meta) >> BH_FLOW_KIND_SHIFT & 7) + 7) >> 3;
+	__u32 other = (bh_flow_kind(flow_flags(query->meta)) + 7) >> 3;
 	__u32 established = (1 << BH_TABLE_ESTABLISHED4 | 1 << BH_TABLE_ESTABLISHED6) >> table & 1;
 	__u32 first, second, from;
 
@@ -99,56 +139,16 @@ static __always_inline __u32 flow_choose(const struct flow_query *query, __u32 u
 	       (established > other ? flow_highest(from & 15) : flow_lowest(from & 15));
 }
 
-/*
- * Claims a way for query's key in one table, once: the position, FLOW_NONE when there is no way to be
- * had, FLOW_LOST when another CPU was faster. A half-open table gives up its oldest, which is noted.
- */
-int flow_claim(const struct flow_query *query, __u32 table);
-
-__attribute__((noinline)) int flow_claim(const struct flow_query *query, __u32 table)
-{
-	struct bh_flow_state *state;
-	struct image_view view;
-	struct flow_ways ways;
-	__u32 element, at;
-	__u32 evicts = 0;
-	__u8 *page;
-	__u64 old;
-
-	if (!query || table >= BH_TABLE_COUNT ||
-	    image_open_at(&view, query->generation) != BH_REASON_RULE)
-		return FLOW_NONE;
-	element = flow_element(&view, table, query->hash, flow_shift(query));
-	page = flow_page(element);
-	if (!page)
-		return FLOW_NONE;
-	flow_survey(&view, query, page, flow_place(&view, table)->mask, &ways);
-	at = flow_choose(query, ways.usable, table);
-	if (at >= FLOW_WAYS && table <= BH_TABLE_HALF_OPEN6) {
-		at = ways.oldest;
-		evicts = 1;
-	}
-	if (at >= FLOW_WAYS)
-		return FLOW_NONE;
-	at = flow_way_offset(&ways, at);
-	state = (void *)(page + at);
-	old = flow_load(&state->meta);
-	if (flow_flags(old) & BH_FLOW_BUSY ||
-	    ((flow_flags(old) & BH_FLOW_LIVE) > evicts && !flow_expired(&view, old, query->tick)) ||
-	    !flow_swap(state, old, (__u64)BH_FLOW_BUSY << 32))
-		return FLOW_LOST;
-	if (evicts)
-		note(BH_NOTE_HALF_OPEN_EVICTED);
-	return element << BH_STATE_PAGE_BITS | at;
-}
-
 /* Fills a claimed way and publishes it. Keys of any size, so that one copy serves both. */
 static __always_inline void flow_fill(const struct flow_query *query, __u8 *page, __u32 own,
 				      __u32 bucket)
 {
 	__u32 key = flow_key_offset(query, bucket, (own - bucket) >> 4);
 	struct bh_flow_state *state = (void *)(page + (own & (BH_STATE_PAGE_SIZE - 16)));
+	__u32 tag = bh_state_tags(bucket >> flow_shift(query)) + (own - bucket) / 8;
 
+	*(__u16 *)(page + BH_STATE_PAGE_SIZE + (tag & (BH_STATE_TAGS_SIZE - 2))) =
+		query->meta >> 48;
 	*(__u64 *)(page + (key & (BH_STATE_PAGE_SIZE - 8))) = query->word[0];
 	*(__u64 *)(page + ((key + 8) & (BH_STATE_PAGE_SIZE - 8))) = query->word[1];
 	if (query->wide) {
@@ -161,23 +161,91 @@ static __always_inline void flow_fill(const struct flow_query *query, __u8 *page
 	__sync_lock_test_and_set(&state->meta, query->meta);
 }
 
-/* Fills the way that flow_claim has claimed and publishes it. */
-int flow_publish(const struct flow_query *query, int position);
-
-__attribute__((noinline)) int flow_publish(const struct flow_query *query, int position)
+/* How many of the eight ways have the tag of query's hash. */
+static __always_inline __u32 flow_namesakes(const struct flow_query *query, const __u8 *page,
+					    const struct flow_ways *ways)
 {
-	__u32 own = position & (BH_STATE_PAGE_SIZE - 16);
-	__u8 *page = flow_page((__u32)position >> BH_STATE_PAGE_BITS);
+	__u32 n = FLOW_WAYS;
 
-	if (query && page)
-		flow_fill(query, page, own, own & ~((1U << flow_shift(query)) - 1));
-	return 0;
+#pragma unroll
+	for (__u32 at = 0; at < FLOW_WAYS; at++)
+		n -= flow_differs(flow_way(page, ways, at), query->meta);
+	return n;
 }
 
 /*
- * CPUs that enter one flow at a time each look again after they have published, and all entries but
- * the one at the lowest offset are taken back; query->found says which stands. Its position, or FLOW_LOST:
- * one has been taken back, and there may be more.
+ * Claims a way for query's key in one table, once, fills it and publishes it: the position,
+ * FLOW_NONE when there is no way to be had, FLOW_LOST when another CPU was faster. A half-open
+ * table gives up its oldest, which is noted. query->found is FLOW_ALONE where no other way can be
+ * of the same key.
+ */
+int flow_enter(struct flow_query *query, __u32 table);
+
+__attribute__((noinline)) int flow_enter(struct flow_query *query, __u32 table)
+{
+	struct bh_flow_state *state;
+	struct image_view view;
+	struct flow_ways ways;
+	__u32 element, mask, at, own;
+	__u32 evicts = 0;
+	__u8 *page;
+	__u64 old;
+
+	if (!query || table >= BH_TABLE_COUNT ||
+	    image_open_at(&view, query->generation) != BH_REASON_RULE)
+		return FLOW_NONE;
+	element = flow_element(&view, table, query->hash, flow_shift(query));
+	page = flow_page(element);
+	if (!page)
+		return FLOW_NONE;
+	mask = flow_place(&view, table)->mask;
+	ways.bucket[0] = flow_bucket(query->hash, mask, flow_shift(query), false);
+	ways.bucket[1] = flow_bucket(query->hash, mask, flow_shift(query), true);
+	ways.usable = 0;
+	at = FLOW_WAYS;
+	if (!flow_all_young(query, page, &ways)) {
+		flow_survey(&view, query, page, &ways);
+		at = flow_choose(query, ways.usable, table);
+	}
+	if (at >= FLOW_WAYS && table <= BH_TABLE_HALF_OPEN6) {
+		at = ways.oldest;
+		evicts = 1;
+	}
+	if (at >= FLOW_WAYS)
+		return FLOW_NONE;
+	own = flow_way_offset(&ways, at);
+	state = (void *)(page + own);
+	old = flow_load(&state->meta);
+	if (flow_flags(old) & BH_FLOW_BUSY ||
+	    ((flow_flags(old) & BH_FLOW_LIVE) > evicts && !flow_expired(&view, old, query->tick)) ||
+	    !flow_swap(state, old, (__u64)BH_FLOW_BUSY << 32))
+		return FLOW_LOST;
+	if (evicts)
+		note(BH_NOTE_HALF_OPEN_EVICTED);
+	flow_fill(query, page, own, flow_bucket_of(&ways, at));
+	query->found = flow_namesakes(query, page, &ways) > 1 ? FLOW_OURS : FLOW_ALONE;
+	return element << BH_STATE_PAGE_BITS | own;
+}
+
+/* What TCP marks in an entry. */
+#define FLOW_MARKS (BH_FLOW_SYN_ACK | BH_FLOW_CLOSING | BH_FLOW_FIN_OPENER | BH_FLOW_FIN_REPLIER)
+
+/*
+ * Of two entries of one flow one has been taken out: the other takes over its marks, and its date where that
+ * is later. taken: its meta at last; 0: somebody else has taken it out.
+ */
+static __always_inline void flow_inherit(struct bh_flow_state *state, __u64 meta, __u64 taken,
+					 __u32 marks)
+{
+	if (taken)
+		flow_mark(state, meta, flow_flags(taken) & marks, 0, flow_later(meta, taken));
+}
+
+/*
+ * CPUs that enter one flow at a time each look again after they have published: flow_enter at the
+ * tags, and here, where another way has the same one, at the keys. All entries but the one at the
+ * lowest offset are taken back, and what TCP has marked in them stays; query->found says which stands. Its
+ * position, or FLOW_LOST: one has been taken back, and there may be more.
  */
 int flow_settle(struct flow_query *query, __u32 table, int position);
 
@@ -185,8 +253,8 @@ FLOW_LOOPS int flow_settle(struct flow_query *query, __u32 table, int position)
 {
 	__u32 own = position & (BH_STATE_PAGE_SIZE - 16);
 	struct image_view view;
+	__u64 meta, taken;
 	__u32 other;
-	__u64 meta;
 	__u8 *page;
 	int found;
 
@@ -202,13 +270,15 @@ FLOW_LOOPS int flow_settle(struct flow_query *query, __u32 table, int position)
 	note(BH_NOTE_DUPLICATE);
 	other = found & (BH_STATE_PAGE_SIZE - 16);
 	if (other > own) {
-		flow_release((void *)(page + other), query->meta);
+		taken = flow_release((void *)(page + other), query->meta);
+		flow_inherit((void *)(page + own), meta, taken, FLOW_MARKS);
 		query->meta = meta;
 		query->found = FLOW_OURS;
 		return FLOW_LOST;
 	}
 	query->found = FLOW_THEIRS;
-	flow_release((void *)(page + own), meta);
+	taken = flow_release((void *)(page + own), meta);
+	flow_inherit((void *)(page + other), query->meta, taken, FLOW_MARKS);
 	return position - own + other;
 }
 
@@ -223,10 +293,11 @@ static __always_inline int flow_insert(struct flow_query *query, __u32 table)
 
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < FLOW_TRIES && position == FLOW_LOST; i++)
-		position = flow_claim(query, table);
+		position = flow_enter(query, table);
 	if (position < 0)
 		return FLOW_NONE;
-	flow_publish(query, position);
+	if (query->found == FLOW_ALONE)
+		return position;
 	query->found = FLOW_ALONE;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < FLOW_TRIES && stands == FLOW_LOST; i++)

@@ -38,8 +38,8 @@ static __always_inline __u32 flowkey_kind(const struct packet *packet)
 }
 
 /*
- * All ones for a packet that comes in, else 0: what chooses between its ends without a branch, which
- * would double what is verified behind it.
+ * All ones for a packet that comes in, else 0: what chooses between its ends without a branch,
+ * which would double what is verified behind it.
  */
 static __always_inline __u64 flowkey_in(const struct packet *packet)
 {
@@ -48,8 +48,8 @@ static __always_inline __u64 flowkey_in(const struct packet *packet)
 }
 
 /*
- * The words of struct bh_flow_key4 and bh_flow_key6, by shifts, as they lie in memory on the only byte
- * order there is: stores of halves that are read as a whole would stall.
+ * The words of struct bh_flow_key4 and bh_flow_key6, by shifts, as they lie in memory on the only
+ * byte order there is: stores of halves that are read as a whole would stall.
  */
 static __always_inline __u64 flowkey_ports(const struct packet *packet)
 {

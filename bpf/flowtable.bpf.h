@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The state tables: set-associative, in pages of flat bytes, with no kernel hash and no lock. Both
- * candidate buckets of a key lie in one page, so that a search costs one look-up. A way is claimed by
- * cmpxchg, filled, and published by an atomic exchange (bpf/flowinsert.bpf.h); a reader takes a key
- * for its own only when meta is the same before and after. What a flow means is track's business.
+ * candidate buckets of a key lie in one page, so that a search costs one look-up. A way is claimed
+ * by cmpxchg, filled, and published by an atomic exchange (bpf/flowinsert.bpf.h); a reader takes a
+ * key for its own only when meta is the same before and after. What a flow means is track's
+ * business.
  */
 #ifndef BPF_FLOWTABLE_BPF_H
 #define BPF_FLOWTABLE_BPF_H
@@ -25,8 +26,9 @@
 #define FLOW_WORDS6 5
 #define FLOW_KEYS   (BH_WAYS * sizeof(struct bh_flow_state)) /* where a bucket's keys begin */
 
-#define FLOW_NONE (-1)
-#define FLOW_LOST (-2)
+#define FLOW_NONE   (-1)
+#define FLOW_LOST   (-2)
+#define FLOW_ABSENT (-3) /* of struct quick: neither table has its tag */
 
 /* Ways of both buckets; position 0 is the first way of the first one. */
 #define FLOW_WAYS (2 * BH_WAYS)
@@ -35,9 +37,9 @@
 #define FLOW_TRIES 4
 
 /*
- * Of a function verified apart that loops: clang saves a jump by moving the end of a loop before its
- * beginning, and kernels before 6.7 refuse a loop that is closed by no jump ("back-edge from insn").
- * Where code may not grow it leaves the order as it is.
+ * Of a function verified apart that loops: clang saves a jump by moving the end of a loop before
+ * its beginning, and kernels before 6.7 refuse a loop that is closed by no jump ("back-edge from
+ * insn"). Where code may not grow it leaves the order as it is.
  */
 #define FLOW_LOOPS __attribute__((noinline, minsize))
 
@@ -72,6 +74,7 @@ static __always_inline __u64 flow_meta(__u64 hash, __u32 flags, __u32 tick)
 {
 	__u64 tag = hash >> 48;
 
+	/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): of 64 bits */
 	return (tag ? tag : 1) << 48 | (__u64)flags << 32 | tick;
 }
 
@@ -155,6 +158,32 @@ static __always_inline __u32 flow_after(__u64 value)
 	return value;
 }
 
+/*
+ * Where nothing depends on what was loaded: no load behind it is done before one that comes before it. An
+ * exchange, because it fetches what was there: on arm64 an atomic that fetches nothing orders nothing, and
+ * clang makes such a one of a fetch whose result nobody uses. Nothing where loads keep their order.
+ */
+static __always_inline void flow_fence(__u64 *word)
+{
+	if (weak_order)
+		*word = __sync_lock_test_and_set(word, *word);
+}
+
+static __always_inline struct untracked *flow_untracked(void)
+{
+	__u32 key = 0;
+
+	return bpf_map_lookup_elem(&bh_untracked, &key);
+}
+
+/* Whether flows may still lie in the other slot. */
+static __always_inline bool flow_is_carrying(void)
+{
+	const struct untracked *at = flow_untracked();
+
+	return at && at->carrying;
+}
+
 static __always_inline __u64 flow_load(const void *at)
 {
 	return *(const volatile __u64 *)at;
@@ -169,28 +198,6 @@ static __always_inline bool flow_swap(struct bh_flow_state *state, __u64 old, __
 static __always_inline __u32 flow_differs(__u64 meta, __u64 want)
 {
 	return (((meta ^ want) >> 48) + 0xffff) >> 16;
-}
-
-/*
- * The first way of both buckets whose tag is that of want, else FLOW_WAYS. Tags of live entries are
- * not 0 and those of claimed ways are. All eight are read, without a branch: half of all flows lie in the
- * second bucket, so that whether to read it could only be guessed, and two lines of the cache that
- * are under way at a time cost as much as one.
- */
-static __always_inline __u32 flow_match(const __u8 *first, const __u8 *second, __u64 want)
-{
-	__u32 none = 1;
-	__u32 at = 0;
-
-#pragma unroll
-	for (int i = 0; i < FLOW_WAYS; i++) {
-		const __u8 *bucket = i < BH_WAYS ? first : second;
-
-		none &= flow_differs(flow_load(bucket + (i & (BH_WAYS - 1)) * 16), want);
-		at += none;
-	}
-	barrier_var(at);
-	return at;
 }
 
 /* ---- time-outs ---- */
@@ -217,7 +224,7 @@ static const volatile __u8 flow_timeouts[32] = {
 static __always_inline __u32 flow_expired(const struct image_view *view, __u64 meta, __u32 tick)
 {
 	__u32 flags = flow_flags(meta);
-	__u32 which = (flags >> BH_FLOW_KIND_SHIFT & 7) << 2 | (flags & BH_FLOW_CLOSING) >> 5 |
+	__u32 which = bh_flow_kind(flags) << 2 | (flags & BH_FLOW_CLOSING) >> 5 |
 		      (flags & BH_FLOW_ESTABLISHED) >> 3;
 	__s64 age = (__s32)(tick - (__u32)meta);
 	__u32 seconds;
@@ -264,7 +271,9 @@ static __always_inline __u32 flow_key_offset(const struct flow_query *query, __u
 	return bucket + FLOW_KEYS + way * (16 + (query->wide & 1) * 32);
 }
 
-static __always_inline bool flow_same(const struct flow_query *query, const __u8 *page, __u32 key)
+/* 0: the key that lies there is the query's. */
+static __always_inline __u64 flow_difference(const struct flow_query *query, const __u8 *page,
+					     __u32 key)
 {
 	__u64 wide = 0 - (__u64)(query->wide & 1);
 	__u64 differ = (flow_word(page, key + 16) ^ query->word[2]) |
@@ -274,12 +283,12 @@ static __always_inline bool flow_same(const struct flow_query *query, const __u8
 	differ &= wide;
 	differ |= flow_word(page, key) ^ query->word[0];
 	differ |= flow_word(page, key + 8) ^ query->word[1];
-	return !differ;
+	return differ;
 }
 
 /*
- * The live way of a page that holds the key, as its state's offset, and its two words in query; else
- * FLOW_NONE. skip is an offset that is not looked at.
+ * The live way of a page that holds the key, as its state's offset, and its two words in query;
+ * else FLOW_NONE. skip is an offset that is not looked at.
  */
 static __always_inline int flow_scan(struct flow_query *query, const __u8 *page, __u32 mask,
 				     __u32 skip)
@@ -293,13 +302,21 @@ static __always_inline int flow_scan(struct flow_query *query, const __u8 *page,
 		__u32 offset = bucket + way * 16;
 		__u32 key = flow_key_offset(query, bucket, way);
 		__u64 meta = flow_word(page, offset);
+		__u64 differ;
 		__u64 rest;
+		__u32 after;
 
 		if (flow_differs(meta, want) || offset == skip)
 			continue;
-		if (!flow_same(query, page, key + flow_after(meta)))
+		differ = flow_difference(query, page, key + flow_after(meta));
+		/*
+		 * Depends on all words. Computed before the branch: behind it clang knows that
+		 * `differ` is 0.
+		 */
+		after = flow_after(differ);
+		if (differ)
 			continue;
-		rest = flow_word(page, offset + 8 + flow_after(flow_word(page, key)));
+		rest = flow_word(page, offset + 8 + after);
 		meta = flow_word(page, offset + flow_after(rest));
 		if (flow_differs(meta, want))
 			continue;
@@ -311,8 +328,9 @@ static __always_inline int flow_scan(struct flow_query *query, const __u8 *page,
 }
 
 /*
- * Searches one table for query's key. The position, and meta and rest in query, or FLOW_NONE. The entry may
- * be past its time-out; it may be gone when the caller looks at it.
+ * Searches one table for query's key. The position, and meta and rest in query, or FLOW_NONE. The
+ * entry may be past its time-out; it may be gone when the caller looks at it. Where there is none, it is
+ * looked for in another table, to which it may have gone: that one is not read before this one.
  */
 int flow_find(struct flow_query *query, __u32 table);
 
@@ -331,31 +349,45 @@ FLOW_LOOPS int flow_find(struct flow_query *query, __u32 table)
 	if (!page)
 		return FLOW_NONE;
 	found = flow_scan(query, page, flow_place(&view, table)->mask, ~0U);
-	return found < 0 ? FLOW_NONE : (int)(element << BH_STATE_PAGE_BITS) | found;
+	if (found >= 0)
+		return (int)(element << BH_STATE_PAGE_BITS) | found;
+	flow_fence(&query->generation);
+	return FLOW_NONE;
 }
 
 /* ---- changing an entry ---- */
 
 /*
- * Takes an entry out, whatever has been marked in it since meta was read. Not for one that is past its
- * time-out: what has been marked since is then an entry of the same key that another CPU has opened in
- * its place.
+ * Takes an entry out, whatever has been marked in it since meta was read: its meta at last, 0 if it was
+ * gone. Not for one that is past its time-out: what has been marked since is then an entry of the same
+ * key that another CPU has opened in its place.
  */
-static __always_inline void flow_release(struct bh_flow_state *state, __u64 meta)
+static __always_inline __u64 flow_release(struct bh_flow_state *state, __u64 meta)
 {
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < FLOW_TRIES; i++) {
 		__u64 now = __sync_val_compare_and_swap(&state->meta, meta, 0);
 
-		if (now == meta || flow_differs(now, meta))
-			return;
+		if (now == meta)
+			return meta;
+		if (flow_differs(now, meta))
+			return 0;
 		meta = now;
 	}
+	return 0;
+}
+
+/* The later one of two ticks, without a branch. */
+static __always_inline __u32 flow_later(__u32 tick, __u32 other)
+{
+	__s32 ahead = other - tick;
+
+	return tick + (ahead & ~(ahead >> 31));
 }
 
 /*
- * Sets and clears flags of an entry and dates it. False: it is another one by now, or too many
- * others are marking it.
+ * Sets and clears flags of an entry and dates it, but not back behind whoever was faster. False: it is
+ * another one by now, or too many others are marking it.
  */
 static __always_inline bool flow_mark(struct bh_flow_state *state, __u64 meta, __u64 set,
 				      __u64 clear, __u32 tick)
@@ -373,6 +405,7 @@ static __always_inline bool flow_mark(struct bh_flow_state *state, __u64 meta, _
 		if (flow_differs(now, meta))
 			return false;
 		meta = now;
+		tick = flow_later(tick, now);
 	}
 	return false;
 }

@@ -8,6 +8,7 @@
 
 #include "bpf/clock.bpf.h"
 #include "bpf/decision.bpf.h"
+#include "bpf/flowcarry.bpf.h"
 #include "bpf/flowinsert.bpf.h"
 #include "bpf/flowtable.bpf.h"
 #include "bpf/image.bpf.h"
@@ -66,12 +67,12 @@ static __always_inline bool fragment_join(struct bh_flow_state *state,
 }
 
 /*
- * Enters a first fragment that passes; counts later ones as the decision counts it. One that finds no
- * way is denied.
+ * Enters a first fragment that passes; counts later ones as the decision counts it. One that finds
+ * no way is denied. slot: as fragment_carry says, here and below.
  */
-int fragment_enter(const struct packet *packet, struct decision *decision);
+int fragment_remember(const struct packet *packet, struct decision *decision, __u32 slot);
 
-FLOW_LOOPS int fragment_enter(const struct packet *packet, struct decision *decision)
+FLOW_LOOPS int fragment_remember(const struct packet *packet, struct decision *decision, __u32 slot)
 {
 	__u32 flags = BH_FLOW_LIVE | BH_FLOW_FRAGMENT << BH_FLOW_KIND_SHIFT;
 	struct flow_query query = {};
@@ -80,7 +81,7 @@ FLOW_LOOPS int fragment_enter(const struct packet *packet, struct decision *deci
 
 	if (!packet || !decision)
 		return 0;
-	fragment_query(packet, decision->generation, &query);
+	fragment_query(packet, slot, &query);
 	if (decision->verdict == BH_WOULD_DENY)
 		flags |= BH_FLOW_AUDIT;
 	if (decision->by_flow)
@@ -107,13 +108,14 @@ FLOW_LOOPS int fragment_enter(const struct packet *packet, struct decision *deci
 
 /*
  * A later fragment passes as its first one did and counts where that one counts, else is denied by
- * fragment-unknown or fragment-overlap. After a flip it counts as existing-flow: what it completes was
- * admitted before; what audit alone admitted was not. Fills the whole decision; the policy is not asked.
+ * fragment-unknown or fragment-overlap. After a flip it counts as existing-flow: what it completes
+ * was admitted before; what audit alone admitted was not. Fills the whole decision; the policy is
+ * not asked.
  */
-int fragment_follow(const struct packet *packet, struct decision *decision);
+int fragment_recall(const struct packet *packet, struct decision *decision, __u32 slot);
 
-__attribute__((noinline)) int fragment_follow(const struct packet *packet,
-					      struct decision *decision)
+__attribute__((noinline)) int fragment_recall(const struct packet *packet,
+					      struct decision *decision, __u32 slot)
 {
 	struct flow_query query = {};
 	struct bh_flow_state *state;
@@ -123,7 +125,7 @@ __attribute__((noinline)) int fragment_follow(const struct packet *packet,
 	if (!packet || !decision)
 		return 0;
 	decision_by_reason(decision, packet->direction, BH_REASON_FRAGMENT_UNKNOWN, BH_DENY);
-	fragment_query(packet, decision->generation, &query);
+	fragment_query(packet, slot, &query);
 	state = fragment_find(&query);
 	flags = flow_flags(query.meta);
 	now = (__u32)query.rest == (__u32)decision->generation;
@@ -141,6 +143,31 @@ __attribute__((noinline)) int fragment_follow(const struct packet *packet,
 	decision_by_row(decision, query.rest >> 32, flags & BH_FLOW_AUDIT);
 	decision->by_flow = (flags & BH_FLOW_REPLIED) != 0;
 	return 0;
+}
+
+/* What track_carry is for flows; by itself, because the stack is short. The slot in which to look. */
+int fragment_carry(const struct packet *packet, __u64 generation);
+
+__attribute__((noinline)) int fragment_carry(const struct packet *packet, __u64 generation)
+{
+	struct flow_query query = {};
+	int moves = flow_moves(generation);
+
+	if (!packet || moves == FLOW_STAYS)
+		return generation & 1;
+	fragment_query(packet, generation + (moves == FLOW_GOES), &query);
+	flow_carry(&query, BH_TABLE_FRAGMENTS);
+	return query.generation & 1;
+}
+
+static __always_inline void fragment_enter(const struct packet *packet, struct decision *decision)
+{
+	fragment_remember(packet, decision, fragment_carry(packet, decision->generation) & 1);
+}
+
+static __always_inline void fragment_follow(const struct packet *packet, struct decision *decision)
+{
+	fragment_recall(packet, decision, fragment_carry(packet, decision->generation) & 1);
 }
 
 #endif

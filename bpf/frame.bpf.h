@@ -48,18 +48,27 @@ static __always_inline __u32 frame_linear(const void *data, const void *end)
 	return len;
 }
 
+/* length: of the whole frame. */
+static __always_inline struct frame frame_xdp_of(struct xdp_md *ctx, enum frame_kind kind,
+						 __u32 length)
+{
+	return (struct frame){
+		.ctx = ctx,
+		.data = (const void *)(long)ctx->data,
+		.end = (const void *)(long)ctx->data_end,
+		.kind = kind,
+		.length = length,
+	};
+}
+
+/* The same where nobody has asked for the length yet; of several buffers by a helper. */
 static __always_inline struct frame frame_xdp(struct xdp_md *ctx, enum frame_kind kind)
 {
 	const void *data = (const void *)(long)ctx->data;
 	const void *end = (const void *)(long)ctx->data_end;
 
-	return (struct frame){
-		.ctx = ctx,
-		.data = data,
-		.end = end,
-		.kind = kind,
-		.length = kind == FRAME_XDP ? frame_linear(data, end) : bpf_xdp_get_buff_len(ctx),
-	};
+	return frame_xdp_of(
+		ctx, kind, kind == FRAME_XDP ? frame_linear(data, end) : bpf_xdp_get_buff_len(ctx));
 }
 
 static __always_inline struct frame frame_skb(struct __sk_buff *ctx, enum frame_kind kind)

@@ -167,14 +167,15 @@ __attribute__((noinline)) int icmp_quote_skb(struct __sk_buff *ctx, const struct
 
 /*
  * What becomes of the error: BH_REASON_ICMP_ERRORS: it passes; what audit only reports does pass.
- * Quoting a flow that no packet has met since the flip, it passes if the next packet of the flow would:
- * by what the policy says of the opener, or because the flow is kept.
+ * Quoting a flow that no packet has met since the flip, it passes if the next packet of the flow
+ * would: by what the policy says of the opener, or because the flow is kept.
  */
 static __always_inline enum bh_reason icmp_judge(struct packet *quoted, __u64 generation)
 {
-	int known = track_known(quoted, generation);
 	__u32 said;
+	int known;
 
+	known = track_known(quoted, generation, track_carry(quoted, generation) & 1);
 	if (known == TRACK_LIVE)
 		return BH_REASON_ICMP_ERRORS;
 	said = judge_other(quoted, generation);

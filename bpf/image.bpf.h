@@ -78,7 +78,7 @@ static __always_inline enum bh_reason image_open(struct image_view *view)
 	__u32 zero = 0;
 	const struct bh_active *active = bpf_map_lookup_elem(&bh_active, &zero);
 
-	if (!active || !active->generation)
+	if (!active || (__s64)active->generation <= 0)
 		return BH_REASON_NO_POLICY;
 	return image_open_at(view, active->generation);
 }

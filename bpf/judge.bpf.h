@@ -98,8 +98,8 @@ static __always_inline __u32 judged(const struct decision *decision)
 }
 
 /*
- * outcome below 0: not asked for yet. Classes as judge_begin gives them are for the caller to turn into
- * an outcome and to call again with it: a call from here would be too deep for the stack.
+ * outcome below 0: not asked for yet. Classes as judge_begin gives them are for the caller to turn
+ * into an outcome and to call again with it: a call from here would be too deep for the stack.
  */
 __u64 judge_again(const struct packet *packet, __u64 generation, int outcome);
 

@@ -121,17 +121,17 @@ struct {
 	__type(value, __u64);
 } bh_notes SEC(".maps");
 
-/* A page of a state table. */
+/* A page of a state table, and its tags. */
 struct state_page {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__uint(key_size, sizeof(__u32));
-	__uint(value_size, BH_STATE_PAGE_SIZE);
+	__uint(value_size, BH_STATE_VALUE_SIZE);
 };
 
 /*
- * Flows and fragments. Userspace: puts the pages before the flip, reads them to list flows and
- * copies live ones when a table size changes. Programs: track reads and writes.
+ * Flows and fragments. Userspace: puts the pages before the flip, reads them to list flows.
+ * Programs: track reads and writes; bh_carry moves flows when a table size changes.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
@@ -140,12 +140,18 @@ struct {
 	__array(values, struct state_page);
 } bh_state SEC(".maps");
 
-/* When a packet last passed without finding a way: 1 << 32 | tick. Programs: track. */
+/* Why a flow may not be where it is looked for. */
+struct untracked {
+	__u64 last; /* when a packet last passed without finding a way: 1 << 32 | tick */
+	__u64 carrying; /* the generation into whose slot it may be on its way, see bpf/flowcarry.bpf.h */
+};
+
+/* Programs alone: track writes last, bh_carry writes carrying for userspace. No pin: it goes with them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u64);
+	__type(value, struct untracked);
 } bh_untracked SEC(".maps");
 
 /* struct bh_event. Programs: report writes. Userspace: one reader; losses are in bh_notes. */

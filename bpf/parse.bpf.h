@@ -512,7 +512,8 @@ static __always_inline enum bh_reason parse(struct frame *frame, struct packet *
 
 /*
  * The same for each kind of hook: verified once each, called at every packet. Where the linear
- * part is not the whole frame and near denies, far has the last word, on a fresh packet.
+ * part is not the whole frame and near denies, far has the last word, on a fresh packet. For
+ * parse_xdp_near packet->length is that of the whole frame: a helper tells it, and is asked once.
  */
 int parse_xdp(struct xdp_md *ctx, struct packet *packet);
 int parse_xdp_near(struct xdp_md *ctx, struct packet *packet);
@@ -529,7 +530,7 @@ __attribute__((noinline)) int parse_xdp(struct xdp_md *ctx, struct packet *packe
 
 __attribute__((noinline)) int parse_xdp_near(struct xdp_md *ctx, struct packet *packet)
 {
-	struct frame frame = frame_xdp(ctx, FRAME_XDP_NEAR);
+	struct frame frame = frame_xdp_of(ctx, FRAME_XDP_NEAR, packet ? packet->length : 0);
 
 	return packet ? parse(&frame, packet) : BH_REASON_TRUNCATED;
 }

@@ -41,7 +41,8 @@ static __always_inline void report_count(const struct packet *packet,
 		report_row(decision->generation - decision->behind, decision->row, packet->ifindex);
 
 	if (!row) {
-		note(BH_NOTE_UNCOUNTED);
+		if (decision->row != BH_NO_ROW)
+			note(BH_NOTE_UNCOUNTED);
 		return;
 	}
 	if (decision->by_flow) {

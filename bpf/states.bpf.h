@@ -74,7 +74,7 @@ int states_step(__u32 flags, __u32 tcp, __u32 opener, __u32 since);
 
 __attribute__((noinline)) int states_step(__u32 flags, __u32 tcp, __u32 opener, __u32 since)
 {
-	if (flags >> BH_FLOW_KIND_SHIFT == BH_FLOW_TCP)
+	if (bh_flow_kind(flags) == BH_FLOW_TCP)
 		return states_step_tcp(flags, tcp, opener);
 	return states_step_other(flags, since, opener);
 }

@@ -12,6 +12,7 @@
 
 #include "bpf/clock.bpf.h"
 #include "bpf/decision.bpf.h"
+#include "bpf/flowcarry.bpf.h"
 #include "bpf/flowinsert.bpf.h"
 #include "bpf/flowkey.bpf.h"
 #include "bpf/flowtable.bpf.h"
@@ -88,7 +89,7 @@ static __always_inline bool track_rejudged(__u32 opening, __u32 generation,
 	} else if (JUDGED_VERDICT(opening) != BH_ALLOW) {
 		return false;
 	}
-	query->meta &= ~((__u64)(BH_FLOW_AUDIT | BH_FLOW_KEPT) << 32);
+	query->meta &= ~((__u64)(BH_FLOW_AUDIT | BH_FLOW_KEPT | BH_FLOW_ANSWERS) << 32);
 	query->meta |= set << 32;
 	query->rest = flow_rest(generation, row, behind);
 	return true;
@@ -101,7 +102,7 @@ static __always_inline bool track_rejudged(__u32 opening, __u32 generation,
 static __always_inline bool track_renew(__u32 opening, __u32 generation, struct flow_query *query,
 					struct bh_flow_state *state)
 {
-	const __u32 marks = BH_FLOW_AUDIT | BH_FLOW_KEPT;
+	const __u32 marks = BH_FLOW_AUDIT | BH_FLOW_KEPT | BH_FLOW_ANSWERS;
 	bool newer = (__s32)((__u32)query->rest - generation) > 0;
 	__u64 meta = query->meta;
 	__u64 rest = query->rest;
@@ -113,7 +114,7 @@ static __always_inline bool track_renew(__u32 opening, __u32 generation, struct 
 		}
 		return false;
 	}
-	/* Marks first: while the generation is the old one, the next packet judges the entry again. */
+	/* Marks first: under the old generation the next packet judges the entry again. */
 	if (!newer && flow_mark(state, meta, flow_flags(query->meta) & marks, marks, (__u32)meta))
 		__sync_val_compare_and_swap(flow_rest_of(state), rest, query->rest);
 	return true;
@@ -144,8 +145,9 @@ static __always_inline bool track_passes(const struct packet *packet, struct dec
 }
 
 /*
- * A SYN on a closing flow begins a new one in its place. Two forged packets, RST and SYN, may have led
- * here: the replier of the old one may go on speaking to the same opener, which establishes it again.
+ * A SYN on a closing flow begins a new one in its place. Two forged packets, RST and SYN, may have
+ * led here: the replier of the old one may go on speaking to the same opener, which establishes it
+ * again.
  */
 static __always_inline void track_reopen(const struct packet *packet, struct decision *decision,
 					 const struct flow_query *query,
@@ -287,8 +289,7 @@ static __always_inline __u32 track_opens(const struct packet *packet, const stru
 static __always_inline void track_full(const struct packet *packet, const struct image_view *view,
 				       struct decision *decision, __u32 tick)
 {
-	__u32 key = 0;
-	__u64 *untracked;
+	struct untracked *at;
 
 	if (decision->verdict == BH_ALLOW && packet->protocol == IPPROTO_TCP &&
 	    packet->tcp_flags & STATES_SYN) {
@@ -297,14 +298,14 @@ static __always_inline void track_full(const struct packet *packet, const struct
 		return;
 	}
 	note(BH_NOTE_UNTRACKED);
-	untracked = bpf_map_lookup_elem(&bh_untracked, &key);
-	if (untracked)
-		*untracked = 1ULL << 32 | tick;
+	at = flow_untracked();
+	if (at)
+		at->last = 1ULL << 32 | tick;
 }
 
 /*
- * A denied packet without a flow. Within half a minute of one that found no way, if the policy allows
- * its answer, it is likely the reply of such a one, and is noted.
+ * A denied packet without a flow. Within half a minute of one that found no way, if the policy
+ * allows its answer, it is likely the reply of such a one, and is noted.
  */
 static __always_inline enum track_met track_miss(__u32 opening, __u32 tick)
 {
@@ -348,8 +349,12 @@ static __always_inline void track_open(const struct packet *packet, const struct
 }
 
 /*
- * Everything but the hot path. 1: wants to know what judge_other says of the packet turned around, and to be called again.
+ * Everything but the hot path. 1: wants to know what judge_other says of the packet turned around,
+ * and to be called again. TRACK_ABSENT in opening: quick has seen that there is no entry. TRACK_MOVED: flows
+ * lie in the other slot than the packet's.
  */
+#define TRACK_ABSENT (1U << 29)
+#define TRACK_MOVED  (1U << 30)
 int track_slow(struct packet *packet, struct decision *decision, __u32 opening);
 
 FLOW_LOOPS int track_slow(struct packet *packet, struct decision *decision, __u32 opening)
@@ -364,8 +369,11 @@ FLOW_LOOPS int track_slow(struct packet *packet, struct decision *decision, __u3
 	kind = flowkey_kind(packet);
 	if (kind == FLOWKEY_STATELESS)
 		return 0;
-	flowkey_query(packet, kind, decision->generation, &query);
-	met = track_look(packet, decision, opening, &query);
+	flowkey_query(packet, kind, decision->generation + (opening / TRACK_MOVED & 1), &query);
+	met = TRACK_NOT_MET;
+	if (!(opening & TRACK_ABSENT))
+		met = track_look(packet, decision, opening, &query);
+	opening &= ~(TRACK_ABSENT | TRACK_MOVED);
 	if (met == TRACK_NOT_MET && decision->verdict == BH_DENY)
 		met = track_miss(opening, query.tick);
 	if (met != TRACK_NOT_MET || decision->verdict == BH_DENY)
@@ -376,6 +384,31 @@ FLOW_LOOPS int track_slow(struct packet *packet, struct decision *decision, __u3
 	if (kind)
 		track_open(packet, &view, decision, &query, kind);
 	return 0;
+}
+
+/*
+ * Before a packet looks for its flow: from the other slot, if it still lies there, it comes to that of the
+ * generation in force. 1: that is not the packet's own, which has begun before the flip; it looks there, too.
+ * Nothing but at the time of an apply that changes the size of tables. A global function.
+ */
+int track_carry(const struct packet *packet, __u64 generation);
+
+FLOW_LOOPS int track_carry(const struct packet *packet, __u64 generation)
+{
+	struct flow_query query = {};
+	__u32 moves = flow_moves(generation);
+	__u32 kind;
+
+	if (!packet || (__s64)generation <= 0 || !moves)
+		return 0;
+	moves = moves == FLOW_GOES;
+	kind = flowkey_kind(packet);
+	if (kind == FLOWKEY_STATELESS)
+		return 0;
+	flowkey_query(packet, kind, generation + moves, &query);
+	flow_carry(&query, BH_TABLE_HALF_OPEN4 + (query.wide & 1));
+	flow_carry(&query, BH_TABLE_ESTABLISHED4 + (query.wide & 1));
+	return moves;
 }
 
 /*
@@ -392,22 +425,22 @@ FLOW_LOOPS int track_slow(struct packet *packet, struct decision *decision, __u3
  * PACKET_LATER. Both structs are initialised to the last byte: separately verified functions
  * get them, and may turn the packet around for a while.
  */
-static __always_inline void track(struct packet *packet, const struct image_view *view,
+static __always_inline void track(struct packet *packet, const struct quick *quick,
 				  struct decision *decision)
 {
 	bool stateless = decision->verdict == BH_ALLOW && decision->flags & BH_OUTCOME_NO_STATE;
-	__u32 opening;
+	__u32 opening, known;
 
-	if (stateless || (quick_has_ports(packet) &&
-			  (packet->family == 4 ? quick_settles(packet, view, false, decision)
-					       : quick_settles(packet, view, true, decision))))
+	if (stateless || (quick_has_ports(packet) && quick_settles(packet, quick, decision)))
 		return;
-	if (!track_slow(packet, decision, 0))
+	known = quick_is_absent(quick) ? TRACK_ABSENT : 0;
+	known |= (track_carry(packet, decision->generation) & 1) * TRACK_MOVED;
+	if (!track_slow(packet, decision, known))
 		return;
 	track_turn(packet);
 	opening = judge_other(packet, decision->generation);
 	track_turn(packet);
-	track_slow(packet, decision, opening);
+	track_slow(packet, decision, opening | known);
 }
 
 /* What is known of a quoted packet by the live entry that query has found. */
@@ -428,23 +461,23 @@ static __always_inline int track_known_by(const struct packet *quoted, __u64 gen
 
 /*
  * Whether a live flow has this tuple, in either orientation: enum track_known. For the packet
- * that an ICMP error quotes, in the direction in which that one went. Changes nothing. A global
- * function.
+ * that an ICMP error quotes, in the direction in which that one went. Changes nothing. moved: what
+ * track_carry has said. A global function.
  */
-int track_known(const struct packet *quoted, __u64 generation);
+int track_known(const struct packet *quoted, __u64 generation, __u32 moved);
 
-FLOW_LOOPS int track_known(const struct packet *quoted, __u64 generation)
+FLOW_LOOPS int track_known(const struct packet *quoted, __u64 generation, __u32 moved)
 {
 	struct flow_query query = {};
 	struct image_view view;
 	__u32 kind;
 
-	if (!quoted || image_open_at(&view, generation) != BH_REASON_RULE)
+	if (!quoted || image_open_at(&view, generation + moved) != BH_REASON_RULE)
 		return TRACK_UNKNOWN;
 	kind = flowkey_kind(quoted);
 	if (kind == FLOWKEY_STATELESS)
 		return TRACK_UNKNOWN;
-	flowkey_query(quoted, kind, generation, &query);
+	flowkey_query(quoted, kind, generation + moved, &query);
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < 2; i++) {
 		__u32 table = (query.wide & 1) + (i ? BH_TABLE_ESTABLISHED4 : BH_TABLE_HALF_OPEN4);

@@ -25,7 +25,8 @@ static void make_policy(struct bed *bed)
 	random_nsg_policy(bed->arena, SEED + form->n_rules, form->n_rules, form->n_prefixes,
 			  form->family == ADDR_V4 ? RANDOM_V4 : RANDOM_V6, &bed->made);
 	bed->made.host.table_flows = form->table_flows;
-	bed->made.host.table_half_open = form->table_flows;
+	bed->made.host.table_half_open =
+		form->table_half_open ? form->table_half_open : form->table_flows;
 	err = resolve(bed->arena, bed->made.files.at, bed->made.files.len, &bed->made.host, diag,
 		      &bed->policy);
 	if (!err)
@@ -117,6 +118,22 @@ static void make_trace(struct bed *bed)
 		programs_set_trace6(bed->programs, six);
 }
 
+uint64_t bed_table_bytes(const struct bed_form *form)
+{
+	uint64_t half_open = form->table_half_open ? form->table_half_open : form->table_flows;
+
+	return (form->table_flows + half_open) * (BH_BUCKET4_SIZE / BH_WAYS);
+}
+
+/*
+ * Of a bed for new flows: entries of a hash that takes the memory of our tables. An entry takes 80
+ * bytes and a bucket 16, of which there are as many where it is a power of two.
+ */
+static uint32_t bed_n_new(const struct bed_form *form)
+{
+	return form->table_half_open ? (uint32_t)(bed_table_bytes(form) / 96) : 1;
+}
+
 struct bed *bed_new(const struct bed_form *form)
 {
 	struct arena *arena = arena_new();
@@ -128,7 +145,7 @@ struct bed *bed_new(const struct bed_form *form)
 	bed->enforcer = enforcer_new();
 	enforcer_apply(bed->enforcer, &bed->image);
 	enforcer_set_self(bed->enforcer, &bed->made.self);
-	bed->programs = programs_new(bed->enforcer, form->family);
+	bed->programs = programs_new(bed->enforcer, form->family, bed_n_new(form));
 	make_trace(bed);
 	return bed;
 }

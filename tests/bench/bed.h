@@ -22,8 +22,9 @@ struct bed_form {
 	enum addr_family family;
 	uint32_t n_rules;
 	uint32_t n_prefixes;
-	uint32_t table_flows; /* of each state table */
+	uint32_t table_flows; /* of the established table, and of the half-open one */
 	uint32_t n_flows; /* the trace repeats so many TCP flows that are allowed; 0: it is mixed */
+	uint32_t table_half_open; /* a bed for new flows; 0: it is none, and as table_flows */
 };
 
 struct bed {
@@ -45,6 +46,9 @@ struct bed {
 struct bed *bed_new(const struct bed_form *form);
 void bed_free(struct bed *bed);
 SCOPED(struct bed *, bed_free);
+
+/* Bytes of the IPv4 tables for established and for half-open flows together. */
+uint64_t bed_table_bytes(const struct bed_form *form);
 
 /* How many of the first n packets of the trace the policy allows. */
 uint32_t bed_count_allowed(const struct bed *bed, uint32_t n);

@@ -5,6 +5,7 @@
  * program parses it and then takes addresses, ports and protocol from a trace.
  */
 #include <linux/bpf.h>
+#include <linux/in.h>
 
 #include <bpf/bpf_helpers.h>
 
@@ -13,6 +14,7 @@
 #include "bpf/packet.bpf.h"
 #include "bpf/parse.bpf.h"
 #include "bpf/report.bpf.h"
+#include "bpf/track.bpf.h"
 #include "tests/bench/trace.h"
 
 struct {
@@ -44,6 +46,14 @@ struct {
 	__type(key, struct bh_flow_key4);
 	__type(value, struct bh_flow_state);
 } bench_lru SEC(".maps");
+
+/* Of new flows; userspace gives it as many entries as the memory of our tables is enough for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct bh_flow_key4);
+	__type(value, struct bh_flow_state);
+} bench_new SEC(".maps");
 
 /* Written by userspace before each run. */
 __u32 bench_mask = 0;
@@ -182,6 +192,19 @@ int full(struct xdp_md *ctx)
 	return XDP_DROP + report(&packet, &decision);
 }
 
+/* The same, and neither counted nor told. */
+SEC("xdp.frags")
+int uncounted(struct xdp_md *ctx)
+{
+	struct packet packet = bench_packet(ctx);
+	struct decision decision = {.generation = decide_generation()};
+	enum bh_reason reason = bench_parse(ctx, &packet);
+
+	decide(&packet, reason, &decision);
+	bench_row = decision.row;
+	return XDP_DROP + decision_passes(&decision);
+}
+
 /*
  * Not measured: the same with other flags, or for the answer, so that the flows of the trace are
  * opened and established before full meets them.
@@ -239,13 +262,13 @@ int flow_table(struct xdp_md *ctx)
 	struct packet packet = bench_packet(ctx);
 	struct decision decision = {.generation = decide_generation(), .verdict = BH_ALLOW};
 	struct image_view view;
+	struct quick quick = {.position = FLOW_NONE};
 	bool hit;
 
 	if (bench_parse(ctx, &packet) != BH_REASON_RULE ||
 	    image_open_at(&view, decision.generation) != BH_REASON_RULE)
 		return XDP_ABORTED;
-	hit = packet.family == 4 ? quick_settles(&packet, &view, false, &decision)
-				 : quick_settles(&packet, &view, true, &decision);
+	hit = quick_goes_on(&packet, &decision, &quick);
 	bench_hit += hit;
 	return hit ? XDP_PASS : XDP_DROP;
 }
@@ -271,6 +294,122 @@ int lru_hash(struct xdp_md *ctx)
 		return XDP_DROP;
 	if ((__u32)state->meta != tick)
 		state->meta = tick;
+	bench_hit++;
+	return XDP_PASS;
+}
+
+/* ---- new flows: a SYN of a sender that no packet before it had; IPv4 ---- */
+
+static __always_inline bool bench_syn(struct xdp_md *ctx, struct packet *packet)
+{
+	__u32 number = bench_next;
+
+	if (bench_parse(ctx, packet) != BH_REASON_RULE)
+		return false;
+	packet->source.word[3] = number * 2654435761U;
+	packet->protocol = IPPROTO_TCP;
+	packet->tcp_flags = STATES_SYN;
+	return true;
+}
+
+static __always_inline struct bh_flow_key4 bench_key(const struct packet *packet)
+{
+	return (struct bh_flow_key4){
+		.local = packet->destination.word[3],
+		.remote = packet->source.word[3],
+		.local_port = packet->destination_port,
+		.remote_port = packet->source_port,
+		.protocol = packet->protocol,
+	};
+}
+
+/* What all of them do before. */
+SEC("xdp.frags")
+int new_base(struct xdp_md *ctx)
+{
+	struct packet packet = bench_packet(ctx);
+	struct decision decision = {.generation = decide_generation()};
+	struct image_view view;
+
+	if (!bench_syn(ctx, &packet) || image_open_at(&view, decision.generation) != BH_REASON_RULE)
+		return XDP_ABORTED;
+	bench_row = packet.source.word[3] ^ packet.destination.word[3] ^ packet.source_port ^
+		    packet.destination_port;
+	return XDP_PASS;
+}
+
+/* The insert alone: a way is claimed, filled, published and looked at again. */
+SEC("xdp.frags")
+int new_entry(struct xdp_md *ctx)
+{
+	struct packet packet = bench_packet(ctx);
+	struct flow_query query = {};
+
+	if (!bench_syn(ctx, &packet))
+		return XDP_ABORTED;
+	flowkey_query(&packet, BH_FLOW_TCP, decide_generation(), &query);
+	query.meta = flow_meta(query.hash, BH_FLOW_LIVE, query.tick);
+	query.rest = flow_rest(query.generation, 0, 0);
+	if (flow_insert(&query, BH_TABLE_HALF_OPEN4) < 0)
+		return XDP_ABORTED;
+	bench_hit++;
+	return XDP_PASS;
+}
+
+SEC("xdp.frags")
+int lru_entry(struct xdp_md *ctx)
+{
+	struct packet packet = bench_packet(ctx);
+	struct bh_flow_state state = {};
+	struct bh_flow_key4 key;
+
+	if (!bench_syn(ctx, &packet))
+		return XDP_ABORTED;
+	key = bench_key(&packet);
+	state.meta = clock_tick();
+	if (bpf_map_update_elem(&bench_new, &key, &state, BPF_ANY))
+		return XDP_ABORTED;
+	bench_hit++;
+	return XDP_PASS;
+}
+
+/* All that state does with a SYN: both tables are searched before an entry is made. */
+SEC("xdp.frags")
+int new_flow(struct xdp_md *ctx)
+{
+	struct packet packet = bench_packet(ctx);
+	struct decision decision = {.generation = decide_generation(), .verdict = BH_ALLOW};
+	struct image_view view;
+	struct quick quick = {.position = FLOW_NONE};
+
+	if (!bench_syn(ctx, &packet) || image_open_at(&view, decision.generation) != BH_REASON_RULE)
+		return XDP_ABORTED;
+	(void)quick_goes_on(&packet, &decision, &quick);
+	track(&packet, &quick, &decision);
+	bench_hit += decision.opened;
+	return XDP_DROP + decision_passes(&decision);
+}
+
+SEC("xdp.frags")
+int lru_flow(struct xdp_md *ctx)
+{
+	struct packet packet = bench_packet(ctx);
+	struct bh_flow_state fresh = {};
+	struct bh_flow_state *state;
+	struct bh_flow_key4 key;
+
+	if (!bench_syn(ctx, &packet))
+		return XDP_ABORTED;
+	key = bench_key(&packet);
+	fresh.meta = clock_tick();
+	state = bpf_map_lookup_elem(&bench_new, &key);
+	if (state) {
+		if (state->meta != fresh.meta)
+			state->meta = fresh.meta;
+		return XDP_PASS;
+	}
+	if (bpf_map_update_elem(&bench_new, &key, &fresh, BPF_ANY))
+		return XDP_ABORTED;
 	bench_hit++;
 	return XDP_PASS;
 }

@@ -12,10 +12,15 @@ from rig import BACKENDS, NEEDS, Lab, LabError, Material, Rig
 ROUNDS = 9
 MOST = 40000  # packets of one shot
 
-# shape, rules, prefixes
-POLICIES = [("nsg", 10, 59), ("nsg", 100, 6000), ("nsg", 1000, 175000), ("list", 2, 10000),
-            ("hosts", 2, 500), ("disjoint", 1000, 0), ("acl", 1000, 0), ("fw", 1000, 0)]
-TINY = [("nsg", 10, 59), ("disjoint", 20, 0), ("hosts", 2, 20)]
+# shape, rules, prefixes, family
+POLICIES = [("nsg", 10, 59, 4), ("nsg", 100, 6000, 4), ("nsg", 1000, 175000, 4),
+            ("list", 2, 10000, 4), ("hosts", 2, 500, 4), ("disjoint", 1000, 0, 4),
+            ("acl", 1000, 0, 4), ("fw", 1000, 0, 4),
+            ("nsg", 10, 59, 6), ("nsg", 100, 6000, 6), ("nsg", 1000, 175000, 6)]
+TINY = [("nsg", 10, 59, 4), ("disjoint", 20, 0, 4), ("hosts", 2, 20, 4), ("nsg", 10, 59, 6)]
+
+# The others have no form for IPv6 here: ipset takes no ranges of it.
+OVER_IPV6 = ("none", "xdp-drop", "bulkhead-xdp", "bulkhead-tcx", "bulkhead-clsact", "nft")
 
 # What a machine may come without; a comparison with the others stands all the same.
 MAY_LACK = ("iptables-legacy", "iptables-nft", "xdp-filter")
@@ -26,12 +31,12 @@ NFT_GATES = {("nsg", 10): 6, ("nsg", 100): 40, ("nsg", 1000): 400}
 
 def measure_policy(options, result, policy):
     """The samples of each backend and trace."""
-    shape, n_rules, n_prefixes = policy
+    shape, n_rules, n_prefixes, family = policy
     samples = {}
     with Lab() as lab, Rig(lab) as rig:
-        material = rig.material = Material(lab, shape, n_rules, n_prefixes,
-                                           n_packets=64 if options.tiny else 4096)
-        for backend in BACKENDS:
+        material = rig.material = Material(lab, shape, n_rules, n_prefixes, family,
+                                           64 if options.tiny else 4096)
+        for backend in BACKENDS if family == 4 else OVER_IPV6:
             if backend in NEEDS and not material.path(NEEDS[backend]):
                 continue
             try:
@@ -52,7 +57,7 @@ def measure_policy(options, result, policy):
 
 
 def show(policy, samples):
-    print(f"\n{policy[0]}, {policy[1]} rules, {policy[2]} prefixes: ns per packet"
+    print(f"\n{policy[0]}, {policy[1]} rules, {policy[2]} prefixes, IPv{policy[3]}: ns per packet"
           f"\n  {'':<18}{'denied':>10}{'allowed':>10}")
     for backend in BACKENDS:
         if (backend, "drop") in samples:
@@ -61,12 +66,14 @@ def show(policy, samples):
 
 
 def gates(result, all_samples):
+    """Of the policies over IPv4, where all others stand beside."""
     def ratio(policy, over, under, trace):
         samples = all_samples[policy]
         return median(samples[over, trace]) / median(samples[under, trace])
 
-    for policy in all_samples:
-        shape, n_rules, _ = policy
+    policies = [policy for policy in all_samples if policy[3] == 4]
+    for policy in policies:
+        shape, n_rules = policy[:2]
         if (shape, n_rules) == ("nsg", 1000):
             result.gate("bulkhead on XDP over the XDP drop floor, nsg 1000",
                         ratio(policy, "bulkhead-xdp", "xdp-drop", "drop"), "at most", 1.45)
@@ -77,7 +84,7 @@ def gates(result, all_samples):
         if shape == "disjoint":
             result.gate("nft with a verdict map over bulkhead on XDP, denied",
                         ratio(policy, "nft-map", "bulkhead-xdp", "drop"), "at least", 3.5)
-    passes = [ratio(policy, "bulkhead-xdp", "none", "pass") for policy in all_samples]
+    passes = [ratio(policy, "bulkhead-xdp", "none", "pass") for policy in policies]
     result.gate("bulkhead on XDP over no filter, allowed, median over policies", median(passes),
                 "at most", 1.15)
 
@@ -89,7 +96,7 @@ def measure(options, result):
         show(policy, samples)
         for (backend, trace), values in samples.items():
             result.add(values, shape=policy[0], rules=policy[1], prefixes=policy[2],
-                       backend=backend, trace=trace)
+                       family=policy[3], backend=backend, trace=trace)
     print()
     gates(result, all_samples)
 

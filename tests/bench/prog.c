@@ -6,11 +6,11 @@
  *
  *	bench-prog [--rounds N] [--json FILE]
  */
-#include <getopt.h>
 #include <string.h>
 
 #include "tests/bench/bed.h"
 #include "tests/bench/must.h"
+#include "tests/bench/options.h"
 #include "tests/bench/result.h"
 #include "tests/bench/verify.h"
 
@@ -60,7 +60,6 @@ struct run {
 	struct bed *beds[BED_COUNT];
 	ARRAY(struct bench_case) cases;
 	uint32_t rounds;
-	const char *json;
 };
 
 /* ---- before ---- */
@@ -103,8 +102,9 @@ static void add_case(struct run *run, enum bed_id bed, enum program program, uin
 static void make_cases(struct run *run)
 {
 	static const uint32_t packets[] = {HOT, WARM, COLD};
-	static const enum program policy[] = {PROGRAM_EMPTY, PROGRAM_BASE, PROGRAM_CLASSIFY,
-					      PROGRAM_CLASSIFY_COUNT, PROGRAM_FULL};
+	static const enum program policy[] = {PROGRAM_EMPTY,	 PROGRAM_BASE,
+					      PROGRAM_CLASSIFY,	 PROGRAM_CLASSIFY_COUNT,
+					      PROGRAM_UNCOUNTED, PROGRAM_FULL};
 	static const enum program prefixes[] = {PROGRAM_BASE, PROGRAM_PREFIX, PROGRAM_LPM_TRIE};
 	static const enum program flows[] = {PROGRAM_BASE, PROGRAM_FLOW_TABLE, PROGRAM_LRU_HASH};
 
@@ -283,34 +283,13 @@ static void reference_gates(const struct run *run, json_t *result)
 		    GATE_AT_LEAST, 3);
 }
 
-static void read_options(int argc, char **argv, struct run *run)
-{
-	static const struct option options[] = {
-		{"rounds", required_argument, NULL, 'r'},
-		{"json", required_argument, NULL, 'j'},
-		{},
-	};
-	uint64_t rounds = 0;
-	int option;
-
-	run->rounds = ROUNDS_MIN;
-	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		if (option == 'j')
-			run->json = optarg;
-		else if (option == 'r' && str_number(str_of(optarg), 1000, &rounds) && rounds)
-			run->rounds = (uint32_t)rounds;
-		else
-			broken("usage: bench-prog [--rounds N] [--json FILE]");
-	}
-}
-
 int main(int argc, char **argv)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
-	struct run run = {.arena = arena};
+	const struct bench_options options = bench_options(argc, argv, ROUNDS_MIN, false);
+	struct run run = {.arena = arena, .rounds = options.rounds};
 	json_t *result;
 
-	read_options(argc, argv, &run);
 	(void)pin_thread();
 	if (!enforcer_is_possible())
 		broken("loading programs needs root");
@@ -324,5 +303,5 @@ int main(int argc, char **argv)
 	reference_gates(&run, result);
 	for (int i = 0; i < BED_COUNT; i++)
 		bed_free(run.beds[i]);
-	return result_end(result, run.json);
+	return result_end(result, options.json);
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "tests/bench/programs.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
@@ -50,7 +53,8 @@ static void make_frame(struct frame *frame, enum addr_family family)
 	frame_of_tuple(frame, &tuple, FRAME_TCP_ACK);
 }
 
-struct programs *programs_new(const struct enforcer *enforcer, enum addr_family family)
+struct programs *programs_new(const struct enforcer *enforcer, enum addr_family family,
+			      uint32_t n_new)
 {
 	struct programs *programs = mem_calloc(1, sizeof(*programs));
 	struct bench *skeleton = bench__open();
@@ -58,6 +62,7 @@ struct programs *programs_new(const struct enforcer *enforcer, enum addr_family 
 	if (!skeleton)
 		broken("cannot read the object of the benchmark");
 	share_maps(skeleton, enforcer);
+	must(bpf_map__set_max_entries(skeleton->maps.bench_new, n_new), "cannot size a map");
 #ifdef __x86_64__
 	skeleton->rodata->weak_order = false;
 #endif
@@ -113,6 +118,21 @@ void programs_put_lru(struct programs *programs, const struct bh_flow_key4 *keys
 	scoped(free) struct bh_flow_state *states = mem_calloc(n, sizeof(*states));
 
 	put(programs->skeleton->maps.bench_lru, keys, states, n);
+}
+
+uint64_t programs_new_bytes(const struct programs *programs)
+{
+	static const char key[] = "memlock:";
+	char path[64], line[128];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d",
+		 bpf_map__fd(programs->skeleton->maps.bench_new));
+	scoped(fclose) FILE *in = fopen(path, "re");
+
+	while (in && fgets(line, sizeof(line), in))
+		if (str_starts(str_of(line), str_of(key)))
+			return strtoull(line + strlen(key), NULL, 10);
+	return 0;
 }
 
 void programs_set_prime(struct programs *programs, uint8_t tcp_flags, bool turned)

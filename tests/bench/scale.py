@@ -4,7 +4,8 @@
 bench-scale: what a policy costs to compile, and what a denied packet costs then, from 10 rules to
 10,000 and from 100 prefixes to 1,000,000, IPv4 and IPv6, beside nftables where that can be waited for.
 `bulkhead check` is what is measured: YAML in, image out, without the proof. Every policy is judged
-right first: the image says of each packet of the trace what the plain loop says.
+right first: the image says of each packet drawn what the plain loop says, and the loaded programs let
+through what it allows and nothing else.
 """
 
 import json
@@ -24,8 +25,9 @@ FORMS = [("nsg", 10, 100, 4, True), ("nsg", 100, 6000, 4, True), ("nsg", 1000, 1
          ("nsg", 10000, 175000, 4, False), ("nsg", 10000, 1000000, 4, False),
          ("nsg", 10, 100, 6, True), ("nsg", 100, 6000, 6, True), ("nsg", 1000, 175000, 6, False),
          ("acl", 1000, 0, 4, True), ("fw", 1000, 0, 4, True), ("ipc", 1000, 0, 4, True),
-         ("acl", 1000, 0, 6, False), ("acl", 10000, 0, 4, False), ("fw", 10000, 0, 4, False),
-         ("ipc", 10000, 0, 4, False)]
+         ("acl", 1000, 0, 6, False), ("fw", 1000, 0, 6, False), ("ipc", 1000, 0, 6, False),
+         ("acl", 10000, 0, 4, False), ("fw", 10000, 0, 4, False), ("ipc", 10000, 0, 4, False),
+         ("acl", 10000, 0, 6, False), ("fw", 10000, 0, 6, False), ("ipc", 10000, 0, 6, False)]
 TINY = [("nsg", 10, 100, 4, True), ("nsg", 10, 100, 6, True), ("acl", 20, 0, 4, False)]
 ROUTERS = ("acl", "fw", "ipc")
 
@@ -52,7 +54,8 @@ def time_packets(options, lab, material, with_nft):
             rig.add(backend)
         rig.start()
         for target in rig.targets:
-            target.measure("drop", 256)
+            for trace in ("pass", "drop"):  # into the caches, and judged by what comes through
+                target.measure(trace, 256 if options.tiny else 2048)
         for _ in range(options.rounds):
             for target in rig.targets:
                 samples.setdefault(target.backend, []).append(
@@ -112,9 +115,10 @@ def gates(result, found):
     result.gate("10,000 rules over 1,000,000 prefixes, memory, MB", figure(largest, "memory"),
                 "at most", 600)
     for shape in ROUTERS:
-        router = (shape, 10000, 0, 4)
-        result.gate(f"{shape} 10,000 rules, compile, s", figure(router, "seconds"), "at most", 10)
-        result.gate(f"{shape} 10,000 rules, memory, MB", figure(router, "memory"), "at most", 600)
+        routers = [(shape, 10000, 0, family) for family in (4, 6)]
+        for name, unit, limit in (("seconds", "compile, s", 10), ("memory", "memory, MB", 600)):
+            result.gate(f"{shape} 10,000 rules, {unit}",
+                        max(figure(router, name) for router in routers), "at most", limit)
 
 
 def measure(options, result):

@@ -109,8 +109,18 @@ class Shape:
         return self.random.choice(PORTS) if self.random.random() < 0.7 else self.random.randint(
             1024, 31023)
 
+    def _port_range(self):
+        first = self.random.randint(1, 60000)
+        return f"{first}-{first + self.random.randint(1, 3000)}"
+
     def _router(self, lengths, source_ports, ports):
-        """lengths: of sources and destinations, with their weights. The prefixes nest."""
+        """
+        lengths: of sources and destinations, with their weights. The prefixes nest. Ports are of a
+        few services however many rules there are: a seed of ClassBench lists some 40 single ports
+        and 5 to 20 ranges, and every rule takes its own from there.
+        """
+        exact = PORTS + [self.random.randint(1024, 31023) for _ in range(24)]
+        ranges = [[self._port_range() for _ in range(n)] for n in (6, 16)]
         sites = [self.random.getrandbits(16) for _ in range(self.n_rules // 40 + 4)]
 
         def side(weights):
@@ -124,16 +134,14 @@ class Shape:
                 return prefix(((site >> 8) % 223 + 1) << 24 | (site & 0xff) << 16 | low, length, 4)
             return prefix(0x2001 << 112 | site << 96 | low << 64 | low, AS_IPV6[length], 6)
 
-        def port(weights):
-            kind = self._pick(weights)
-            first = self.random.randint(1, 60000)
-            return {"any": "", "exact": str(self._port()), "high": "1024-65535",
-                    "range": f"{first}-{first + self.random.randint(1, 3000)}"}[kind]
+        def port(weights, side):
+            return {"any": "", "exact": str(self.random.choice(exact)), "high": "1024-65535",
+                    "range": self.random.choice(ranges[side])}[self._pick(weights)]
 
         for number in range(self.n_rules):
             source, destination = side(lengths[0]), side(lengths[1])
             protocol = self._pick({"tcp": 65, "udp": 28, "any": 7})
-            to, of = ("", "") if protocol == "any" else (port(ports), port(source_ports))
+            to, of = ("", "") if protocol == "any" else (port(ports, 1), port(source_ports, 0))
             if source == destination == "any" and protocol == "any":
                 protocol, to = "tcp", str(1 + number % 65000)
             self._add("deny" if self.random.random() < 0.4 else "allow", protocol, source,

@@ -38,10 +38,19 @@ def figures_of(tier, *needs):
     return result
 
 
+def read_text(path):
+    with open(path, encoding="ascii") as file:
+        return file.read()
+
+
 @tap
 def path_measures_every_backend_on_both_traces(_):
     result = figures_of("path", "nft", "iptables-legacy", "ipset")
-    seen = {(line["backend"], line["trace"]) for line in result["results"]}
+    seen = {(line["backend"], line["trace"]) for line in result["results"] if line["family"] == 4}
+    six = {(line["backend"], line["trace"]) for line in result["results"] if line["family"] == 6}
+    assert six == {(backend, trace) for backend in (
+        "none", "xdp-drop", "bulkhead-xdp", "bulkhead-tcx", "bulkhead-clsact", "nft")
+                   for trace in ("drop", "pass")}, six
     for backend in ("none", "xdp-drop", "bulkhead-xdp", "bulkhead-tcx", "bulkhead-clsact", "nft",
                     "nft-map", "iptables-legacy", "iptables-nft"):
         left_out = any(skip["what"].startswith(backend) for skip in result["skipped"])
@@ -63,9 +72,43 @@ def scale_compiles_judges_and_times_both_families(_):
 def update_changes_a_rule_under_traffic_and_nothing_is_lost(_):
     result = figures_of("update", "nft")
     lines = result["results"]
-    assert {line["backend"] for line in lines} == {"bulkhead-xdp", "nft"}, lines
+    assert {(line["figure"], line["backend"], line["proof"]) for line in lines} == {
+        ("update", "nft", False), *(("update", "bulkhead-xdp", proof) for proof in (False, True)),
+        *(("flip", "bulkhead-xdp", proof) for proof in (False, True))}, lines
     for line in lines:
         assert line["packets"] and not line["lost"] and not line["let_through"], line
+
+
+@tap
+def state_meets_established_flows_of_both_families_and_tells_of_new_ones(_):
+    limits = [f"/proc/sys/net/netfilter/nf_conntrack_{name}" for name in ("max", "buckets")]
+    before = [read_text(path) for path in limits]
+    result = figures_of("state", "nft")
+    assert [read_text(path) for path in limits] == before, "conntrack's limits are others now"
+    lines = [line for line in result["results"] if line["figure"] == "established"]
+    seen = {(line["backend"], line["family"]) for line in lines if line["median"] > 0}
+    wanted = {(backend, family) for family in (4, 6)
+              for backend in ("none", "bulkhead-xdp", "bulkhead-log", "nft", "nft-acct")}
+    assert wanted == seen, wanted ^ seen
+    limited = {line["events"]: line["limited"] for line in result["results"]
+               if line["figure"] == "first packet"}
+    assert set(limited) == {"off", "sampled", "all"} and limited["sampled"], limited
+    assert not limited["off"] and not limited["all"], limited
+
+
+@tap
+def flood_loses_no_flow_of_bulkhead_and_times_inserts(_):
+    result = figures_of("flood", "nft", "bpftool")
+    floods = {line["backend"]: line for line in result["results"] if line["figure"] == "syn"}
+    assert set(floods) == {"none", "bulkhead-xdp", "lru-hash", "nft"}, floods
+    assert all(line["median"] > 0 and line["rate"] > 0 for line in floods.values()), floods
+    # In so small a flood nobody loses a flow, and what no policy denies passes.
+    assert not any(line["lost"] for line in floods.values()), floods
+    assert all(line["passed"] == 1 for line in floods.values()), floods
+    inserts = {(line["program"], line["half_open"]) for line in result["results"]
+               if line["figure"] == "insert"}
+    assert {("new_entry", 1 << 16), ("lru_entry", 1 << 16), ("new_flow", 1 << 19)} <= inserts, inserts
+    assert len(result["gates"]) == 4, result["gates"]
 
 
 @tap

@@ -47,7 +47,7 @@ void scene_free(struct scene *scene)
 	free(scene);
 }
 
-void scene_apply(struct scene *scene, const char *host, const char *policy)
+static void load_scene(struct scene *scene, const char *host, const char *policy)
 {
 	const struct build_limits limits = build_limits_default();
 	struct loaded loaded;
@@ -60,7 +60,18 @@ void scene_apply(struct scene *scene, const char *host, const char *policy)
 	cr_assert_eq(build(loaded.arena, &scene->loaded.policy, NULL, 0, &limits, loaded.diag,
 			   &scene->image),
 		     0);
+}
+
+void scene_apply(struct scene *scene, const char *host, const char *policy)
+{
+	load_scene(scene, host, policy);
 	enforcer_apply(scene->enforcer, &scene->image);
+}
+
+void scene_apply_apart(struct scene *scene, const char *host, const char *policy)
+{
+	load_scene(scene, host, policy);
+	enforcer_apply_apart(scene->enforcer, &scene->image);
 }
 
 const char *scene_denying(struct scene *scene, const char *existing_flows, const char *mode)

@@ -29,6 +29,9 @@ SCOPED(struct scene *, scene_free);
  */
 void scene_apply(struct scene *scene, const char *host, const char *policy);
 
+/* The same with state pages of its own, see enforcer_apply_apart. */
+void scene_apply_apart(struct scene *scene, const char *host, const char *policy);
+
 /* Small tables, for hosts that say more than that. */
 #define SCENE_TABLES "tables: {flows: 8192, half_open: 4096, fragments: 1024}\n"
 #define SCENE_HOST   "bulkhead: 1\n" SCENE_TABLES

@@ -111,3 +111,16 @@ Test(budget, no_program_costs_the_verifier_more_than_its_budget_or_grows_unseen)
 			  names[i], n, kernel, record.counts[i]);
 	}
 }
+
+Test(budget, the_program_that_carries_flows_over_keeps_to_it)
+{
+	uint32_t n;
+
+	if (!enforcer_is_possible())
+		cr_skip_test("loading programs needs root");
+	scoped(enforcer_free) struct enforcer *enforcer = enforcer_new();
+
+	n = enforcer_instructions(enforcer, ENFORCER_CARRY);
+	cr_assert(n && n <= BUDGET, "bh_carry: %u verified instructions, allowed are %d", n,
+		  BUDGET);
+}

@@ -206,6 +206,25 @@ Test(flips, each_entry_meets_each_change_of_policy_as_the_page_says)
 		try_change(scene, &rows, &changes[i / 2], i & 1);
 }
 
+Test(flips, a_syn_that_the_policy_denies_ends_no_flow)
+{
+	scoped(scene_free) struct scene *scene = scene_of_flips();
+	struct flowtable_entry entry = {};
+
+	begin(scene);
+	scene_apply(scene, NULL, scene_denying(scene, "recheck", "enforce"));
+	for (uint32_t i = 0; i < SUBJECTS; i++) {
+		struct subject subject = subject_of(i);
+
+		cr_expect_not(play(scene, &subject, is_reply(i) ? "<SYN" : ">SYN"));
+		cr_expect(scene_entry(scene, &subject, &entry), "%s %u", entry_of(i)->name, i);
+		cr_expect_lt(entry.state.generation, enforcer_generation(scene->enforcer), "%s %u",
+			     entry_of(i)->name, i);
+		cr_expect_not(play(scene, &subject, ">ACK"));
+		cr_expect_not(scene_entry(scene, &subject, &entry), "%s %u", entry_of(i)->name, i);
+	}
+}
+
 /* ---- kept flows ---- */
 
 /* An established flow whose opener the policy denies from now on. */

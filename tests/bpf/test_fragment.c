@@ -363,6 +363,19 @@ Test(fragment, the_time_out_is_a_setting)
 	later(&place, 1, 64, "deny fragment-unknown");
 }
 
+static void make_lease(struct frame *frame, const struct place *place, uint32_t id)
+{
+	bool v6 = place->family == ADDR_V6;
+	uint16_t client = v6 ? 546 : 68, server = v6 ? 547 : 67;
+
+	*frame = (struct frame){};
+	wire_ip(frame, place->family, place->out);
+	frame_fragment(frame, id, 0, true);
+	frame_udp(frame, place->out ? client : server, place->out ? server : client);
+	frame_zeros(frame, 64);
+	frame_finish(frame);
+}
+
 static void check_full(const struct place *place)
 {
 	uint32_t id = 1;
@@ -381,6 +394,8 @@ static void check_full(const struct place *place)
 	wire_tcp(&frame, place->family, place->out, OPEN);
 	frame_finish(&frame);
 	expect(place, &frame, place->allow, "a whole packet");
+	make_lease(&frame, place, id);
+	expect(place, &frame, place->family == ADDR_V6 ? "allow dhcpv6" : "allow dhcp", "a lease");
 	scene_wait(place->scene, 31);
 	first(place, id - 1, 20, OPEN, place->allow);
 	later(place, id - 1, 64, place->allow);
@@ -485,19 +500,42 @@ Test(fragment, those_of_a_reply_count_as_replies)
 	}
 }
 
-/* A packet of the never-denied list is whole, or it is none of it. */
-Test(fragment, later_ones_of_the_never_denied_list_are_denied)
+/* ---- the never-denied list ---- */
+
+static void check_lease(const struct place *place)
+{
+	const char *allow = place->family == ADDR_V6 ? "allow dhcpv6" : "allow dhcp";
+	struct frame frame;
+
+	make_lease(&frame, place, 1);
+	expect(place, &frame, allow, "a first one");
+	make_later(&frame, place, 1, 72, UDP);
+	expect(place, &frame, allow, "a later one");
+	make_later(&frame, place, 2, 72, UDP);
+	expect(place, &frame, "deny fragment-unknown", "a later one of another");
+}
+
+Test(fragment, later_ones_of_a_lease_pass_and_count_with_their_first)
 {
 	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_open);
-	struct place in = {.scene = scene, .program = ENFORCER_XDP, .family = ADDR_V4};
+
+	for_each_place(scene, check_lease);
+}
+
+/* Nobody puts neighbour discovery together (RFC 6980). */
+Test(fragment, later_ones_of_neighbour_discovery_are_denied)
+{
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_open);
+	struct place in = {.scene = scene, .program = ENFORCER_XDP, .family = ADDR_V6};
 	struct frame frame = {};
 
-	wire_ip(&frame, ADDR_V4, false);
+	wire_ip(&frame, ADDR_V6, false);
+	frame.bytes[frame.ip_at + 7] = 255; /* the hop limit */
 	frame_fragment(&frame, 1, 0, true);
-	frame_udp(&frame, 67, 68);
+	frame_icmp(&frame, 136, 0, 0);
 	frame_zeros(&frame, 64);
 	frame_finish(&frame);
-	expect(&in, &frame, "allow dhcp", "a first one");
-	make_later(&frame, &in, 1, 72, UDP);
+	expect(&in, &frame, "allow nd", "a first one");
+	make_later(&frame, &in, 1, 72, 58);
 	expect(&in, &frame, "deny fragment-unknown", "a later one");
 }

@@ -120,6 +120,34 @@ Test(reason, without_a_generation_everything_is_denied_and_noted)
 	}
 }
 
+/* As while the first programs are put on the links, and while they are taken off. */
+Test(reason, where_the_word_says_open_everything_passes_and_is_not_counted)
+{
+	scoped(scene_free) struct scene *scene = wire_scene(SCENE_HOST, wire_open);
+	unsigned there = wire_programs(scene, WIRE_ALL);
+	const struct bh_active open = {.generation = BH_ACTIVE_OPEN};
+	struct bh_active policy = {.generation = enforcer_generation(scene->enforcer)};
+	int word = enforcer_map(scene->enforcer, "bh_active");
+	uint32_t key = 0;
+
+	for (int program = 0; program < ENFORCER_PROGRAM_COUNT; program++) {
+		uint64_t before = enforcer_note(scene->enforcer, BH_NOTE_UNCOUNTED);
+		struct frame frame = {};
+
+		if (!(there & 1U << program))
+			continue;
+		frame_start(&frame);
+		frame_type(&frame, 0x9999);
+		frame_finish(&frame);
+		cr_assert_not(
+			enforcer_run(scene->enforcer, program, frame.bytes, frame.size, NULL));
+		cr_assert_eq(bpf_map_update_elem(word, &key, &open, 0), 0);
+		cr_assert(enforcer_run(scene->enforcer, program, frame.bytes, frame.size, NULL));
+		cr_assert_eq(enforcer_note(scene->enforcer, BH_NOTE_UNCOUNTED), before);
+		cr_assert_eq(bpf_map_update_elem(word, &key, &policy, 0), 0);
+	}
+}
+
 Test(reason, an_image_without_its_first_page_denies_everything)
 {
 	scoped(scene_free) struct scene *scene = wire_scene(SCENE_HOST "mode: audit\n", wire_open);

@@ -2,12 +2,14 @@
 """What the scripts of the golden tier share: the program under test, named first on the command
 line, and test functions as points of the Test Anything Protocol."""
 import os
+import shlex
 import subprocess
 import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CASES = os.path.join(TOP, "tests", "cases")
-BULKHEAD = os.path.abspath(sys.argv[1])
+# With what runs a program of another machine, which meson names.
+BULKHEAD = [*shlex.split(os.environ.get("MESON_EXE_WRAPPER", "")), os.path.abspath(sys.argv[1])]
 
 # Of what meson sets, MALLOC_PERTURB_ would touch memory that the program leaves alone.
 ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C",
@@ -16,7 +18,7 @@ ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C",
 
 def run(*args, env=None):
     """The completed process of the program, in the folder of the cases."""
-    return subprocess.run([BULKHEAD, *args], cwd=CASES, capture_output=True, text=True,
+    return subprocess.run([*BULKHEAD, *args], cwd=CASES, capture_output=True, text=True,
                           stdin=subprocess.DEVNULL, check=False, timeout=60,
                           env={**ENV, **(env or {})})
 

@@ -174,5 +174,19 @@ def the_guide_names_every_key_and_the_defaults_of_timeouts():
         assert f"_{name}_ {seconds}" in host, f"manual: {name}"
 
 
+@tap
+def folders_of_pins_have_the_version_of_the_interface():
+    wanted = re.search(r"#define BH_ABI_VERSION (\d+)", read("bpf/abi.h")).group(1)
+    pages = ["README.md", "ARCHITECTURE.md"]
+    pages += [os.path.relpath(os.path.join(folder, name), TOP)
+              for folder, _, names in os.walk(os.path.join(TOP, "docs")) for name in sorted(names)
+              if name.endswith((".md", ".scd"))]
+    shown = [(page, version) for page in pages
+             for version in re.findall(r"/v(\d+)(?![\w.])", read(page))]
+    assert shown, "no page names the folder of the pins"
+    wrong = [page for page, version in shown if version != wanted]
+    assert not wrong, f"not v{wanted}: {wrong}"
+
+
 if __name__ == "__main__":
     tap.main()

@@ -11,6 +11,9 @@ before its call takes effect.
 import os
 import re
 import signal
+import subprocess
+
+from netlab import LabError, wait_until
 
 LONG = os.environ.get("BULKHEAD_LONG") == "1"
 
@@ -28,7 +31,7 @@ _HARMLESS = re.compile(
     r"|sendto\(.*NLM_F_DUMP"
     r"|bpf\(BPF_(MAP_LOOKUP_ELEM|MAP_GET_FD_BY_ID|MAP_GET_NEXT_ID|PROG_GET_FD_BY_ID|MAP_CREATE"
     r"|LINK_GET_FD_BY_ID|LINK_GET_NEXT_ID|OBJ_GET_INFO_BY_FD|OBJ_GET|PROG_LOAD|BTF_LOAD|MAP_FREEZE"
-    r"|PROG_QUERY|PROG_TEST_RUN|PROG_BIND_MAP),"
+    r"|PROG_QUERY|PROG_BIND_MAP),"  # a PROG_TEST_RUN may carry flows over
     r"|bpf\(BPF_LINK_CREATE,.*target_ifindex=2147483632")  # the probe's link that cannot exist
 
 
@@ -42,6 +45,10 @@ class Call:
 
     def __str__(self):
         return f"{self.name} #{self.number}: {self.text[:90]}"
+
+    def is_in(self, function):
+        """Whether that function has led to it; of a call whose frames were asked for."""
+        return any(f"({function}+" in frame for frame in self.stack)
 
     def head(self):
         """What must be the same in another run: the name, and the command of bpf."""
@@ -91,6 +98,23 @@ def draw(stretches, generator):
             for call in (moment if LONG else [generator.choice(moment)])]
 
 
+def child_of(parent):
+    """The process whose parent that is."""
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                if int(file.read().rpartition(")")[2].split()[1]) == parent:
+                    return int(name)
+        except OSError:
+            continue  # it has ended
+    raise LabError(f"process {parent} has no child")
+
+
+def _inject(call, what):
+    """Options of strace: calls of that name alone are written down, the others only passed on."""
+    return ["-e", f"trace={call.name}", "-e", f"inject={call.name}:{what}:when={call.number}"]
+
+
 class Tracer:
     """Runs bulkhead on a host under strace."""
 
@@ -123,8 +147,7 @@ class Tracer:
         A run that is killed before the call. True: it was; False: it had ended by then, which
         calls at the end of a run may come to.
         """
-        done = self._run(["-e", f"inject={call.name}:signal=KILL:when={call.number}"], command,
-                         args)
+        done = self._run(_inject(call, "signal=KILL"), command, args)
         if done.returncode == 0:
             return False
         assert done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), \
@@ -133,7 +156,36 @@ class Tracer:
         assert last.head() == call.head(), f"killed at {last}, and not at {call}"
         return True
 
+    def stop(self, call, look, command, *args, status=0):
+        """
+        A run that is stopped at the call, where look(pid) is called, and that must end with that
+        status then; its words.
+        """
+        with open(self.log, "w", encoding="ascii"):
+            pass  # not that of the run before
+        strace = self.host.popen(
+            "strace", "-o", self.log, *_inject(call, "signal=STOP"),
+            *self.host.bulkhead_args(command, *args), stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True)
+        wait_until(lambda: strace.poll() is not None or "--- stopped by SIGSTOP ---" in
+                   open(self.log, encoding="utf-8", errors="replace").read(), 60, f"{call}")
+        assert strace.poll() is None, f"{command} was not stopped at {call}: {strace.stderr.read()}"
+        stopped = [each for each in parse(self.log) if each.name == call.name]
+        assert stopped and stopped[-1].head() == call.head(), \
+            f"stopped at {stopped[-1:]}, and not at {call}"
+        pid = child_of(strace.pid)
+        look(pid)
+        os.kill(pid, signal.SIGCONT)
+        _, words = strace.communicate()
+        assert strace.returncode == status, \
+            f"{command}, stopped at {call}: status {strace.returncode}: {words}"
+        return words
+
+    def skip(self, call, command, *args):
+        """A run in which the call does nothing and says that it has; the completed process."""
+        return self._run(["-e", f"inject={call.name}:retval=0:when={call.number}"], command, args,
+                         timeout=60)
+
     def fail(self, call, error, command, *args):
         """A run in which the call fails with that error; the completed process."""
-        return self._run(["-e", f"inject={call.name}:error={error}:when={call.number}"], command,
-                         args, timeout=60)
+        return self._run(_inject(call, f"error={error}"), command, args, timeout=60)

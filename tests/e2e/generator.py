@@ -11,6 +11,7 @@ from netlab import TOP
 SIZE = 96  # GENERATOR_FRAME_SIZE of tests/lib/generator.h
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
+AS_IT_IS, SOURCE, DESTINATION = range(3)  # enum generator_varied
 
 
 def program():
@@ -54,9 +55,23 @@ def tcp4(source, destination, flags, sequence=1, acknowledged=1, payload=b""):
     return _ip4(6, source[0], destination[0], head)
 
 
-def frame(to, packet, varied=False):
-    """In Ethernet, as the generator wants it; varied: another sender each time it is sent."""
-    whole = to + bytes.fromhex("02000000ffff") + b"\x08\x00" + packet
+def tcp6(source, destination, flags, sequence=1, acknowledged=1):
+    """A segment between two (address, port) of IPv6."""
+    ends = b"".join(socket.inet_pton(socket.AF_INET6, end[0]) for end in (source, destination))
+    head = struct.pack("!HHIIBBHHH", source[1], destination[1], sequence,
+                       acknowledged if flags & ACK else 0, 5 << 4, flags, 65535, 0, 0)
+    pseudo = ends + struct.pack("!II", len(head), 6)
+    head = head[:16] + struct.pack("!H", checksum(pseudo + head)) + head[18:]
+    return struct.pack("!IHBB", 6 << 28, len(head), 6, 64) + ends + head
+
+
+def frame(to, packet, varied=AS_IT_IS):
+    """
+    In Ethernet, as the generator wants it. varied: the end that gets an address and a port by a number
+    each time it is sent, SOURCE or DESTINATION.
+    """
+    kind = b"\x86\xdd" if packet[0] >> 4 == 6 else b"\x08\x00"
+    whole = to + bytes.fromhex("02000000ffff") + kind + packet
     assert len(whole) < SIZE
     return whole.ljust(SIZE - 1, b"\0") + bytes([varied])
 
@@ -77,12 +92,13 @@ class Generator:
         self.nanoseconds = 0
         self.cpu = 0  # with a CPU to stay on: of it, too
 
-    def send(self, count, link="", first="", n=""):
+    def send(self, count, link="", *which):
         """
         Returns when all are through the stack of the other side; how many that were. Into another
-        link than the first one, and n frames from first alone, when these are given.
+        link than the first one when it is given. which: first and n of the frames that are sent in turn,
+        else all; every and other; from and span, as in tests/lib/generator.h.
         """
-        self.process.stdin.write(f"{count} {link} {first} {n}\n")
+        self.process.stdin.write(f"{count} {link} {' '.join(map(str, which))}\n")
         self.process.stdin.flush()
         sent, nanoseconds, cpu = self.process.stdout.readline().split()
         self.sent += int(sent)

@@ -4,12 +4,24 @@
 import ctypes
 import json
 import os
+import re
 import struct
+
+from netlab import TOP
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _NR_BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
-_OBJ_GET, _PROG_QUERY = 7, 16
+_MAP_LOOKUP_ELEM, _OBJ_GET, _PROG_QUERY, _LINK_GET_FD_BY_ID = 1, 7, 16, 30
 _XDP, _TCX_INGRESS, _TCX_EGRESS = 37, 46, 47
+
+
+def _version():
+    """The folder of the pins of this ABI version, below those of all: "v5"."""
+    with open(os.path.join(TOP, "bpf", "abi.h"), encoding="utf-8") as file:
+        return "v" + re.search(r"#define BH_ABI_VERSION (\d+)", file.read()).group(1)
+
+
+VERSION = _version()
 
 
 def ifindex(host, name):
@@ -57,6 +69,19 @@ def open_pin(path):
     return fd
 
 
+def element(path, size):
+    """The first element of an array that is pinned there, of that many bytes."""
+    fd, key, value = open_pin(path), ctypes.c_uint32(0), ctypes.create_string_buffer(size)
+    attr = ctypes.create_string_buffer(
+        struct.pack("=IIQQQ", fd, 0, ctypes.addressof(key), ctypes.addressof(value), 0), 128)
+    try:
+        if _libc.syscall(_NR_BPF, _MAP_LOOKUP_ELEM, attr, 128):
+            raise OSError(ctypes.get_errno(), path)
+        return value.raw
+    finally:
+        os.close(fd)
+
+
 def link(path):
     """The id of the bpf link that is pinned there."""
     fd = open_pin(path)
@@ -65,3 +90,12 @@ def link(path):
             return next(int(line.split()[1]) for line in file if line.startswith("link_id"))
     finally:
         os.close(fd)
+
+
+def has_link(number):
+    """Whether a bpf link can be opened by its id; one that goes cannot, though it may still filter."""
+    attr = ctypes.create_string_buffer(struct.pack("=I", number), 128)
+    fd = _libc.syscall(_NR_BPF, _LINK_GET_FD_BY_ID, attr, 128)
+    if fd >= 0:
+        os.close(fd)
+    return fd >= 0

@@ -5,13 +5,16 @@ What an apply finds and takes over: links of an earlier run, of another build, o
 and what it must leave alone: another namespace, another run.
 """
 
+import contextlib
 import fcntl
 import os
 import shutil
 import subprocess
+import sys
 
+import calls
 import kernel
-from netlab import Tap, run, wait_until
+from netlab import CHILDREN, Skip, Tap, run, wait_until
 from test_traffic import expect
 from turns import Bench, nothing_left, policy, settled
 
@@ -26,10 +29,20 @@ def started(lab):
     return bench, bench.pins()
 
 
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
 def links(bench):
     """{name of the pin: id of the bpf link}"""
-    folder = f"{bench.host.pins}/v3/links"
+    folder = f"{bench.host.pins}/{kernel.VERSION}/links"
     return {name: kernel.link(f"{folder}/{name}") for name in kernel.tree(folder)}
+
+
+def link_pins(bench):
+    """The paths of the pins of the links."""
+    return [f"{bench.host.pins}/{kernel.VERSION}/links/{name}" for name in links(bench)]
 
 
 @tap
@@ -51,7 +64,7 @@ def programs_of_another_build_are_replaced_in_their_place(lab):
     """The folder of programs is named after the build: under another name they are another's."""
     bench, pins = started(lab)
     before, programs = links(bench), bench.programs()
-    folder = f"{bench.host.pins}/v3/programs"
+    folder = f"{bench.host.pins}/{kernel.VERSION}/programs"
     ours = os.listdir(folder)[0]
     os.rename(f"{folder}/{ours}", f"{folder}/0123456789abcdef")
     bench.apply()
@@ -67,7 +80,7 @@ def other_version(lab, hooks=""):
     bench.host_extra = hooks
     bench.apply()
     pins = bench.pins()
-    os.rename(f"{bench.host.pins}/v3", f"{bench.host.pins}/v0")
+    os.rename(f"{bench.host.pins}/{kernel.VERSION}", f"{bench.host.pins}/v0")
     bench.prober.since()
     return bench, pins
 
@@ -80,7 +93,7 @@ def taken_over(lab, hooks):
     assert "version 0" in done.stdout + done.stderr, f"status: {done.stdout}{done.stderr}"
     bench.next()
     bench.apply()
-    expect(links_of(bench, "v3"), before, "links")
+    expect(links_of(bench, kernel.VERSION), before, "links")
     settled(bench, pins, "taken over")
     bench.prober.check("taking over")
     bench.host.bulkhead("detach")
@@ -119,33 +132,162 @@ def another_version_at_clsact_is_detached_whole(lab):
 @tap
 def a_link_that_was_detached_behind_our_back_is_told_and_mended(lab):
     bench, pins = started(lab)
-    for name in links(bench):
-        run("bpftool", "link", "detach", "pinned", f"{bench.host.pins}/v3/links/{name}")
+    for path in link_pins(bench):
+        run("bpftool", "link", "detach", "pinned", path)
     expect(bench.programs(), {"in": [], "out": []}, "programs")
     done = bench.host.bulkhead("status", status=9)
     for way in ("ingress", "egress"):
         assert f"link eth0 has no program of ours at {way}" in done.stdout, done.stdout
+    assert "another program" not in done.stdout, done.stdout
     bench.apply()
     settled(bench, pins, "mended")
+
+
+def wait_for_none(bench):
+    """A link whose last pin went leaves its hook later, which may take long on a busy machine."""
+    wait_until(lambda: bench.programs() == {"in": [], "out": []}, 60, "programs of lost pins gone")
 
 
 @tap
 def a_lost_pin_is_told_and_mended(lab):
     bench, pins = started(lab)
-    for name in links(bench):
-        os.unlink(f"{bench.host.pins}/v3/links/{name}")
+    for path in link_pins(bench):
+        os.unlink(path)
+    wait_for_none(bench)
     bench.host.bulkhead("status", status=9)
     bench.apply()
     settled(bench, pins, "mended")
 
 
 @tap
+def a_pin_that_was_lost_just_now_is_mended_at_once(lab):
+    bench, pins = started(lab)
+    for number in range(8):
+        for path in link_pins(bench):
+            os.unlink(path)
+        bench.apply()
+        settled(bench, pins, f"mended for time {number}")
+
+
+# Removes what it is told to, and keeps the processor, so that the work item that takes the programs off
+# their hooks cannot run there.
+HOG = """
+import os, sys, time
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+for path in sys.argv[1:]:
+    os.unlink(path)
+print(flush=True)
+end = time.monotonic() + 0.6
+while time.monotonic() < end:
+    pass
+"""
+
+
+@contextlib.contextmanager
+def going(bench, pins):
+    """Links that nothing holds any more, as they leave their hooks."""
+    all_of_them = os.sched_getaffinity(0)
+    if len(all_of_them) < 2:
+        raise Skip("one processor: nothing runs beside the one that is kept busy")
+    kept = max(all_of_them)
+    ids = links(bench).values()
+    os.sched_setaffinity(0, {kept})
+    hog = CHILDREN.start([sys.executable, "-c", HOG, *pins], stdout=subprocess.PIPE,
+                         stderr=subprocess.DEVNULL)
+    os.sched_setaffinity(0, all_of_them - {kept})
+    try:
+        if not hog.stdout.readline():
+            raise Skip("a processor cannot be kept busy: no real-time scheduling")
+        wait_until(lambda: not any(kernel.has_link(number) for number in ids), what="links going")
+        yield
+    finally:
+        hog.wait()
+        hog.stdout.close()
+        os.sched_setaffinity(0, all_of_them)
+
+
+@tap
+def links_that_leave_their_hooks_are_waited_for(lab):
+    bench, pins = started(lab)
+    for number in range(3):
+        with going(bench, link_pins(bench)):
+            bench.apply()
+        settled(bench, pins, f"after they went for time {number}")
+
+
+@tap
+def links_of_an_instance_that_has_gone_are_waited_for(lab):
+    bench, pins = started(lab)
+    for number in range(3):
+        with going(bench, [f"{bench.host.pins}/{name}" for name in bench.pins()]):
+            bench.apply()
+        settled(bench, pins, f"after they went for time {number}")
+
+
+def without_a_link(bench):
+    """Our XDP program where it was, but attached by hand, without a bpf link."""
+    os.unlink(f"{bench.host.pins}/{kernel.VERSION}/links/native-in-{bench.ifindex}")
+    wait_until(lambda: not bench.programs()["in"], 60, "no program at ingress")
+    programs = f"{bench.host.pins}/{kernel.VERSION}/programs"
+    name = next(name for name in kernel.tree(programs) if name.endswith("xdp"))
+    bench.host.run("ip", "link", "set", "dev", "eth0", "xdpdrv", "pinned", f"{programs}/{name}")
+
+
+@tap
+def a_program_without_a_link_is_waited_for(lab):
+    """The same on any machine, in steps: the run waits when the program goes."""
+    bench, pins = started(lab)
+    without_a_link(bench)
+    bench.tracer.stop(
+        calls.Call("clock_nanosleep", 1, "clock_nanosleep(CLOCK_MONOTONIC"),
+        lambda _: bench.host.run("ip", "link", "set", "dev", "eth0", "xdpdrv", "off"),
+        "apply", *bench.write())
+    settled(bench, pins, "after it went")
+
+
+@tap
+def a_program_without_a_link_that_stays_is_refused(lab):
+    bench, pins = started(lab)
+    without_a_link(bench)
+    programs = bench.programs()
+    done = bench.host.bulkhead("apply", *bench.write(), status=4)
+    assert "runs at ingress of link 'eth0'" in done.stderr, done.stderr
+    expect(len(done.stderr.splitlines()), 1, f"lines of words: {done.stderr}")
+    expect(bench.programs(), programs, "programs")
+    bench.host.run("ip", "link", "set", "dev", "eth0", "xdpdrv", "off")
+    bench.apply()
+    settled(bench, pins, "after it was taken off")
+
+
+@tap
+def a_pin_that_is_removed_while_an_apply_runs_is_no_success(lab):
+    """At the last write of files before the flip: all is attached and pinned by then."""
+    bench, pins = started(lab)
+    bench.next()
+    trace = bench.tracer.list("apply", *bench.write())
+    flip = [i for i, call in enumerate(trace)
+            if call.name == "mmap" and "PROT_WRITE, MAP_SHARED" in call.text][-1]
+    last = [call for call in trace[:flip] if call.name == "renameat"][-1]
+    bench.next()
+    bench.next()  # of the same turn: it differs in no length
+
+    def remove(_):
+        for path in link_pins(bench):
+            os.unlink(path)
+
+    words = bench.tracer.stop(last, remove, "apply", *bench.write(), status=4)
+    assert "link 'eth0' has lost its program at ingress" in words, words
+    bench.apply()
+    settled(bench, pins, "applied again")
+
+
+@tap
 def a_pin_that_somebody_holds_open_is_adopted_and_not_doubled(lab):
     bench, pins = started(lab)
     before = links(bench)
-    held = [kernel.open_pin(f"{bench.host.pins}/v3/links/{name}") for name in before]
-    for name in before:
-        os.unlink(f"{bench.host.pins}/v3/links/{name}")
+    held = [kernel.open_pin(path) for path in link_pins(bench)]
+    for path in link_pins(bench):
+        os.unlink(path)
     bench.apply()
     expect(links(bench), before, "links")
     settled(bench, pins, "adopted")
@@ -159,6 +301,7 @@ def the_state_alone_is_what_a_reboot_leaves(lab):
     bench, pins = started(lab)
     generation = bench.status()["generation"]
     shutil.rmtree(bench.host.pins)
+    wait_for_none(bench)
     expect(bench.host.bulkhead_json("status", status=9)["enforcing"], False, "enforcing")
     bench.apply()
     assert settled(bench, pins, "again")["generation"] > generation, "a number was used twice"
@@ -224,6 +367,82 @@ def pins_of_another_namespace_are_refused_with_whatever_state(lab):
     expect(len(done.stderr.splitlines()), 1, f"lines of words: {done.stderr}")
     settled(bench, pins, "refused")
     bench.prober.check("refused elsewhere")
+
+
+def another_instance(lab, hooks=""):
+    """A second instance's apply on the link of the first one."""
+    bench = Bench(lab, 0)
+    bench.host_extra = hooks
+    bench.apply()
+    bench.prober.since()
+    pins = bench.pins()
+    first = bench.host.pins, bench.host.state
+    bench.host.pins, bench.host.state = first[0] + "-b", first[1] + "-b"
+    bench.next()
+    done = bench.host.bulkhead("apply", *bench.write(), status=4)
+    assert f"with other pins than '{bench.host.pins}'" in done.stderr, done.stderr
+    expect(len(done.stderr.splitlines()), 1, f"lines of words: {done.stderr}")
+    assert not os.path.exists(bench.host.pins), "pins of a refused apply"
+    bench.host.pins, bench.host.state = first
+    bench.number -= 1
+    settled(bench, pins, "refused")
+    bench.prober.check("a second instance")
+    bench.next()
+    bench.apply()
+    settled(bench, pins, "the first goes on")
+
+
+@tap
+def a_link_of_another_instance_is_refused(lab):
+    another_instance(lab)
+
+
+@tap
+def a_link_of_another_instance_at_clsact_is_refused(lab):
+    another_instance(lab, "hooks: {ingress: clsact, egress: clsact}\n")
+
+
+@tap
+def the_state_of_another_instance_is_refused_before_anything_changes(lab):
+    """By two instances that share no link, so that nothing but the state is in their way."""
+    bench = Bench(lab, 0)
+    lab.link(bench.peer, bench.host, ("eth1", "eth1"), (["198.51.100.1/24"], ["198.51.100.2/24"]))
+    bench.host.bulkhead("apply", *bench.write(), "--interface", "eth0")
+    bench.prober.since()
+    pins, first, state = bench.pins(), bench.host.pins, bench.host.state
+    other = first + "-b"
+    record = kernel.tree(state), read(f"{state}/record.json")
+
+    def refused(command, *args):
+        bench.host.pins = other
+        done = bench.host.bulkhead(command, *args, status=4)
+        bench.host.pins = first
+        expect(done.stderr, f"state '{state}' is that of another bulkhead, with pins '{first}' and "
+               f"not '{other}'; name its --pins, or another --state, or detach it with both first\n",
+               f"words of {command}")
+        expect((kernel.tree(state), read(f"{state}/record.json")), record, f"state, {command}")
+        settled(bench, pins, command)
+
+    bench.next()
+    files = bench.write()
+    bench.number -= 1
+    refused("apply", *files, "--interface", "eth1")
+    assert not os.path.exists(other), "pins of a refused apply"
+    # With a state of its own it lives, and is refused that of the first one all the same.
+    bench.host.pins, bench.host.state = other, state + "-b"
+    bench.host.bulkhead("apply", *files, "--interface", "eth1")
+    bench.host.state = state
+    for command in ("rules", "status", "detach"):
+        refused(command)
+    bench.prober.check("a second instance")
+    # However its pins are named it is the same, and once it is gone its state is anybody's.
+    bench.host.pins = f"{os.path.dirname(first)}/./{os.path.basename(first)}"
+    bench.host.bulkhead("apply", *bench.write(), "--interface", "eth0")
+    bench.host.bulkhead("detach")
+    bench.host.pins = other
+    bench.host.bulkhead("apply", *files, "--interface", "eth1")
+    bench.host.bulkhead("detach")
+    bench.host.pins = first
 
 
 def hold(bench):

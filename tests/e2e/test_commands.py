@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The commands on a policy in force: what each says, and every exit status of the table."""
 
+import glob
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import threading
 
+import kernel
 from netlab import Skip, Tap, bulkhead_program, receive, run, wait_until
 from test_traffic import BASE, HOST, PEER, expect, pair
 from traffic import ARRIVES, DENIED, ask, greeted, rules, serve, talk
@@ -196,6 +199,25 @@ def status_9_the_answer_is_no(lab):
 # ---- apply and status ----------------------------------------------------------------------------
 
 @tap
+def without_words_files_are_those_of_etc_bulkhead(lab):
+    """In a mount namespace of its own, under an /etc that has nothing else."""
+    _, host = pair(lab)
+    path = lab.write("policy.yaml", BASE)
+    script = """
+mount -t tmpfs none /etc && mkdir -p /etc/bulkhead/policy.d || exit 100
+cp "$2" /etc/bulkhead/policy.d/10-base.yaml
+printf 'bulkhead: 1\nmode: audit\ninterfaces: [eth0]\n' > /etc/bulkhead/host.yaml
+"$1" apply --pins "$3" --state "$4" && "$1" status --json --pins "$3" --state "$4"
+"""
+    done = host.run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh",
+                    host.bulkhead_args("apply")[0], path, host.pins, host.state, check=False)
+    expect(done.returncode, 0, f"status: {done.stdout}{done.stderr}")
+    status = json.loads(done.stdout.splitlines()[-1])
+    expect(([file["path"] for file in status["files"]], status["mode"]),
+           (["/etc/bulkhead/host.yaml", "/etc/bulkhead/policy.d/10-base.yaml"], "audit"), "in force")
+
+
+@tap
 def apply_says_what_it_did_and_the_same_again_changes_nothing(lab):
     _, host = pair(lab)
     first = json.loads(host.apply(BASE, "--json").stdout)
@@ -216,6 +238,22 @@ def apply_says_what_it_did_and_the_same_again_changes_nothing(lab):
 
 
 @tap
+def pages_of_a_policy_in_force_are_frozen(lab):
+    _, host = pair(lab)
+    host.apply(BASE)
+    host.apply(LOGGED)
+    for name in ("bh_image", "bh_self"):
+        path = glob.glob(f"{host.pins}/v*/maps/{name}")[0]
+        pages = {int.from_bytes(bytes(int(byte, 16) for byte in element["value"]), "little")
+                 for element in json.loads(run("bpftool", "-j", "map", "dump", "pinned",
+                                               path).stdout)}
+        assert pages, f"{name} has no page"
+        for page in pages:
+            shown = json.loads(run("bpftool", "-j", "map", "show", "id", str(page)).stdout)
+            expect(shown["frozen"], 1, f"{name}: {shown}")
+
+
+@tap
 def a_new_address_makes_self_stale_until_the_next_apply(lab):
     peer, host = with_servers(lab)
     host.bulkhead("status", status=0)
@@ -226,7 +264,7 @@ def a_new_address_makes_self_stale_until_the_next_apply(lab):
     expect(len(done["problems"]), 1, f"problems: {done.get('problems')}")
     assert done["problems"][0]["words"].startswith("self is stale"), done["problems"]
     again = json.loads(host.apply(BASE, "--json").stdout)
-    expect((again["changed"], again["addresses_changed"]), (False, True), "apply")
+    expect((again["changed"], again["addresses_changed"]), (True, True), "apply")
     host.bulkhead("status", status=0)
     expect(talk(peer, "192.0.2.77", 80), ARRIVES, "after the apply")
 
@@ -260,6 +298,14 @@ def status_tells_what_is_enforced_and_what_is_not_covered(lab):
     os.remove(status["files"][1]["path"])
     expect([file["now"] for file in host.bulkhead_json("status")["files"]],
            ["changed", "gone"], "files now")
+    # A relative path may mean a file of another folder than the one that status runs in.
+    relative = os.path.relpath(lab.write("relative.yaml", BASE))
+    host.bulkhead("apply", "--interface", "eth0", relative)
+    expect([(file["path"], file["now"]) for file in host.bulkhead_json("status")["files"]],
+           [(relative, "unchanged")], "a relative file now")
+    os.remove(relative)
+    expect([file["now"] for file in host.bulkhead_json("status")["files"]], ["not here"],
+           "a relative file that is not here")
 
 
 @tap
@@ -274,8 +320,8 @@ def status_is_9_when_a_program_or_a_link_is_gone(lab):
                for line in words), words
     host.apply(BASE, host="bulkhead: 1\ninterfaces: [eth0]\n")
     host.bulkhead("status", status=0)
-    for name in os.listdir(f"{host.pins}/v3/links"):
-        os.remove(f"{host.pins}/v3/links/{name}")
+    for name in os.listdir(f"{host.pins}/{kernel.VERSION}/links"):
+        os.remove(f"{host.pins}/{kernel.VERSION}/links/{name}")
     words = [line["words"] for line in host.bulkhead_json("status", status=9)["problems"]]
     expect(words, ["link eth0 has no program of ours at ingress",
                    "link eth0 has no program of ours at egress"], "problems")
@@ -405,9 +451,10 @@ def stats_add_up_over_every_dimension(lab):
         assert seen > 0, found
         expect(total("verdict", direction), seen, f"verdicts {direction}")
         expect(total("interface", direction), seen, f"interfaces {direction}")
+        # Replies, too, count in the direction in which they went.
+        expect(total("reason", direction), seen, f"reasons {direction}")
+        expect(total("tier", direction), total("reason", direction, "rule"), f"tiers {direction}")
     expect(total("verdict", "inbound", "denied"), 2, "denied")
-    both = sum(total("reason", direction) for direction in ("inbound", "outbound"))
-    expect(both, total("total", "inbound") + total("total", "outbound"), "reasons")
     assert all("packets_per_second" not in line for line in found), "rates without an interval"
 
 
@@ -513,6 +560,40 @@ def watch_shows_denied_packets_and_those_of_rules_with_log(lab):
 
 
 @tap
+def watch_names_the_rule_that_let_in_what_is_answered(lab):
+    peer, host = pair(lab)
+    host.apply(LOGGED.replace("log: true}", "mode: audit}").replace("mode: audit", "log: true", 1))
+    serve(host, HOST[4], 54)
+    watch = Watch(host)
+    watch.until_ready(peer)
+    expect(ask(peer, HOST[4], 54, source=(PEER[4], 30004)), ARRIVES, "would be denied")
+    wait_until(lambda: any(event["direction"] == "outbound" for event in watch.events()),
+               what="the reply's event")
+    watch.end()
+    found = [event for event in watch.events() if ":30004" in event["packet"]]
+    expect([(event["direction"], event["verdict"], event["decider"], event["line"],
+             event["by_flow"]) for event in found],
+           [("inbound", "would-deny", "logged/closed", 8, False),
+            ("outbound", "would-deny", "logged/closed", 8, True)], "opener and reply")
+
+
+@tap
+def what_goes_on_ends_when_nobody_reads_it_any_more(lab):
+    _, host = pair(lab)
+    host.apply(LOGGED)
+    # stats writes every second; watch, which has nothing to write, is told by the pipe.
+    for command in (["watch"], ["stats", "--watch"]):
+        with host.popen(*host.bulkhead_args(*command), stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE, text=True) as process:
+            process.stdout.close()
+            try:
+                expect(process.wait(10), 1, f"status of {command[0]}")
+            finally:
+                process.kill()
+            expect(process.stderr.read(), "cannot write the output: Broken pipe\n", command[0])
+
+
+@tap
 def watch_counts_what_the_limit_held_back(lab):
     peer, host = pair(lab)
     host.apply(LOGGED, host=host.host_yaml("log_limit: 5\n"))
@@ -527,6 +608,10 @@ def watch_counts_what_the_limit_held_back(lab):
     assert 1 <= shown <= 20, f"{shown} events"
     assert last["limited"] >= 200 - shown, last
     expect(last["events"], len(watch.events()), "events")
+    notes = {line["name"]: line for line in host.bulkhead_json("stats")["stats"]
+             if line["by"] == "note"}
+    assert notes["events-limited"]["packets"] >= 200 - shown, notes
+    expect({line["direction"] for line in notes.values()}, {""}, "directions of notes")
 
 
 @tap
@@ -580,6 +665,20 @@ def a_look_from_another_network_namespace_is_refused(lab):
         done = peer.run(*host.bulkhead_args(command), check=False)
         expect(done.returncode, 1, command)
         assert "another network namespace" in done.stderr, done.stderr
+
+
+@tap
+def the_state_of_another_instance_is_refused(lab):
+    peer, host = pair(lab)
+    host.apply(LOGGED)
+    peer.apply(BASE)
+    for command in ("status", "rules", "flows", "stats", "watch", "explain"):
+        packet = ["in udp 192.0.2.1:1 192.0.2.2:2"] if command == "explain" else []
+        args = host.bulkhead_args(command, *packet)
+        args[args.index("--state") + 1] = peer.state
+        done = host.run(*args, check=False)
+        expect(done.returncode, 1, f"{command}: {done.stdout}")
+        assert f"state '{peer.state}' belongs to network namespace" in done.stderr, done.stderr
 
 
 @tap
@@ -707,10 +806,21 @@ def explain_changes_no_counter_flow_or_event(lab):
 
 @tap
 def a_disagreement_of_explain_is_loud(lab):
-    """The state directory of another host: its rules are not those that the programs have."""
+    """
+    The state directory of another host, whose record says that it were this one's: its rules are not
+    those that the programs have.
+    """
     peer, host = pair(lab)
     host.apply(BASE)
     peer.apply(BASE.replace("access: allow", "access: deny"))
+    record = os.path.join(peer.state, "record.json")
+    with open(record, encoding="utf-8") as file:
+        text = file.read().rpartition("\n")[0].rpartition("\n")[0]
+    text = json.dumps(json.loads(text) |
+                      {"netns_inode": os.stat(f"/run/netns/{host.netns}").st_ino,
+                       "pins": host.pins})
+    with open(record, "w", encoding="utf-8") as file:
+        file.write(f"{text}\n{hashlib.sha256(text.encode()).hexdigest()}\n")
     packet = f"in tcp {PEER[4]}:40000 {HOST[4]}:80"
     args = ["explain", "--pins", host.pins, "--state", peer.state, packet]
     done = host.run(bulkhead_program(), *args, check=False)
@@ -750,6 +860,108 @@ def doctor_tells_what_this_host_can_do(lab):
     assert any(line.startswith("Linux ") for line in words), words
     assert any(line.startswith("eth0: veth") for line in words), words
     assert any("never seen:" in line for line in words), words
+    assert any(line.startswith("of a link: native XDP inbound") for line in words), words
+    host.apply(BASE)
+    told = [finding["words"] for finding in host.bulkhead_json("doctor")["findings"]
+            if finding["words"].startswith("eth0: veth")]
+    assert len(told) == 1 and ", XDP program bh_xdp" in told[0], told
+    assert "so no native XDP of ours" not in told[0], told
+
+
+def doctor(host, host_yaml, status):
+    """{(level, subject): words} of doctor by a host.yaml, and what it wrote beside."""
+    path = host.lab.write("doctor.host.yaml", host_yaml)
+    done = host.bulkhead("doctor", "--host", path, "--json", status=status)
+    found = {}
+    for finding in json.loads(done.stdout)["findings"]:
+        found.setdefault((finding["level"], finding["subject"]), []).append(finding["words"])
+    return found, done.stderr
+
+
+@tap
+def doctor_tells_what_of_host_yaml_would_not_work_here(lab):
+    _, host = pair(lab)
+    found, _ = doctor(host, host.host_yaml("tables: {flows: 1024}\n"), 0)
+    assert any(words.endswith("; covered") and words.startswith("eth0: veth")
+               for words in found["ok", "link"]), found
+    assert ("error", "host.yaml") not in found and ("note", "links") not in found, found
+    found, words = doctor(host, "bulkhead: 1\ninterfaces: [eth0, nosuch, 'x*', lo]\n", 9)
+    expect(found["error", "host.yaml"],
+           ["no link is called 'nosuch'", "no Ethernet link matches 'x*'",
+            "'lo' is the loopback link, which cannot be covered"], "links")
+    assert any(line.startswith("eth0: veth") and line.endswith("; covered")
+               for line in found["ok", "link"]), found
+    expect(words, "", "words beside the findings")
+    found, _ = doctor(host, "bulkhead: 1\ninterfaces: auto\n", 9)
+    assert "interfaces: auto finds no link here" in found["error", "links"][0], found
+    found, words = doctor(host, "bulkhead: 1\ninterfaces: [eth0]\ntimeouts: {upd: 3}\n", 9)
+    expect(found["error", "host.yaml"], ["mistakes in it: 1; below, the defaults hold"], "mistakes")
+    assert "doctor.host.yaml:3:12: unknown key 'upd' in 'timeouts'" in words, words
+    done = host.bulkhead("doctor", "--host", "/nonexistent/host.yaml", status=9)
+    assert "cannot open '/nonexistent/host.yaml'" in done.stdout, done.stdout
+    found, _ = doctor(host, host.host_yaml("tables: {flows: 2097152, half_open: 1048576}\n"), 0)
+    assert any(words.startswith("of flows and fragments: 306 MB, of ")
+               for words in sum((found.get((level, "tables"), []) for level in ("ok", "warning")),
+                                [])), found
+
+
+@tap
+def doctor_tells_which_hooks_of_host_yaml_this_kernel_has(lab):
+    _, host = pair(lab)
+    for hook, words in (("tcx", "tcx links"),
+                        ("clsact", "the clsact queueing discipline with cls_bpf")):
+        found, _ = doctor(host, host.host_yaml(f"hooks: {{ingress: {hook}, egress: {hook}}}\n"),
+                          None)
+        has = any(line == words for line in found["ok", "kernel"])
+        expect(found["ok", "hooks"], [f"of a link: {hook} inbound; {hook} outbound"], "hooks")
+        told = [line for line in found.get(("error", "host.yaml"), []) if words in line]
+        expect(len(told), 0 if has else 2, f"{hook}, which the kernel has: {has}: {found}")
+
+
+@tap
+def doctor_tells_whose_pins_they_are(lab):
+    peer, host = pair(lab)
+    host.apply(BASE)
+    done = peer.run(bulkhead_program(), "doctor", "--json", "--pins", host.pins, check=False)
+    told = [finding["words"] for finding in json.loads(done.stdout)["findings"]
+            if finding["level"] == "error" and finding["subject"] == "pins"]
+    expect(done.returncode, 9, "status")
+    assert len(told) == 1 and "serve another network namespace" in told[0], told
+
+
+AZURE_TAG = "7783-7084-3265-9085-8269-3286-77"
+
+
+def on_machine(host, tag, command, *args):
+    """A run on a machine whose DMI tells that tag: in a mount namespace of its own, over what is there."""
+    below = "/sys/class/dmi/id" if os.path.isdir("/sys/class/dmi/id") else "/sys/class"
+    folder = "/sys/class/dmi/id"
+    script = (f"mount -t tmpfs none {below} && mkdir -p {folder} &&"
+              f" echo {tag} > {folder}/chassis_asset_tag && exec \"$@\"")
+    return host.run("unshare", "--mount", "sh", "-c", script, "sh",
+                    *host.bulkhead_args(command, *args), check=False)
+
+
+@tap
+def a_machine_of_azure_is_told_that_host_yaml_does_not_say_so(lab):
+    _, host = pair(lab)
+    policy = lab.write("dmi.yaml", BASE)
+    for number, (tag, extra, warns) in enumerate(((AZURE_TAG, "", True),
+                                                  (AZURE_TAG, "platform: none\n", True),
+                                                  (AZURE_TAG, "platform: azure\n", False),
+                                                  ("7783-7084", "", False))):
+        path = lab.write(f"dmi-{number}.host.yaml", host.host_yaml(extra))
+        done = on_machine(host, tag, "apply", "--host", path, policy)
+        expect(done.returncode, 0, f"apply with {tag}, {extra!r}: {done.stderr}")
+        expect("host.yaml has no 'platform: azure'" in done.stderr, warns,
+               f"apply warns with {tag}, {extra!r}: {done.stderr!r}")
+        expect(len(done.stderr.splitlines()), int(warns), f"lines of words: {done.stderr!r}")
+        done = on_machine(host, tag, "doctor", "--host", path)
+        expect("DMI says Azure" in done.stdout, warns, f"doctor with {tag}, {extra!r}")
+        expect("platform: azure, and DMI does not" in done.stdout, False, "doctor, the other way")
+    path = lab.write("dmi.host.yaml", host.host_yaml("platform: azure\n"))
+    done = on_machine(host, "7783-7084", "doctor", "--host", path)
+    assert "platform: azure, and DMI does not" in done.stdout, done.stdout
 
 
 @tap

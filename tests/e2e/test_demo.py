@@ -15,6 +15,7 @@ tap = Tap()
 DEMO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "demo.py")
 ROWS = 30  # at least so many
 SECONDS = 60
+SCRIPT = os.path.join(os.path.dirname(DEMO), "..", "..", "scripts", "demo")
 
 
 def start():
@@ -63,6 +64,13 @@ def interrupted(line, number):
         finally:
             process.kill()
     return left_of(process), process.returncode, rest
+
+
+@tap
+def a_demo_with_words_starts_nothing(_):
+    done = subprocess.run([SCRIPT, "--help"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "usage: scripts/demo\n"), done
 
 
 @tap

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Where the programs hang: native XDP, tcx, clsact, jumbo frames, a foreign program."""
 
+import glob
 import os
 import shutil
 import socket
+import struct
 
+import kernel
 from calls import Tracer
 from netlab import Skip, TOP, Tap, run
 from prober import Prober
@@ -15,6 +18,13 @@ from traffic import ARRIVES, DENIED, Stream, ask, rules, serve, talk
 tap = Tap()
 
 FOREIGN = os.path.join(TOP, "build", "tests", "e2e", "foreign.bpf.o")
+
+
+def numbered(host):
+    """{ifindex: number} of the links whose packets have counters of their own, see struct bh_links."""
+    pin = glob.glob(os.path.join(host.pins, "v*", "maps", "bh_links"))[0]
+    slots = struct.iter_unpack("=IHH", kernel.element(pin, 8 + 256 * 8)[8:])
+    return {ifindex: number for ifindex, number, _ in slots if ifindex}
 
 
 def hooks(host):
@@ -161,6 +171,9 @@ def a_foreign_xdp_program_stays_and_ingress_goes_to_tcx(lab):
         raise Skip("foreign.bpf.o is not built")
     peer, host = with_servers(lab)
     host.run("ip", "link", "set", "dev", "eth0", "xdp", "object", FOREIGN, "section", "xdp")
+    told = [line["words"] for line in host.bulkhead_json("doctor", status=None)["findings"]
+            if line["words"].startswith("eth0:")]
+    assert len(told) == 1 and "so no native XDP of ours" in told[0], told
     host.apply(BASE)
     expect(hooks(host)["eth0"][0], best_egress(host), "hook beside a foreign program")
     shown = host.bulkhead("status", status=None).stdout
@@ -230,9 +243,11 @@ def a_first_apply_that_cannot_cover_every_link_leaves_none_covered(lab):
 def an_apply_that_cannot_cover_every_link_leaves_the_old_policy_alone(lab):
     peer, host, text = refused_at_the_second_link(lab, "{ingress: native}")
     host.apply(BASE, host="bulkhead: 1\ninterfaces: [eth0]\n")
-    before = host.bulkhead_json("status")
+    before, numbers = host.bulkhead_json("status"), numbered(host)
+    assert kernel.ifindex(host, "eth0") in numbers, f"no number for eth0: {numbers}"
     host.apply(BASE.replace("tcp/80, ", ""), host=text, status=4)
     after = host.bulkhead_json("status", status=None)
+    expect(numbered(host), numbers, "numbers of links in the kernel")
     expect(after["image"], before["image"], "image in force")
     expect(after["links"], before["links"], "links")
     expect(after["problems"], [], "problems: the old policy holds on all of its links")
@@ -286,6 +301,27 @@ def a_new_link_has_the_policy_in_force_and_counters_until_the_flip(lab):
     expect([line for line in stats if "uncounted" in line], [], "uncounted packets")
     host.bulkhead("apply", *args)
     expect(ask(peer, "198.51.100.2", 54), ARRIVES, "udp 54 once it is applied")
+
+
+@tap
+def what_a_link_has_counted_that_is_let_go_is_counted_once(lab):
+    """Its counters lie in the slot of every second generation, and are those of nobody there."""
+    peer, host, both = refused_at_the_second_link(lab, "{ingress: auto}")
+    serve(host, "198.51.100.2", 53)
+    host.apply(BASE, host=both)
+    for _ in range(5):
+        expect(ask(peer, "198.51.100.2", 53), ARRIVES, "udp 53 by the second link")
+
+    def packets():
+        return {line["name"]: line["packets"] for line in host.bulkhead_json("stats")["stats"]
+                if (line["by"], line["direction"]) == ("reason", "inbound")}["rule"]
+    counted = packets()
+    assert counted >= 5, counted
+    for number in range(5):
+        port = 54 + number % 2
+        host.apply(BASE.replace("udp/53", f"udp/53, udp/{port}"),
+                   host="bulkhead: 1\ninterfaces: [eth0]\n")
+        expect(packets(), counted, f"packets after {number + 1} more generations")
 
 
 @tap

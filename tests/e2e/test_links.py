@@ -6,7 +6,8 @@ import json
 import os
 import re
 
-from netlab import TOP, Tap, wait_until
+from generator import mac_of
+from netlab import TOP, Tap, drain, receive, wait_until
 from test_traffic import BASE, HOST, PEER, expect, pair
 from traffic import ARRIVES, DENIED, ask, greeted, serve, still_talks, talk
 
@@ -191,13 +192,50 @@ def an_address_that_comes_later_is_self_after_the_next_apply_and_stale_until_the
     code, said, problems = status(host)
     assert code == 9 and any("self is stale" in words for words in problems), problems
     applied = host.apply(BASE, "--json").stdout
-    assert '"changed": false' in applied and '"addresses_changed": true' in applied, applied
-    expect(status(host)[1]["generation"], said["generation"], "generation")
+    assert '"changed": true' in applied and '"addresses_changed": true' in applied, applied
+    expect(status(host)[1]["generation"], said["generation"] + 1, "generation")
+    assert '"changed": false' in host.apply(BASE, "--json").stdout, "again"
     expect(status(host)[0], 0, "status")
     for version in (4, 6):
         expect(ask(peer, later[version], 53), ARRIVES, f"{later[version]} after apply")
     host.run("ip", "address", "del", f"{later[4]}/24", "dev", "eth0")
     expect(status(host)[0], 9, "status after an address went")
+
+
+GAINED = """\
+bulkhead: 1
+group: base
+rules:
+  - {name: not-here, priority: 100, direction: inbound, access: deny, services: [udp/53],
+     source: any, destination: self}
+  - {name: beyond, priority: 200, direction: inbound, access: allow, services: [udp/53],
+     source: any, destination: 192.0.2.0/24}
+"""
+
+
+@tap
+def a_live_flow_is_judged_by_the_addresses_that_the_apply_has_found(lab):
+    peer, host = pair(lab)
+    gained = "192.0.2.77"
+    host.apply(GAINED)
+    peer.run("ip", "neighbour", "add", gained, "lladdr", mac_of(host, "eth0").hex(":"), "dev", "eth0")
+    sender = peer.udp()
+
+    def beyond():
+        sender.sendto(b"?", (gained, 53))
+        return [rule["packets"] for rule in host.bulkhead_json("rules")["rules"]
+                if rule["name"] == "beyond"][0]
+
+    wait_until(lambda: beyond() > 2, what="a flow to an address that the host has not")
+    host.run("ip", "address", "add", f"{gained}/32", "dev", "eth0")
+    receiver = host.udp(gained, 53)
+    sender.sendto(b"?", (gained, 53))
+    assert receive(receiver, 2), "the flow does not go on"
+    host.apply(GAINED)
+    drain(receiver)
+    for _ in range(3):
+        sender.sendto(b"?", (gained, 53))
+    assert not receive(receiver, 0.3), "the policy denies it to the host's own addresses"
 
 
 @tap

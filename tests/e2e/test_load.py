@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 
-from generator import ACK, SYN, Generator, frame, mac_of, tcp4, udp4
+from generator import ACK, SOURCE, SYN, Generator, frame, mac_of, tcp4, udp4
 from netlab import Tap, wait_until
 from test_traffic import HOST, PEER, expect, pair
 from traffic import rules
@@ -30,14 +30,17 @@ def received(host):
     return int(values[names.index("InReceives")])
 
 
-def sending(generator, until, burst=BURST):
-    """A thread that sends bursts until told to end, and at least so many frames."""
+def sending(generator, until, burst=BURST, which=()):
+    """
+    A thread that sends bursts until told to end, and at least so many frames. which: as for
+    Generator.send behind the count.
+    """
     stop, failed = threading.Event(), []
 
     def body():
         try:
             while not stop.is_set() or generator.sent < until:
-                generator.send(burst)
+                generator.send(burst, *which)
         except (OSError, ValueError) as error:
             failed.append(error)
 
@@ -251,11 +254,14 @@ bulkhead: 1
 group: flood
 rules:
   - {name: web, priority: 100, direction: inbound, access: allow,
-     services: [tcp/80, tcp/443, udp/53], source: any, destination: any}
+     services: [tcp/80, udp/53], source: any, destination: any}
+  - {name: held, priority: 101, direction: inbound, access: allow,
+     services: [tcp/443], source: any, destination: any}
 """
 CLIENT = "192.0.2.77"  # its connections are made by hand, so that the peer's stack has no say
 N_CONNECTIONS = 100
 ROUND_TRIP = 0.05
+FILL = 500000  # frames of the attack before anything else
 
 
 class Wire:
@@ -371,6 +377,12 @@ def established(host):
                for flow in host.bulkhead_json("flows")["flows"])
 
 
+def seen(host):
+    """How many packets the programs have met inbound."""
+    return next(line["packets"] for line in host.bulkhead_json("stats")["stats"]
+                if line["by"] == "total" and line["direction"] == "inbound")
+
+
 def flooded(lab, n_flows, attack):
     """Flows that are established carry a tenth of the traffic, the attack the rest."""
     peer, host = pair(lab)
@@ -407,25 +419,27 @@ def flooded(lab, n_flows, attack):
 
     for body in (serve, answer):
         threading.Thread(target=body, daemon=True).start()
-    frames = []
-    for flow in flows if n_flows >= 10000 else flows * 10:
-        frames += [frame(wire.to_host, tcp4(*flow, ACK))] + 9 * [attack(wire)]
-    generator = Generator(peer, "eth0", frames[:1 << 17])
-    fill = Generator(peer, "eth0", [attack(wire)])
-    fill.send(500000)
-    end = sending(generator, 2000000, 100000)
+    frames = [attack(wire)] + [frame(wire.to_host, tcp4(*flow, ACK)) for flow in flows]
+    generator = Generator(peer, "eth0", frames)
+    generator.send(FILL, "eth0", 0, 1)
+    before = rules(host)["held"]["packets"], seen(host)
+    end = sending(generator, FILL + 2000000, 100000, ("eth0", 1, n_flows, 10, 0))
     answered = connect_at_a_distance(wire)
     end()
-    print(f"# {n_flows} flows, {generator.sent} frames, {generator.rate()} a second: "
+    print(f"# {n_flows} flows, {generator.sent} frames, at full rate {generator.rate()} a second: "
           f"{answered} of {N_CONNECTIONS} connections")
     expect(established(host), n_flows, "flows after")
+    # What finds a full ring of the link is lost before any hook, of the flows as of the attack.
+    carried, met = rules(host)["held"]["packets"] - before[0], seen(host) - before[1]
+    assert carried > n_flows and 0.09 < carried / met < 0.11, \
+        f"flows carried {carried} of {met} packets"
     assert answered >= N_CONNECTIONS - 1, f"only {answered} of {N_CONNECTIONS} could connect"
 
 
 ATTACKS = {
-    "syn": lambda wire: frame(wire.to_host, tcp4(("10.0.0.1", 1), (NOWHERE, 80), SYN), True),
-    "ack": lambda wire: frame(wire.to_host, tcp4(("10.0.0.1", 1), (NOWHERE, 80), ACK), True),
-    "udp": lambda wire: frame(wire.to_host, udp4(("10.0.0.1", 1), (HOST[4], 53)), True),
+    "syn": lambda wire: frame(wire.to_host, tcp4(("10.0.0.1", 1), (NOWHERE, 80), SYN), SOURCE),
+    "ack": lambda wire: frame(wire.to_host, tcp4(("10.0.0.1", 1), (NOWHERE, 80), ACK), SOURCE),
+    "udp": lambda wire: frame(wire.to_host, udp4(("10.0.0.1", 1), (HOST[4], 53)), SOURCE),
 }
 
 

@@ -4,6 +4,8 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 
 from netlab import TOP, Tap, bulkhead_program
@@ -63,9 +65,8 @@ def a_mistake_is_shown_by_a_packet_that_explain_answers_as_the_policy_does(lab):
     assert result["proven"] is False and result["differ"] > 0
     expect(result["expected"]["verdict"], "deny", "the policy's answer")
     expect(result["found"]["verdict"], "allow", "the image's answer")
-    own = ["--self", result["self"]] if result["self"] else []
-    explained = json.loads(call(bulkhead_program(), "explain", "--json", "--policy", path, *own,
-                                *result["packet"].split(), status=9).stdout)
+    explained = json.loads(call(bulkhead_program(), "explain", "--json", "--policy", path, "--self",
+                                result["self"], *result["packet"].split(), status=9).stdout)
     expect(explained["explained"][0]["decider"], result["expected"]["decider"], "what decides it")
     shown = call(WRONG, "prove", path, status=9, mistake="outcome").stdout
     assert shown.startswith("NOT proven: ") and result["packet"] in shown, shown
@@ -90,6 +91,21 @@ def apply_proves_before_anything_is_in_force(lab):
     _, host = pair(lab)
     assert json.loads(host.apply(BASE, "--json").stdout)["proven"] is True
     assert "proven" in host.apply(BASE, "--prove").stdout
+
+
+@tap
+def an_apply_that_is_not_to_be_proven_says_so(lab):
+    """And takes what a proof would have refused: nothing else looked at it."""
+    _, host = pair(lab)
+    with mistaken("outcome"):
+        done = host.apply(BASE, "--json", "--prove", "--no-prove")
+        result = json.loads(done.stdout)
+        expect(result["proven"], False, "proven")
+        assert 0 < result["in_force_after"] <= result["milliseconds"], result
+        expect(done.stderr, "warning: the image is not proven to say what the policy says"
+               " (--no-prove)\n", "words")
+        assert "no: --no-prove was given" in host.apply(BASE, "--no-prove").stdout
+        host.apply(BASE.replace("udp/53", "udp/54"), "--no-prove", "--prove", status=9)
 
 
 @tap
@@ -136,7 +152,24 @@ def what_would_take_long_is_proven_on_demand(lab):
     policy = many_pairs(2850)
     assert json.loads(host.apply(policy, "--json").stdout)["proven"] is False
     assert "--prove does it" in host.apply(policy).stdout
-    assert json.loads(host.apply(policy, "--json", "--prove").stdout)["proven"] is True
+    done = host.apply(policy, "--json", "--prove")
+    assert json.loads(done.stdout)["proven"] is True
+    assert re.fullmatch(TAKES, done.stderr), done.stderr
+
+
+TAKES = (r"note: the proof is estimated to take \d+ s; it may be interrupted,"
+         r" and nothing is changed then\n")
+
+
+@tap
+def what_will_take_long_says_so_at_once_and_may_be_interrupted(lab):
+    with subprocess.Popen([bulkhead_program(), "prove", lab.write("many.yaml", many_pairs(2850))],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        words = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        shown, rest = process.communicate()
+    assert re.fullmatch(TAKES, words), words
+    expect((process.returncode, shown, rest), (-signal.SIGINT, "", ""), "of the interrupted run")
 
 
 if __name__ == "__main__":

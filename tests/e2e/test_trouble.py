@@ -6,11 +6,13 @@ that are too wide. The previous good state or a refusal, never an empty policy.
 """
 
 import contextlib
+import glob
 import json
 import os
 import random
 import shutil
 import stat
+import sys
 import time
 
 from netlab import Skip, Tap, run, wait_until
@@ -236,7 +238,7 @@ def an_apply_with_too_few_descriptors_says_so_and_changes_nothing(lab):
     bench.apply()
     bench.prober.since()
     pins, seen = bench.pins(), []
-    for limit in range(5, 40):
+    for limit in range(5, 60):
         bench.next()
         done = bench.host.run("prlimit", f"--nofile={limit}",
                               *bench.host.bulkhead_args("apply", *bench.write()), check=False)
@@ -318,6 +320,52 @@ def pins_and_state_are_root_s_alone(lab):
                 if stat.S_ISLNK(about.st_mode):
                     continue
                 expect((stat.S_IMODE(about.st_mode), about.st_uid), (wanted, 0), path)
+
+
+# Maps that programs write. All others they may not, but for the word of the generation, see
+# bpf/maps.bpf.h; arrays of maps no program can.
+WRITTEN = {"bh_counters", "bh_events", "bh_limits", "bh_notes", "bh_quoted", "bh_state",
+           "bh_untracked"}
+MAPPED = "bh_active"
+READ_ONLY = 0x80  # BPF_F_RDONLY_PROG
+
+
+def tool(*args):
+    return json.loads(run("bpftool", "-j", *args).stdout)
+
+
+def number_of(numerals):
+    return int.from_bytes((int(byte, 16) for byte in numerals), sys.byteorder)
+
+
+def maps_of_programs(host):
+    """{name: what bpftool shows} of all maps that the programs use; and of pages, by name of the outer."""
+    folder, = glob.glob(f"{host.pins}/v*/programs/*")
+    ids = {map_id for name in os.listdir(folder)
+           for map_id in tool("prog", "show", "pinned", f"{folder}/{name}")["map_ids"]}
+    maps = {each["name"]: each for each in (tool("map", "show", "id", str(i)) for i in ids)}
+    pages = {name: [tool("map", "show", "id", str(number_of(element["value"])))
+                    for element in tool("map", "dump", "id", str(each["id"]))]
+             for name, each in maps.items() if each["type"] == "array_of_maps"}
+    return maps, pages
+
+
+@tap
+def maps_that_programs_do_not_write_are_read_only_to_them_or_frozen(lab):
+    bench = Bench(lab, 0)
+    bench.apply()
+    bench.next()
+    bench.apply()
+    maps, pages = maps_of_programs(bench.host)
+    assert WRITTEN | {MAPPED, "bh_links", "bh_watch"} <= set(maps), sorted(maps)
+    for name, each in maps.items():
+        if name not in WRITTEN | {MAPPED} and each["type"] != "array_of_maps":
+            assert each["flags"] & READ_ONLY, each
+    for name in ("bh_image", "bh_self"):
+        assert pages[name], f"{name} has no page"
+        for page in pages[name]:
+            expect((page["flags"] & READ_ONLY, page["frozen"]), (READ_ONLY, 1), f"page of {name}")
+    bench.prober.end()
 
 
 @tap

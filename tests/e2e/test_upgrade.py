@@ -113,6 +113,19 @@ mountpoint -q /sys/fs/bpf || exit 101
 
 
 @tap
+def a_bpffs_that_may_not_be_mounted_is_refused_with_the_line_to_run(lab):
+    _, host = pair(lab)
+    path = lab.write("policy.yaml", BASE)
+    pins = os.path.join(lab.folder, "no-bpffs")
+    done = host.run("setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin",
+                    host.bulkhead_args("apply")[0], "apply", "--pins", pins, "--state", host.state,
+                    "--interface", "eth0", path, check=False)
+    expect(done.returncode, 1, "status")
+    assert f"run 'mount -t bpf bpf {pins}'" in done.stderr, done.stderr
+    assert "prog/xdp" not in host.run("ip", "-d", "link", "show", "dev", "eth0").stdout
+
+
+@tap
 def a_folder_of_pins_that_cannot_be_looked_at_is_no_reason_to_mount(lab):
     """A second bpffs above the first would hide what is in force."""
     _, host = pair(lab)

@@ -4,6 +4,9 @@ Real traffic between the hosts of a Lab, and what bulkhead counted of it: server
 and echo, single conversations, streams that go on while something else happens.
 """
 
+import heapq
+import multiprocessing
+import select
 import socket
 import struct
 import threading
@@ -12,6 +15,8 @@ import time
 from netlab import family_of, receive
 
 ARRIVES, DENIED = "arrives", "denied"
+
+_SO_RCVBUFFORCE = 33  # Python has no name for it
 
 
 class Server:
@@ -142,6 +147,77 @@ class Stream:
             thread.join()
         self.sock.close()
         return self.sent, self.answered
+
+
+class Questions:
+    """
+    Datagrams in a flow of their own each, from a new port, at a steady pace until end(), and their answers;
+    in processes of their own, so that nothing else in the test takes their time.
+    """
+
+    DELAYS = (0, 0.002, 0.005, 0.01, 0.02, 0.03)  # of the answers: some are under way at any moment
+    PATIENCE = 5  # with an answer; what was given and has not come by then is lost
+
+    def __init__(self, asker, answerer, address, port, pace=0.001):
+        self.asker, self.target, self.pace = asker, (address, port), pace
+        context = multiprocessing.get_context("fork")
+        self._sock = answerer.udp(address, port)
+        self._sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 24)
+        self._ends = []
+        for body in (self._ask, self._answer):
+            pipe, theirs = context.Pipe()
+            process = context.Process(target=body, args=(theirs,), daemon=True)
+            process.start()
+            self._ends.append((pipe, process))
+
+    def _answer(self, pipe):
+        due, given = [], 0
+        while not pipe.poll():
+            left = max(due[0][0] - time.monotonic(), 0) if due else 0.1
+            if select.select([self._sock], [], [], left)[0]:
+                data, sender = self._sock.recvfrom(64)
+                delay = self.DELAYS[int(data) % len(self.DELAYS)]
+                heapq.heappush(due, (time.monotonic() + delay, data, sender))
+            while due and due[0][0] <= time.monotonic():
+                _, data, sender = heapq.heappop(due)
+                given += 1
+                try:
+                    self._sock.sendto(data, sender)
+                except PermissionError:  # denied at our own egress: it is missed at the other end
+                    pass
+        pipe.send(given)
+
+    def _ask(self, pipe):
+        asked, answered, due, ending = 0, 0, time.monotonic(), None
+        waiting = {}  # by descriptor, in the order in which they were asked
+        poll = select.epoll()
+        with self.asker.enter():
+            while not ending or (waiting and time.monotonic() < ending + self.PATIENCE):
+                now = time.monotonic()
+                if not ending and now >= due:
+                    sock = socket.socket(family_of(self.target[0]), socket.SOCK_DGRAM)
+                    sock.sendto(b"%d" % asked, self.target)
+                    waiting[sock.fileno()] = (now, sock)
+                    poll.register(sock, select.EPOLLIN)
+                    asked, due = asked + 1, max(due + self.pace, now)
+                for number, _ in poll.poll(min(max(due - now, 0), self.pace)):
+                    waiting.pop(number)[1].close()
+                    answered += 1
+                while waiting and next(iter(waiting.values()))[0] < now - self.PATIENCE:
+                    waiting.pop(next(iter(waiting)))[1].close()
+                if not ending and pipe.poll():
+                    ending = time.monotonic()
+        pipe.send(answered)
+
+    def end(self):
+        """(answers given, answers that came)"""
+        seen = []
+        for pipe, process in self._ends:
+            pipe.send("end")
+            seen.append(pipe.recv())
+            process.join()
+        self._sock.close()
+        return seen[1], seen[0]
 
 
 def rules(host):

@@ -18,6 +18,7 @@ from test_traffic import HOST, PEER, expect, pair
 PORTS = {"in": (53, 123), "out": (5353, 124)}
 TURNS = (2000, 2001)
 FENCE = 54
+ASKED = 5354  # outbound, allowed, and not the prober's
 
 POLICY = """\
 bulkhead: 1
@@ -28,7 +29,7 @@ rules:
   - {{name: by-turns, priority: 110, direction: inbound, access: allow,
      services: [udp/{turn}], source: any, destination: self}}
   - {{name: out, priority: 100, direction: outbound, access: allow,
-     services: [udp/5353], source: self, destination: any}}
+     services: [udp/5353, udp/5354], source: self, destination: any}}
   - {{name: number, priority: 200, direction: inbound, access: deny,
      services: [tcp/{number}], source: any, destination: self}}
 """
@@ -105,24 +106,28 @@ def settled(bench, pins, where):
 
 def may_enforce(bench, where):
     """
-    Each hook of the link has no program, and then lets everything pass, or one, and then the whole
-    policy holds there. True: both have one.
+    The whole policy holds at both hooks of the link, which True says, or at both everything passes,
+    whatever programs are there.
     """
     count = {way: len(ids) for way, ids in bench.programs().items()}
+    in_force = bench.status()["enforcing"]
     assert max(count.values()) <= 1, f"{where}: programs at the hooks: {count}"
+    assert all(count.values()) or not in_force, f"{where}: programs at the hooks: {count}"
     bench.prober.since()
     open_turns = bench.arriving()
     seen = bench.prober.wait(20)
-    for way, programs in count.items():
+    for way in count:
         arrived = seen[f"denied-{way}"][1]
-        assert bool(arrived) != bool(programs), \
-            f"{where}: {programs} programs for {way}, {arrived} denied datagrams arrived"
+        assert bool(arrived) != in_force, \
+            f"{where}: enforcing {in_force}, {arrived} denied datagrams for {way} arrived"
         assert not seen[f"allowed-{way}"][2], f"{where}: allowed ones for {way} are lost"
-    if count["in"]:
-        expect(open_turns, [bench.number % 2 == turn for turn in (0, 1)], f"{where}: policy")
-    status = bench.host.bulkhead("status", status=None).returncode
-    assert status in (0, 9), f"{where}: status {status}"
-    return all(count.values())
+    expect(open_turns, [not in_force or bench.number % 2 == turn for turn in (0, 1)],
+           f"{where}: policy")
+    done = bench.host.bulkhead("status", status=None)
+    assert done.returncode == 9 or in_force, f"{where}: status {done.returncode}"
+    if max(count.values()) and not in_force:
+        assert "everything passes" in done.stdout, f"{where}: status says {done.stdout}"
+    return in_force
 
 
 def nothing_left(bench, where):

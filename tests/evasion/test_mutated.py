@@ -105,7 +105,7 @@ def run():
     rng = random.Random(SEED)
     cases, faults, sent = read_all(), [], 0
     with Lab() as lab:
-        suite = Suite(lab)
+        suite = Suite(lab, max)  # beside the cases themselves
         while sent < FRAMES and len(faults) < SHOWN:
             case = rng.choice(cases)
             frames = mutated(rng.choice(case.variants).frames, rng)

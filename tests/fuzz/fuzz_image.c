@@ -130,7 +130,7 @@ static void use(struct arena *arena, struct image *image)
 
 		fuzz_demand(lookup(image, &packet, &nobody)->verdict <= BH_WOULD_DENY);
 	}
-	if (prove_estimate(&policy, image) < PROVED_MS)
+	if (prove_estimate_wrong(&policy, image) < PROVED_MS)
 		prove(arena, &policy, image, &result);
 	image_encode(arena, image, &data, &size);
 }

@@ -17,7 +17,7 @@
 #include "bpf/parse.bpf.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { ROOM = 64 * 1024, PAGE = 4096 };
+enum { ROOM = 64 * 1024, PAGE = 4096, LOWEST = 16 * 1024 * 1024 };
 
 /* The frame at hand, for the helpers, which are handed no more than a context. */
 static const uint8_t *frame_at;
@@ -38,12 +38,15 @@ static __u64 get_buff_len(struct xdp_md *ctx)
 	return frame_size;
 }
 
-/* A context holds addresses in 32 bits. */
+/* A context holds addresses in 32 bits, and only one machine has MAP_32BIT. */
 static uint8_t *map_low(void)
 {
-	uint8_t *low = mmap(NULL, ROOM + PAGE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	uint8_t *low = MAP_FAILED;
 
+	for (uintptr_t at = LOWEST; low == MAP_FAILED && at < UINT32_MAX - ROOM - PAGE;
+	     at += LOWEST)
+		low = mmap((void *)at, ROOM + PAGE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	fuzz_demand(low != MAP_FAILED);
 	fuzz_demand(!mprotect(low + ROOM, PAGE, PROT_NONE));
 	return low;

@@ -3,17 +3,21 @@
 """
 matrix: runs the tests that need a kernel under each of Debian's.
 
-usage: tests/kernels/matrix.py [--out FILE] [--record] [--brief | KERNEL...]      by default all
+usage: tests/kernels/matrix.py [--out FILE] [--record] [--brief | --arch arm64 | KERNEL...]
+                                                                                by default all
 
-Each kernel is booted once, by scripts/vmtest, and runs what stands below: tests of the programs, the
-verdict tables, and real traffic. 6.1 does part of it once more with hardened programs. A kernel that
-is too old has to refuse. --brief: 6.1 alone, whether it takes the programs, and whether they decide at
-each of its hooks, in about a minute. --out gets a line of JSON a test, for scripts/report-tests. --record writes
-what the verifier counted to tests/kernels/instructions.
+Each kernel is booted once, by scripts/vmtest, and runs what stands below: tests of the programs,
+the verdict tables, and real traffic. 6.1 does part of it once more with hardened programs. A
+kernel that is too old has to refuse. --brief: 6.1 alone, whether it takes the programs, and
+whether they decide at each of its hooks, in about a minute. --arch arm64: 6.1 of that architecture, with
+what is built for it. --out gets a line of JSON a test, for
+scripts/report-tests. --record writes what the verifier counted to tests/kernels/instructions.
 """
 import argparse
+import collections
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,10 +25,9 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
-BUILD = os.path.join(TOP, "build")
 VMTEST = os.path.join(TOP, "scripts", "vmtest")
 RECORD = os.path.join(HERE, "instructions")
-LONG = bool(os.environ.get("BULKHEAD_LONG"))
+LONG = os.environ.get("BULKHEAD_LONG") == "1"
 
 KERNELS = ("6.1", "6.12", "6.18", "newest", "5.10")
 TOO_OLD = ("5.10",)
@@ -37,26 +40,39 @@ SLOWDOWN = 8       # of a test's time limit: emulation, and two tests at a time
 # Names of tests out of meson, by stage. Those with the programs held run two at a time, each on
 # programs of its own, traffic alone. Floods, full tables and races are not here: they take
 # minutes each under emulation, and what they ask of is our own code, not the kernel's.
-HELD = ("bpf-budget", "bpf-skb", "bpf-flows", "bpf-icmp", "tables-judges")
-TRAFFIC = ("e2e-hooks",)
-HARDENED = ("bpf-budget", "tables-judges")
+HELD = ("bpf-budget", "bpf-refusal", "bpf-skb", "bpf-flows", "bpf-icmp", "tables-judges")
+TRAFFIC = ("e2e-hooks", "e2e-caps")
+HARDENED = ("bpf-budget", "bpf-skb", "tables-judges")
+HARDENED_TRAFFIC = ("e2e-hooks",)
 REFUSED = ("refused",)
 
 # With BULKHEAD_LONG=1 these besides, and all points of those above.
 LONG_HELD = ("bpf-count", "bpf-event", "bpf-flips", "bpf-fragment", "bpf-headers", "bpf-never",
              "bpf-parse", "bpf-reason", "bpf-states", "policies-judges", "random-judges-1")
-WORDS = {"e2e-hooks": ["native_xdp_and", "clsact_alone", "generic_xdp_does"]}
+WORDS = {"e2e-hooks": ["native_xdp_and", "clsact_alone", "generic_xdp_does"],
+         "e2e-caps": ["a_later_apply", "everything_works"]}
 
 BRIEF = "6.1"  # the oldest that can be booted, and Debian 12's
-BRIEF_HELD = ("bpf-budget", "bpf-skb", "tables-judges")
+BRIEF_HELD = ("bpf-budget", "bpf-refusal", "bpf-skb", "tables-judges")
+BRIEF_TRAFFIC = ("e2e-hooks",)
+
+ARM64 = "6.1"
+ARM64_HELD = ("bpf-budget", "bpf-loaded", "bpf-refusal", "bpf-skb", "bpf-flows", "tables-judges")
+
+# What is built, how it is started under a kernel and within how many seconds; label stands before
+# the names of tests.
+Machines = collections.namedtuple("Machines", "build vmtest seconds label")
+OWN = Machines(os.path.join(TOP, "build"), (VMTEST,), SECONDS, "")
+FOREIGN = Machines(os.path.join(TOP, "build-arm64"), (VMTEST, "--arch", "arm64"), 4 * SECONDS,
+                   "arm64 ")
 
 # Other arguments than at home, where a test takes too long.
 ARGUMENTS = {"random-judges-1": ["random", "1", "40", "200"]}
 
 
-def known_tests():
+def known_tests(machines):
     """Every test of the build by its name."""
-    with open(os.path.join(BUILD, "meson-info", "intro-tests.json"), encoding="utf-8") as file:
+    with open(os.path.join(machines.build, "meson-info", "intro-tests.json"), encoding="utf-8") as file:
         return {test["name"]: test for test in json.load(file)}
 
 
@@ -68,7 +84,7 @@ def chosen(known, names):
         yield known[name]
 
 
-def entry(kernel, test, word=""):
+def entry(title, test):
     command = list(test["cmd"])
     if os.path.basename(command[0]).startswith("python"):
         command[0] = "/usr/bin/python3"  # Debian's: this machine's own may not be in the guest
@@ -76,47 +92,50 @@ def entry(kernel, test, word=""):
         command[1:] = ARGUMENTS[test["name"]]
     if not LONG:
         command += WORDS.get(test["name"], [])
-    return {"name": f"{kernel}{word} {test['name']}", "cmd": command,
+    return {"name": f"{title} {test['name']}", "cmd": command,
             "timeout": test["timeout"] * SLOWDOWN}
 
 
-def stage(kernel, names, held=True, sysctl=None, word=""):
-    known = known_tests()
-    return {"tests": [entry(kernel, test, word) for test in chosen(known, names)],
+def stage(machines, title, names, held=True, sysctl=None):
+    known = known_tests(machines)
+    return {"tests": [entry(machines.label + title, test) for test in chosen(known, names)],
             "held": held, "workers": 2 if held else 1, "sysctl": sysctl or {}}
 
 
-def plan_of(kernel, brief=False):
+def plan_of(machines, kernel, brief=False):
     """What guest.py does under a kernel."""
+    if machines == FOREIGN:
+        return [stage(machines, kernel, ARM64_HELD)]
     if brief:
-        return [stage(kernel, BRIEF_HELD), stage(kernel, TRAFFIC, held=False)]
+        return [stage(machines, kernel, BRIEF_HELD),
+                stage(machines, kernel, BRIEF_TRAFFIC, held=False)]
     if kernel in TOO_OLD:
-        return [stage(kernel, REFUSED, held=False)]
+        return [stage(machines, kernel, REFUSED, held=False)]
     held = HELD + LONG_HELD if LONG else HELD
-    stages = [stage(kernel, held), stage(kernel, TRAFFIC, held=False)]
+    stages = [stage(machines, kernel, held), stage(machines, kernel, TRAFFIC, held=False)]
     if kernel == HARDENING:
-        harden = {"net/core/bpf_jit_harden": "2"}
-        stages.append(stage(kernel, HARDENED, sysctl=harden, word=" hardened"))
-        if LONG:
-            stages.append(stage(kernel, TRAFFIC, held=False, word=" hardened"))
+        harden, title = {"net/core/bpf_jit_harden": "2"}, kernel + " hardened"
+        stages.append(stage(machines, title, HARDENED, sysctl=harden))
+        stages.append(stage(machines, title, HARDENED_TRAFFIC, held=False, sysctl=harden))
     return stages
 
 
-def skipped(kernel, reason):
-    return [{"name": kernel, "stdout": f"1..0 # SKIP {reason}", "result": "SKIP", "returncode": 0,
+def skipped(name, reason):
+    return [{"name": name, "stdout": f"1..0 # SKIP {reason}", "result": "SKIP", "returncode": 0,
              "duration": 0}]
 
 
-def lines_of(kernel, plan):
+def lines_of(machines, kernel, plan):
     """Boots the kernel; yields what guest.py prints, then a result for each test without."""
     missing = [test["name"] for one in plan for test in one["tests"]]
-    with tempfile.NamedTemporaryFile("w", suffix=".json", dir=BUILD) as file:
+    build = machines.build
+    with tempfile.NamedTemporaryFile("w", suffix=".json", dir=build) as file:
         json.dump(plan, file)
         file.flush()
         machine = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", VMTEST, "--seconds", str(SECONDS), "--append", APPEND,
-             "--console", os.path.join(BUILD, "console"), kernel,
-             "sh", "-c", f"cd {BUILD} && exec /usr/bin/python3 {HERE}/guest.py {file.name}"],
+            ["setpriv", "--pdeathsig", "TERM", *machines.vmtest, "--seconds",
+             str(machines.seconds), "--append", APPEND, "--console", os.path.join(build, "console"),
+             kernel, "sh", "-c", f"cd {build} && exec /usr/bin/python3 {HERE}/guest.py {file.name}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             errors="replace", cwd=TOP)
         words = ""
@@ -129,27 +148,29 @@ def lines_of(kernel, plan):
             if "name" in line:
                 missing.remove(line["name"])
             yield line
-        words += machine.stderr.read()
+        said = machine.stderr.read()
+        sys.stderr.write(said)  # also that a machine did not come up at once
+        words += said
         status = machine.wait()
     if missing or status:
-        with open(os.path.join(BUILD, "console"), encoding="utf-8", errors="replace") as file:
+        with open(os.path.join(build, "console"), encoding="utf-8", errors="replace") as file:
             words += "".join(file.readlines()[-20:])
-    for name in missing or ([f"{kernel} guest.py"] if status else []):
+    for name in missing or ([f"{machines.label}{kernel} guest.py"] if status else []):
         yield {"name": name, "stdout": f"Bail out! the machine ended with status {status}",
                "stderr": words, "result": "ERROR", "returncode": status, "duration": 0}
 
 
-def run(kernel, brief):
+def run(machines, kernel, brief):
     """All results of a kernel."""
-    fetched = subprocess.run([VMTEST, "--fetch", kernel], stdin=subprocess.DEVNULL,
+    fetched = subprocess.run([*machines.vmtest, "--fetch", kernel], stdin=subprocess.DEVNULL,
                              capture_output=True, text=True, check=False)
     if fetched.returncode == NOT_HERE:
-        yield from skipped(kernel, fetched.stderr.strip().splitlines()[-1])
+        yield from skipped(machines.label + kernel, fetched.stderr.strip().splitlines()[-1])
     elif fetched.returncode:
-        yield {"name": kernel, "stdout": "Bail out! vmtest failed", "stderr": fetched.stderr,
+        yield {"name": machines.label + kernel, "stdout": "Bail out! vmtest failed", "stderr": fetched.stderr,
                "result": "ERROR", "returncode": fetched.returncode, "duration": 0}
     else:
-        yield from lines_of(kernel, plan_of(kernel, brief))
+        yield from lines_of(machines, kernel, plan_of(machines, kernel, brief))
 
 
 # ---- what the verifier counted -------------------------------------------------------------------
@@ -171,7 +192,7 @@ def write_record(counted):
     programs = list(next(iter(table.values())))
     rows = [["kernel", *programs]] + [
         [kernel, *(table[kernel].get(program, "-") for program in programs)]
-        for kernel in sorted(table, key=lambda name: [int(part) for part in name.split(".")])]
+        for kernel in sorted(table, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])]
     with open(RECORD, "w", encoding="utf-8") as file:
         file.write("\n".join(words) + "\n")
         for row in rows:
@@ -180,15 +201,20 @@ def write_record(counted):
 
 def main(args):
     parser = argparse.ArgumentParser(usage="tests/kernels/matrix.py [--out FILE] [--record] "
-                                           "[--brief | KERNEL...]")
+                                           "[--brief | --arch arm64 | KERNEL...]")
     parser.add_argument("--out")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--brief", action="store_true")
+    parser.add_argument("--arch", choices=["arm64"])
     parser.add_argument("kernels", nargs="*", metavar="KERNEL")
     options = parser.parse_args(args)
-    if options.brief and options.kernels:
-        parser.error("--brief is of one kernel")
-    kernels = options.kernels or ([BRIEF] if options.brief else KERNELS)
+    if (options.brief or options.arch) and options.kernels or options.brief and options.arch:
+        parser.error("--brief and --arch are of one kernel")
+    if options.record and options.arch:
+        parser.error("--record is of this machine's own architecture")
+    machines = FOREIGN if options.arch else OWN
+    one = BRIEF if options.brief else ARM64 if options.arch else None
+    kernels = options.kernels or ([one] if one else KERNELS)
     if set(kernels) - set(KERNELS):
         parser.error(f"KERNEL is one of {' '.join(KERNELS)}")
     os.nice(10)
@@ -196,7 +222,7 @@ def main(args):
     with open(options.out or os.devnull, "w", encoding="utf-8") as out:
         for kernel in kernels:
             begin = time.monotonic()
-            for line in run(kernel, options.brief):
+            for line in run(machines, kernel, options.brief):
                 if "instructions" in line:
                     counted += [row.split() for row in line["instructions"].splitlines()]
                     continue

@@ -98,7 +98,7 @@ static bool try_to_cut(const struct enforcer *enforcer)
 }
 
 /* Programs and maps of its own. */
-static void load(struct enforcer *enforcer, const char *log)
+static void load(struct enforcer *enforcer, const char *log, bool reordering)
 {
 	const struct bh_machine machine = {
 		.seed = {0x243f6a8885a308d3, 0x13198a2e03707344},
@@ -110,18 +110,20 @@ static void load(struct enforcer *enforcer, const char *log)
 		[ENFORCER_XDP_FRAGS] = enforcer->skeleton->progs.bh_xdp_frags,
 		[ENFORCER_TC_IN] = enforcer->skeleton->progs.bh_tc_in,
 		[ENFORCER_TC_OUT] = enforcer->skeleton->progs.bh_tc_out,
+		[ENFORCER_CARRY] = enforcer->skeleton->progs.bh_carry,
 	};
 
 	load_skeleton_configure(enforcer->skeleton, &machine);
 	enforcer->skeleton->rodata->test_clock = true;
+	enforcer->skeleton->rodata->weak_order |= reordering;
 	(void)bpf_program__set_autoload(enforcer->skeleton->progs.bh_xdp, true);
 	enforcer_must(enforcer, load_skeleton_load(enforcer->skeleton, log, enforcer->diag),
 		      "cannot load the programs");
-	for (int i = 0; i < ENFORCER_PROGRAM_COUNT; i++)
+	for (int i = 0; i < ENFORCER_LOADED_COUNT; i++)
 		enforcer->programs[i] = bpf_program__fd(programs[i]);
 }
 
-struct enforcer *enforcer_new(void)
+static struct enforcer *make(bool reordering)
 {
 	struct enforcer *enforcer = mem_calloc(1, sizeof(*enforcer));
 	const char *log = NULL;
@@ -132,15 +134,16 @@ struct enforcer *enforcer_new(void)
 	enforcer->n_cpus = libbpf_num_possible_cpus();
 	enforcer->jiffies = START_JIFFIES;
 	libbpf_set_print(NULL);
-	if (!getenv(ENFORCER_HELD)) /* else nothing is loaded, and it does not matter */
+	if (reordering || !getenv(ENFORCER_HELD)) /* else nothing is loaded */
 		enforcer_must(enforcer, probe_kernel(enforcer->diag, &probe),
 			      "cannot ask the kernel");
 	enforcer_must(enforcer,
 		      load_skeleton_open(enforcer->arena, &probe, enforcer->diag, &log,
 					 &enforcer->skeleton),
 		      "cannot open the programs");
-	if (!enforcer_take_held(enforcer))
-		load(enforcer, log);
+	/* Those of a holder are loaded as for this machine, and whoever has them keeps others waiting. */
+	if (reordering || !enforcer_take_held(enforcer))
+		load(enforcer, log, reordering);
 	enforcer->ring =
 		ring_buffer__new(enforcer_map(enforcer, "bh_events"), take_event, enforcer, NULL);
 	if (!enforcer->ring)
@@ -149,6 +152,16 @@ struct enforcer *enforcer_new(void)
 	set_clock(enforcer);
 	enforcer->can_cut = try_to_cut(enforcer);
 	return enforcer;
+}
+
+struct enforcer *enforcer_new(void)
+{
+	return make(false);
+}
+
+struct enforcer *enforcer_new_reordering(void)
+{
+	return make(true);
 }
 
 static void close_pages(const int *fds, size_t n)
@@ -165,8 +178,9 @@ void enforcer_free(struct enforcer *enforcer)
 	close_pages(enforcer->image, ARRAY_LEN(enforcer->image));
 	close_pages(enforcer->counters, ARRAY_LEN(enforcer->counters));
 	close_pages(enforcer->state, ARRAY_LEN(enforcer->state));
+	close_pages(enforcer->apart, ARRAY_LEN(enforcer->apart));
 	close_pages(&enforcer->self, 1);
-	for (int i = 0; enforcer->held_fd && i < ENFORCER_PROGRAM_COUNT; i++)
+	for (int i = 0; enforcer->held_fd && i < ENFORCER_LOADED_COUNT; i++)
 		scoped_close(&enforcer->programs[i]);
 	close_pages(&enforcer->held_fd, 1);
 	ring_buffer__free(enforcer->ring);
@@ -220,42 +234,56 @@ static void fill_page(const struct enforcer *enforcer, int fd, const void *value
 }
 
 /*
- * State pages from first up to end, each in both slots: at once where the kernel can, since every
- * update alone waits for a grace period.
+ * Puts pages under elements from first on: at once where the kernel can, since every update alone
+ * waits for a grace period.
  */
-static void put_state_pages(struct enforcer *enforcer, uint32_t first, uint32_t end)
+void enforcer_put_state(const struct enforcer *enforcer, uint32_t first, const int *fds, uint32_t n)
 {
-	uint32_t n = end > first ? end - first : 0;
 	scoped(free) uint32_t *indices = mem_calloc(n, sizeof(*indices));
 	int outer = enforcer_map(enforcer, "bh_state");
+	uint32_t done = n;
 
-	for (uint32_t page = first; page < end; page++)
+	for (uint32_t i = 0; i < n; i++)
+		indices[i] = first + i;
+	if (!n || !bpf_map_update_batch(outer, indices, fds, &done, NULL))
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		enforcer_must(enforcer, bpf_map_update_elem(outer, &indices[i], &fds[i], 0),
+			      "cannot put a page of state");
+}
+
+static void make_state_pages(const struct enforcer *enforcer, int *fds, uint32_t n)
+{
+	for (uint32_t page = 0; page < n; page++)
 		enforcer_must(enforcer,
 			      load_skeleton_page(enforcer->skeleton, LOAD_MAP_STATE, enforcer->diag,
-						 &enforcer->state[page]),
+						 &fds[page]),
 			      "cannot make a page of state");
-	for (uint32_t slot = 0; slot < 2 && n; slot++) {
-		uint32_t done = n;
+}
 
-		for (uint32_t i = 0; i < n; i++)
-			indices[i] = slot * BH_STATE_PAGES + first + i;
-		if (!bpf_map_update_batch(outer, indices, &enforcer->state[first], &done, NULL))
-			continue;
-		for (uint32_t i = 0; i < n; i++)
-			enforcer_must(enforcer,
-				      bpf_map_update_elem(outer, &indices[i],
-							  &enforcer->state[first + i], 0),
-				      "cannot put a page of state");
-	}
+/* State pages up to n, each in both slots. */
+static void want_state_pages(struct enforcer *enforcer, uint32_t n)
+{
+	uint32_t first = enforcer->n_state_pages;
+
+	if (n <= first)
+		return;
+	make_state_pages(enforcer, &enforcer->state[first], n - first);
+	for (uint32_t slot = 0; slot < 2; slot++)
+		enforcer_put_state(enforcer, slot * BH_STATE_PAGES + first, &enforcer->state[first],
+				   n - first);
+	enforcer->n_state_pages = n;
 }
 
 void enforcer_forget(struct enforcer *enforcer)
 {
-	scoped(free) void *empty = mem_calloc(1, BH_STATE_PAGE_SIZE);
+	scoped(free) void *empty = mem_calloc(1, BH_STATE_VALUE_SIZE);
 	uint64_t none = 0;
 
 	for (uint32_t page = 0; page < enforcer->n_state_pages; page++)
 		fill_page(enforcer, enforcer->state[page], empty);
+	for (uint32_t page = 0; page < BH_STATE_PAGES && enforcer->apart[page]; page++)
+		fill_page(enforcer, enforcer->apart[page], empty);
 	for (uint32_t key = 0; key < BH_REASON_COUNT; key++) {
 		uint32_t reason = BH_NO_RULE + 1 + key;
 
@@ -318,7 +346,7 @@ static void put_image(struct enforcer *enforcer, uint32_t slot, const struct ima
 	enforcer->n_image_pages[slot] = image->n_pages;
 }
 
-void enforcer_apply(struct enforcer *enforcer, const struct image *image)
+static void apply(struct enforcer *enforcer, const struct image *image, bool apart)
 {
 	const struct bh_head *head = image_head(image);
 	struct bh_active active = {.generation = enforcer->generation + 1};
@@ -329,13 +357,42 @@ void enforcer_apply(struct enforcer *enforcer, const struct image *image)
 	put_image(enforcer, slot, image);
 	enforcer->n_rows = BH_FIXED_ROWS + head->n_outcomes;
 	put_counters(enforcer, slot);
-	put_state_pages(enforcer, enforcer->n_state_pages, n_state_pages);
-	if (n_state_pages > enforcer->n_state_pages)
-		enforcer->n_state_pages = n_state_pages;
+	if (apart) {
+		make_state_pages(enforcer, enforcer->apart, n_state_pages);
+		enforcer_put_state(enforcer, slot * BH_STATE_PAGES, enforcer->apart, n_state_pages);
+	} else {
+		want_state_pages(enforcer, n_state_pages);
+	}
 	enforcer_must(enforcer,
 		      bpf_map_update_elem(enforcer_map(enforcer, "bh_active"), &key, &active, 0),
 		      "cannot flip");
 	enforcer->generation = active.generation;
+}
+
+void enforcer_apply(struct enforcer *enforcer, const struct image *image)
+{
+	apply(enforcer, image, false);
+}
+
+void enforcer_apply_apart(struct enforcer *enforcer, const struct image *image)
+{
+	apply(enforcer, image, true);
+}
+
+uint32_t enforcer_carry(const struct enforcer *enforcer, enum bh_carry what, enum bh_table table,
+			uint32_t first)
+{
+	const struct bh_carry_order order = {
+		.generation = enforcer->generation,
+		.what = what,
+		.table = table,
+		.first = first,
+	};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = &order, .data_size_in = sizeof(order));
+
+	enforcer_must(enforcer, bpf_prog_test_run_opts(enforcer->programs[ENFORCER_CARRY], &opts),
+		      "cannot run an order");
+	return opts.retval;
 }
 
 uint64_t enforcer_generation(const struct enforcer *enforcer)

@@ -22,6 +22,8 @@ enum enforcer_program {
 	ENFORCER_TC_IN,
 	ENFORCER_TC_OUT,
 	ENFORCER_PROGRAM_COUNT,
+	ENFORCER_CARRY = ENFORCER_PROGRAM_COUNT, /* takes orders, and no packets */
+	ENFORCER_LOADED_COUNT,
 };
 
 struct enforcer;
@@ -29,8 +31,12 @@ struct enforcer;
 /* False: the caller has not the right to load programs, and the test is skipped. */
 bool enforcer_is_possible(void);
 
-/* All four programs, with the frags one where the kernel knows it. Nothing is in force. */
+/* All programs, with the frags one where the kernel knows it. Nothing is in force. */
 struct enforcer *enforcer_new(void);
+
+/* With all that a machine needs which reorders loads, whatever this one does. */
+struct enforcer *enforcer_new_reordering(void);
+
 void enforcer_free(struct enforcer *enforcer);
 SCOPED(struct enforcer *, enforcer_free);
 
@@ -48,6 +54,17 @@ uint32_t enforcer_instructions(const struct enforcer *enforcer, enum enforcer_pr
  */
 void enforcer_apply(struct enforcer *enforcer, const struct image *image);
 void enforcer_forget(struct enforcer *enforcer);
+
+/*
+ * The same, with state pages of its own, empty: flows stay in the tables of the generation before. Only
+ * enforcer_carry may come behind it, and then no other apply.
+ */
+void enforcer_apply_apart(struct enforcer *enforcer, const struct image *image);
+
+/* What the loader would ask of the program that carries flows over, and its answer. */
+uint32_t enforcer_carry(const struct enforcer *enforcer, enum bh_carry what, enum bh_table table,
+			uint32_t first);
+
 uint64_t enforcer_generation(const struct enforcer *enforcer);
 
 /* A map by its name, for those who look into it; it stays the enforcer's. */

@@ -46,7 +46,7 @@ static bool read_numbers(const char *words, int *numbers, int n)
 /* words: the holder's process, its descriptor to lock, one a program, -1 for one that it has not. */
 static bool take_programs(struct enforcer *enforcer, const char *words)
 {
-	int numbers[2 + ENFORCER_PROGRAM_COUNT];
+	int numbers[2 + ENFORCER_LOADED_COUNT];
 	const int *fds = numbers + 2;
 	scoped(close) int process = -1;
 
@@ -54,7 +54,7 @@ static bool take_programs(struct enforcer *enforcer, const char *words)
 	    !lock(enforcer, numbers[0], numbers[1]))
 		return false;
 	process = (int)syscall(SYS_pidfd_open, numbers[0], 0);
-	for (int i = 0; process >= 0 && i < ENFORCER_PROGRAM_COUNT; i++) {
+	for (int i = 0; process >= 0 && i < ENFORCER_LOADED_COUNT; i++) {
 		enforcer->programs[i] = -1;
 		if (fds[i] < 0)
 			continue;
@@ -149,6 +149,23 @@ static void take_counters(struct enforcer *enforcer)
 	}
 }
 
+/* Where a test has left the slots with pages of their own. */
+static bool state_is_apart(const struct enforcer *enforcer)
+{
+	int outer = enforcer_map(enforcer, "bh_state");
+
+	for (uint32_t i = 0; i < enforcer->n_state_pages; i++) {
+		uint32_t index = BH_STATE_PAGES + i;
+		uint32_t ids[2] = {};
+
+		(void)bpf_map_lookup_elem(outer, &i, &ids[0]);
+		(void)bpf_map_lookup_elem(outer, &index, &ids[1]);
+		if (ids[0] != ids[1])
+			return true;
+	}
+	return false;
+}
+
 /* Pages that stand are written over like those that an enforcer has put itself. */
 static void take_pages(struct enforcer *enforcer)
 {
@@ -162,6 +179,9 @@ static void take_pages(struct enforcer *enforcer)
 		if (enforcer->state[i])
 			enforcer->n_state_pages = i + 1;
 	}
+	if (state_is_apart(enforcer))
+		enforcer_put_state(enforcer, BH_STATE_PAGES, enforcer->state,
+				   enforcer->n_state_pages);
 }
 
 bool enforcer_take_held(struct enforcer *enforcer)
@@ -174,7 +194,7 @@ bool enforcer_take_held(struct enforcer *enforcer)
 		return false;
 	if (!take_programs(enforcer, words))
 		enforcer_fail(enforcer, "cannot take the programs of %s=%s", ENFORCER_HELD, words);
-	for (int i = 0; i < ENFORCER_PROGRAM_COUNT; i++)
+	for (int i = 0; i < ENFORCER_LOADED_COUNT; i++)
 		if (enforcer->programs[i] >= 0)
 			take_maps(enforcer, enforcer->programs[i]);
 	for (size_t i = 0; i < ARRAY_LEN(arrays); i++)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * enforcer-hold COMMAND [ARG...]: loads the programs under test once and runs the command, all of
- * whose tests then use them, one at a time; see tests/lib/enforcer_held.c. Ends with its status.
+ * whose tests then use them, one at a time; see tests/lib/enforcer_held.c. Ends with its status. Under
+ * another enforcer-hold it runs the command with that one's.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -23,13 +24,16 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "usage: enforcer-hold COMMAND [ARG...]\n");
 		return 2;
 	}
-	(void)unsetenv(ENFORCER_HELD);
-	if (!enforcer_is_possible())
-		(void)execvp(argv[1], argv + 1); /* they will skip, and say why */
+	if (getenv(ENFORCER_HELD) || !enforcer_is_possible()) {
+		(void)execvp(argv[1], argv + 1); /* without programs they skip, and say why */
+		perror(argv[1]);
+		return 127;
+	}
 	enforcer = enforcer_new();
-	(void)snprintf(words, sizeof(words), "%d %d %d %d %d %d", getpid(),
+	(void)snprintf(words, sizeof(words), "%d %d %d %d %d %d %d", getpid(),
 		       memfd_create("enforcer-hold", MFD_CLOEXEC), enforcer->programs[0],
-		       enforcer->programs[1], enforcer->programs[2], enforcer->programs[3]);
+		       enforcer->programs[1], enforcer->programs[2], enforcer->programs[3],
+		       enforcer->programs[ENFORCER_CARRY]);
 	(void)setenv(ENFORCER_HELD, words, 1);
 	child = fork();
 	if (child == 0) {

@@ -17,8 +17,8 @@ struct enforcer {
 	struct diag *diag;
 	struct enforce *skeleton;
 	struct ring_buffer *ring;
-	int programs[ENFORCER_PROGRAM_COUNT]; /* -1: this kernel does not know it */
-	int held_fd; /* locks those of enforcer-hold; 0: they are our own */
+	int programs[ENFORCER_LOADED_COUNT]; /* -1: this kernel does not know it */
+	int held_fd;			     /* locks those of enforcer-hold; 0: they are our own */
 	uint64_t generation;
 	uint64_t jiffies;
 	uint32_t n_rows;
@@ -33,6 +33,7 @@ struct enforcer {
 	int image[2 * BH_IMAGE_PAGES];
 	int counters[2 * ENFORCER_LINKS * BH_ROW_PAGES];
 	int state[BH_STATE_PAGES];
+	int apart[BH_STATE_PAGES]; /* of the generation in force alone */
 	int self;
 	struct bh_row *rows; /* of every CPU, as they were at the last call of enforcer_changed */
 	struct bh_row *scratch;
@@ -45,6 +46,10 @@ struct enforcer {
 void __attribute__((format(printf, 2, 3), noreturn))
 enforcer_fail(const struct enforcer *enforcer, const char *format, ...);
 void enforcer_must(const struct enforcer *enforcer, int err, const char *what);
+
+/* Puts state pages under elements from first on. */
+void enforcer_put_state(const struct enforcer *enforcer, uint32_t first, const int *fds,
+			uint32_t n);
 
 /* In the environment: whose programs to take, as written by enforcer-hold. */
 #define ENFORCER_HELD "ENFORCER_HELD"

@@ -2,6 +2,7 @@
 /* The state tables, read and written page by page. */
 #include "tests/lib/flows.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,11 +39,24 @@ static uint32_t buckets_per_page(enum bh_table table)
 	return BH_STATE_PAGE_SIZE / tables_bucket_size(table);
 }
 
+/* Whoever publishes an entry has written its tag, or no packet would find it. */
+static void must_be_tagged(const uint8_t *page, enum bh_table table, uint32_t bucket)
+{
+	const struct bh_flow_state *state =
+		(const void *)(page + bucket * tables_bucket_size(table));
+	const uint16_t *tags = (const void *)(page + bh_state_tags(bucket));
+
+	for (int way = 0; way < BH_WAYS; way++)
+		if (state[way].meta >> 32 & BH_FLOW_LIVE)
+			must(tags[way] == state[way].meta >> 48 ? 0 : EUCLEAN,
+			     "a live way without its tag");
+}
+
 void flows_walk(const struct enforcer *enforcer, const struct bh_config *config,
 		enum bh_table table, flowtable_take take_entry, void *data)
 {
 	const struct bh_table_place *place = &config->tables[table];
-	scoped(free) uint8_t *bytes = mem_alloc(BH_STATE_PAGE_SIZE);
+	scoped(free) uint8_t *bytes = mem_alloc(BH_STATE_VALUE_SIZE);
 	uint32_t per_page = buckets_per_page(table);
 	uint32_t key = 0;
 
@@ -53,6 +67,7 @@ void flows_walk(const struct enforcer *enforcer, const struct bh_config *config,
 
 			must(bpf_map_lookup_elem(fd, &key, bytes), "cannot read a page of state");
 		}
+		must_be_tagged(bytes, table, bucket % per_page);
 		flowtable_walk_bucket(table, bytes + bucket % per_page * tables_bucket_size(table),
 				      take_entry, data);
 	}
@@ -155,7 +170,7 @@ uint32_t flows_find(const struct enforcer *enforcer, const struct bh_config *con
 static void occupy_page(const struct enforcer *enforcer, uint32_t page, enum bh_table table,
 			uint32_t n_buckets)
 {
-	scoped(free) uint8_t *bytes = mem_calloc(1, BH_STATE_PAGE_SIZE);
+	scoped(free) uint8_t *bytes = mem_calloc(1, BH_STATE_VALUE_SIZE);
 	scoped(close) int fd = open_page(enforcer, page);
 	uint32_t key = 0;
 

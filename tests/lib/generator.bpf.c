@@ -7,7 +7,11 @@
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
 #include <linux/types.h>
+
+#include <stdbool.h>
 
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -40,25 +44,68 @@ static __always_inline __u16 adjust(__u16 checksum, __u16 old, __u16 new)
 	return ~sum;
 }
 
-/*
- * The low 24 bits of an IPv4 source and the port behind it, by an odd multiplier, so that 2^32
- * frames differ; the checksums of IP and TCP follow. UDP has none to follow: it is 0.
- */
-static __always_inline void vary(__u8 *bytes, __u32 number)
+/* Writes a word that the checksum of TCP covers. UDP's is 0 and stays so. */
+static __always_inline void put(__be16 *at, __be16 word, struct tcphdr *tcp, __u8 protocol)
 {
-	struct iphdr *ip = (void *)(bytes + ETH_HLEN);
-	__be16 *port = (void *)(ip + 1);
-	__be16 *halves = (void *)&ip->saddr;
-	__u16 *tcp_checksum = (void *)((__u8 *)(ip + 1) + 16);
-	__u32 mixed = number * 2654435761U;
-	__be16 low = bpf_htons(mixed);
-	__be16 from = bpf_htons(1024 + (mixed >> 16) % 64000);
+	if (protocol == IPPROTO_TCP)
+		tcp->check = adjust(tcp->check, *at, word);
+	*at = word;
+}
 
-	ip->check = adjust(ip->check, halves[1], low);
-	if (ip->protocol == IPPROTO_TCP)
-		*tcp_checksum = adjust(adjust(*tcp_checksum, halves[1], low), *port, from);
-	halves[1] = low;
-	*port = from;
+static __always_inline __be16 low_of(__u32 mixed)
+{
+	return bpf_htons(mixed);
+}
+
+static __always_inline __be16 port_of(__u32 mixed)
+{
+	return bpf_htons(1024 + (mixed >> 16) % 64000);
+}
+
+/*
+ * The low 16 bits of an address and the port of that end, of a number times an odd one, so that
+ * (nearly) 2^32 frames differ.
+ */
+static __always_inline void vary4(struct iphdr *ip, __u32 mixed, bool destination)
+{
+	struct tcphdr *tcp = (void *)(ip + 1);
+	__be16 *source = (__be16 *)&ip->saddr + 1;
+	__be16 *target = (__be16 *)&ip->daddr + 1;
+	__be16 before = destination ? *target : *source;
+
+	ip->check = adjust(ip->check, before, low_of(mixed));
+	if (destination) {
+		put(target, low_of(mixed), tcp, ip->protocol);
+		put(&tcp->dest, port_of(mixed), tcp, ip->protocol);
+		barrier(); /* or clang joins the branches, and the verifier loses the packet */
+	} else {
+		put(source, low_of(mixed), tcp, ip->protocol);
+		put(&tcp->source, port_of(mixed), tcp, ip->protocol);
+	}
+}
+
+static __always_inline void vary6(struct ipv6hdr *ip, __u32 mixed, bool destination)
+{
+	struct tcphdr *tcp = (void *)(ip + 1);
+
+	if (destination) {
+		put(&ip->daddr.in6_u.u6_addr16[7], low_of(mixed), tcp, ip->nexthdr);
+		put(&tcp->dest, port_of(mixed), tcp, ip->nexthdr);
+		barrier();
+	} else {
+		put(&ip->saddr.in6_u.u6_addr16[7], low_of(mixed), tcp, ip->nexthdr);
+		put(&tcp->source, port_of(mixed), tcp, ip->nexthdr);
+	}
+}
+
+static __always_inline void vary(__u8 *bytes, __u32 number, bool destination)
+{
+	const struct ethhdr *ethernet = (void *)bytes;
+
+	if (ethernet->h_proto == bpf_htons(ETH_P_IPV6))
+		vary6((void *)(ethernet + 1), number * 2654435761U, destination);
+	else
+		vary4((void *)(ethernet + 1), number * 2654435761U, destination);
 }
 
 SEC("xdp")
@@ -67,14 +114,22 @@ int generate(struct xdp_md *ctx)
 	__u8 *data = (void *)(long)ctx->data;
 	const void *end = (void *)(long)ctx->data_end;
 	__u32 number = next++;
-	__u32 at = settings.first + number % (settings.n | !settings.n);
-	const struct frame *frame = bpf_map_lookup_elem(&frames, &at);
+	__u32 every = settings.every | !settings.every;
+	__u32 turn = number / every;
+	__u32 at = settings.first + turn % (settings.n | !settings.n);
+	const struct frame *frame;
+
+	if (number % every)
+		at = settings.other;
+	else if (settings.span)
+		number = settings.from + turn % settings.span;
+	frame = bpf_map_lookup_elem(&frames, &at);
 
 	if (!frame || (const void *)(data + sizeof(*frame)) > end)
 		return XDP_ABORTED;
 	__builtin_memcpy(data, frame, sizeof(*frame));
 	if (frame->bytes[GENERATOR_FRAME_SIZE - 1])
-		vary(data, number);
+		vary(data, number, frame->bytes[GENERATOR_FRAME_SIZE - 1] == GENERATOR_DESTINATION);
 	sent++;
 	return bpf_redirect(settings.ifindex, 0);
 }

@@ -4,8 +4,9 @@
  *
  * Sends frames into a link of this namespace at the kernel's own speed (BPF_PROG_RUN with live
  * frames, kernels from 5.18). FRAMES holds frames of GENERATOR_FRAME_SIZE bytes, one behind the
- * other. Each line of stdin is "COUNT [LINK [FIRST N]]": so many are sent into the link, the N frames
- * from FIRST in turn, else all; and a line "SENT NANOSECONDS CPU" is printed. With a CPU it stays
+ * other. Each line of stdin is "COUNT [LINK [FIRST N [EVERY OTHER [FROM SPAN]]]]": so many are sent into the link, the N frames
+ * from FIRST in turn, else all; EVERY, OTHER, FROM and SPAN behind them are those of
+ * tests/lib/generator.h; and a line "SENT NANOSECONDS CPU" is printed. With a CPU it stays
  * there, and CPU are the nanoseconds that it and that CPU's ksoftirqd have run: the whole way of the
  * frames, to where they are dropped. The peer of the link needs NAPI: XDP on it, or GRO switched on.
  */
@@ -29,7 +30,7 @@
 
 #include "tests/generator.skel.h" /* of types that stand there */
 
-enum { BATCH = 64, LINE_SIZE = 96 };
+enum { BATCH = 64, LINE_SIZE = 128 };
 
 static _Noreturn void fail(const char *what)
 {
@@ -142,6 +143,10 @@ static int read_order(struct generator *generator, char *line, uint32_t n_frames
 		fail(link);
 	settings->first = next_number(&rest, 0);
 	settings->n = next_number(&rest, n_frames);
+	settings->every = next_number(&rest, 1);
+	settings->other = next_number(&rest, 0);
+	settings->from = next_number(&rest, 0);
+	settings->span = next_number(&rest, 0);
 	return count ? (int)strtol(count, NULL, 10) : 0;
 }
 

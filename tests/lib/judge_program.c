@@ -234,7 +234,7 @@ static int send_frame(const struct hooks *hooks, const struct tuple *tuple, uint
 	return 0;
 }
 
-/* What a later fragment is whose first has not been seen, or was not admitted by a rule. */
+/* What a later fragment is whose first has not been seen, or is not remembered. */
 static uint32_t unknown_row(const struct policy *policy, const struct tuple *tuple)
 {
 	struct tuple later = *tuple;
@@ -245,18 +245,26 @@ static uint32_t unknown_row(const struct policy *policy, const struct tuple *tup
 	return row_of_reason(verdict.reason, tuple);
 }
 
-/* The rest of a datagram passes and counts as its first fragment did, if rules let that one in. */
+/* Whether a first fragment that is counted in the row is remembered: what rules admit, and leases. */
+static bool is_remembered(uint32_t row)
+{
+	uint32_t reason = row / BH_DIRECTION_COUNT;
+
+	return row >= BH_FIXED_ROWS || reason == BH_REASON_PLATFORM || reason == BH_REASON_DHCP ||
+	       reason == BH_REASON_DHCPV6;
+}
+
+/* The rest of a datagram passes and counts as its first fragment did, if that is remembered. */
 static int send_later(const struct hooks *hooks, const struct tuple *tuple,
 		      const struct dress *dress, const struct done *first)
 {
-	uint32_t platform = enforcer_reason_row(BH_REASON_PLATFORM, BH_OUT);
 	uint32_t unknown = unknown_row(hooks->policy, tuple);
 	uint32_t expected = unknown;
 	struct frame frame;
 	struct done later;
 	int err;
 
-	if (first->passes && (first->row >= BH_FIXED_ROWS || first->row == platform) &&
+	if (first->passes && is_remembered(first->row) &&
 	    unknown / BH_DIRECTION_COUNT != BH_REASON_MARTIAN_SOURCE)
 		expected = first->row;
 	dress_later(&frame, tuple, dress);

@@ -223,6 +223,19 @@ static ast_peers random_peers(struct maker *m, unsigned families)
 	return peers;
 }
 
+/* Where self is none, something has to be left of each family. */
+static void add_foreign(struct maker *m, ast_peers *peers, unsigned families)
+{
+	bool self = false;
+
+	for (size_t i = 0; i < peers->len; i++)
+		self |= peers->at[i].kind == AST_PEER_SELF;
+	if (self && families & V4)
+		add_range(m, peers, pick(m, pool_v4));
+	if (self && families & V6)
+		add_range(m, peers, pick(m, pool_v6));
+}
+
 static ast_ports random_ports(struct maker *m)
 {
 	ast_ports ports = {};
@@ -304,6 +317,8 @@ static struct ast_rule random_rule(struct maker *m, const struct ast_file *file,
 	};
 
 	rule.mark = rule.name.mark;
+	if (rule.direction.value == AST_INBOUND)
+		add_foreign(m, &rule.source, families);
 	if (rule.access.value == AST_DENY && rng_chance(&m->rng, 15))
 		rule.mode = choose(m, AST_AUDIT);
 	if (rng_chance(&m->rng, 40))

@@ -33,16 +33,6 @@ void diag_free(struct diag *diag)
 	free(diag);
 }
 
-/* What is quoted out of a file must not drive the terminal. */
-static const char *without_controls(char *text)
-{
-	for (char *c = text; *c; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	}
-	return text;
-}
-
 static __attribute__((format(printf, 5, 0))) void add(struct diag *diag, enum diag_level level,
 						      struct mark at, int err, const char *format,
 						      va_list args)
@@ -65,7 +55,7 @@ static __attribute__((format(printf, 5, 0))) void add(struct diag *diag, enum di
 		(struct diag_message){
 			.level = level,
 			.at = at,
-			.text = without_controls(arena_printf(diag->arena, "%s%s", words, reason)),
+			.text = str_make_visible(arena_printf(diag->arena, "%s%s", words, reason)),
 		});
 	free(words);
 }
@@ -234,47 +224,14 @@ static struct str line_of(struct arena *arena, struct shown *shown, uint32_t lin
 	return shown->last_line;
 }
 
-/* Bytes of the UTF-8 character at the start of text, 0 when it is none. */
-static size_t character_size(struct str text)
-{
-	unsigned char first = (unsigned char)text.at[0];
-	size_t size = first < 0x80	       ? 1
-		      : (first & 0xe0) == 0xc0 ? 2
-		      : (first & 0xf0) == 0xe0 ? 3
-		      : (first & 0xf8) == 0xf0 ? 4
-					       : 0;
-
-	if (!size || size > text.len)
-		return 0;
-	for (size_t i = 1; i < size; i++) {
-		if (((unsigned char)text.at[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	return size;
-}
-
 static void print_character(struct str character, size_t size, FILE *out)
 {
-	unsigned char first = (unsigned char)character.at[0];
-	/* C1 controls are two bytes, 0xc2 0x80 to 0xc2 0x9f. */
-	bool control = first < ' ' || first == 0x7f ||
-		       (first == 0xc2 && (unsigned char)character.at[1] < 0xa0);
-
-	if (first == '\t')
+	if (character.at[0] == '\t')
 		fputc(' ', out);
-	else if (!size || control)
+	else if (!str_is_visible(character))
 		fputc('?', out);
-	else if (size == 1)
-		fputc(first, out);
 	else
 		(void)fwrite(character.at, 1, size, out);
-}
-
-static size_t step_of(struct str text)
-{
-	size_t size = character_size(text);
-
-	return size ? size : 1;
 }
 
 /* What is left of the line from a place's column on, counted from 1; the cursor moves there. */
@@ -293,7 +250,7 @@ static struct str from_column(const struct source *source, struct str line, stru
 		rest.len = line.len - (size_t)(rest.at - line.at);
 	}
 	for (; rest.len && at < wanted.column; at++) {
-		size_t step = step_of(rest);
+		size_t step = str_step(rest);
 
 		rest.at += step;
 		rest.len -= step;
@@ -306,9 +263,9 @@ static struct str from_column(const struct source *source, struct str line, stru
 static void print_characters(struct str text, uint32_t n, FILE *out)
 {
 	for (; text.len && n; n--) {
-		size_t step = step_of(text);
+		size_t step = str_step(text);
 
-		print_character(text, character_size(text), out);
+		print_character(text, step, out);
 		text.at += step;
 		text.len -= step;
 	}
@@ -372,11 +329,11 @@ static void print_message(struct printing *printing, const struct diag_message *
 	FILE *out = printing->out;
 	size_t number;
 
+	if (at->source)
+		print_characters(str_of(at->source->path), UINT32_MAX, out);
 	if (at->source && at->line)
-		fprintf(out, "%s:%u:%u: ", at->source->path, at->line, at->column);
-	else if (at->source)
-		fprintf(out, "%s: ", at->source->path);
-	fprintf(out, "%s%s\n", levels[message->level], message->text);
+		fprintf(out, ":%u:%u", at->line, at->column);
+	fprintf(out, "%s%s%s\n", at->source ? ": " : "", levels[message->level], message->text);
 	if (!at->source || !at->line || !at->source->text.at)
 		return;
 	number = number_of(printing, at->source);

@@ -15,6 +15,65 @@ char *str_dup(struct arena *arena, struct str text)
 	return arena_copy(arena, text.at, text.len);
 }
 
+/* Bytes of the UTF-8 character at the start of text, 0 when it is none, or one in too many bytes. */
+static size_t character_size(struct str text)
+{
+	unsigned char first = (unsigned char)text.at[0];
+	unsigned char second = text.len > 1 ? (unsigned char)text.at[1] : 0;
+	size_t size = first < 0x80	       ? 1
+		      : (first & 0xe0) == 0xc0 ? 2
+		      : (first & 0xf0) == 0xe0 ? 3
+		      : (first & 0xf8) == 0xf0 ? 4
+					       : 0;
+
+	if (!size || size > text.len || first == 0xc0 || first == 0xc1 ||
+	    (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90))
+		return 0;
+	for (size_t i = 1; i < size; i++) {
+		if (((unsigned char)text.at[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return size;
+}
+
+size_t str_step(struct str text)
+{
+	size_t size = character_size(text);
+
+	return size ? size : 1;
+}
+
+bool str_is_visible(struct str text)
+{
+	unsigned char first = (unsigned char)text.at[0];
+	/* C1 controls are two bytes, 0xc2 0x80 to 0xc2 0x9f. */
+	bool control = first < ' ' || first == 0x7f ||
+		       (first == 0xc2 && text.len > 1 && (unsigned char)text.at[1] < 0xa0);
+
+	return character_size(text) && !control;
+}
+
+char *str_make_visible(char *text)
+{
+	struct str rest = str_of(text);
+	char *end = text;
+
+	while (rest.len) {
+		size_t step = str_step(rest);
+
+		if (str_is_visible(rest)) {
+			memmove(end, rest.at, step);
+			end += step;
+		} else {
+			*end++ = '?';
+		}
+		rest.at += step;
+		rest.len -= step;
+	}
+	*end = '\0';
+	return text;
+}
+
 static int lower(char c)
 {
 	return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : (unsigned char)c;

@@ -31,6 +31,15 @@ struct str str_of(const char *text);
 /* A NUL-terminated copy in the arena. */
 char *str_dup(struct arena *arena, struct str text);
 
+/* Bytes of the first character, UTF-8; 1 where there is none. text must not be empty. */
+size_t str_step(struct str text);
+
+/* Whether the first character is one, and none that a terminal would obey: C0, DEL, C1. */
+bool str_is_visible(struct str text);
+
+/* Puts a question mark in the place of each that is not; returns text, which may be shorter then. */
+char *str_make_visible(char *text);
+
 bool str_eq(struct str a, struct str b);
 
 /* ASCII letters compare without regard to case, whatever the locale. */

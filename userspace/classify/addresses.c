@@ -191,6 +191,8 @@ int addresses_classify(struct arena *arena, const struct policy *policy, struct 
 		       struct addresses *ret_addresses)
 {
 	struct addresses addresses = {.n_words = bits_words(policy->sets.len)};
+	scoped(arena_free) struct arena *scratch = arena_new();
+	scoped(arena_free) struct arena *segments = arena_new();
 	scoped(intern_free) struct intern *classes = intern_new();
 	struct sweep sweep = {
 		.classes = classes,
@@ -200,11 +202,11 @@ int addresses_classify(struct arena *arena, const struct policy *policy, struct 
 	struct ends ends;
 	size_t size;
 
-	collect(arena, policy, &ends);
-	sort4(arena, ends.v4, ends.n_v4);
+	collect(scratch, policy, &ends);
+	sort4(scratch, ends.v4, ends.n_v4);
 	qsort(ends.v6, ends.n_v6, sizeof(*ends.v6), compare6);
-	addresses.v4 = arena_calloc(arena, ends.n_v4 + 1, sizeof(*addresses.v4));
-	addresses.v6 = arena_calloc(arena, ends.n_v6 + 1, sizeof(*addresses.v6));
+	addresses.v4 = arena_calloc(segments, ends.n_v4 + 1, sizeof(*addresses.v4));
+	addresses.v6 = arena_calloc(segments, ends.n_v6 + 1, sizeof(*addresses.v6));
 
 	(void)class_of(&sweep); /* in no set: class 0 */
 	sweep4(&sweep, &ends, &addresses);
@@ -219,6 +221,14 @@ int addresses_classify(struct arena *arena, const struct policy *policy, struct 
 	addresses.sets = arena_alloc(arena, addresses.n_classes * size);
 	for (uint32_t i = 0; i < addresses.n_classes; i++)
 		memcpy(addresses.sets + i * addresses.n_words, intern_get(classes, i), size);
+	addresses.segments = take(segments);
 	*ret_addresses = addresses;
 	return 0;
+}
+
+void addresses_fini(struct addresses *addresses)
+{
+	arena_free(take(addresses->segments));
+	addresses->v4 = NULL;
+	addresses->v6 = NULL;
 }

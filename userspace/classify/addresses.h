@@ -23,6 +23,7 @@ struct segment6 {
 };
 
 struct addresses {
+	struct arena *segments; /* v4 and v6 live here */
 	struct segment4 *v4;
 	size_t n_v4;
 	struct segment6 *v6;
@@ -36,5 +37,8 @@ struct addresses {
 /* -E2BIG with words when there are more classes than ADDRESSES_CLASSES_MAX. */
 int addresses_classify(struct arena *arena, const struct policy *policy, struct diag *diag,
 		       struct addresses *ret_addresses);
+
+/* Frees the segments, which may be most of the memory, once the trees are made; the rest stays. */
+void addresses_fini(struct addresses *addresses);
 
 #endif

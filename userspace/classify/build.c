@@ -34,6 +34,8 @@ struct builder {
 	struct tree4 tree4;
 	struct tree6 tree6;
 	struct layout layout;
+	uint64_t counted; /* of the layout, in sizes */
+	struct image_sizes sizes;
 	struct bh_head head;
 	uint32_t roots_place;  /* of all roots of ports, u32[256] each */
 	uint32_t ports_place;  /* of all their blocks, u16[256] each */
@@ -77,6 +79,7 @@ static void builder_fini(struct builder *builder)
 	intern_free(builder->products.sets);
 	tree4_fini(&builder->tree4);
 	tree6_fini(&builder->tree6);
+	addresses_fini(&builder->addresses);
 }
 
 /* ---- classes and products ---- */
@@ -126,6 +129,7 @@ static int make_tables(struct builder *builder)
 	if (r)
 		return r;
 	tree4_make(builder->scratch, &builder->addresses, &builder->tree4);
+	addresses_fini(&builder->addresses);
 	if (builder->limits->force_address4 >= 0)
 		builder->tree4.kind = builder->limits->force_address4;
 	else if (tree4_blocks_size(&builder->tree4) > builder->limits->blocks_budget)
@@ -155,6 +159,13 @@ static uint64_t row_size(const struct product *product)
 	return (uint64_t)product->n_pair * product->row_len * sizeof(uint32_t);
 }
 
+/* What has been placed since the last call is counted as that structure's. */
+static void count(struct builder *builder, uint64_t *size)
+{
+	*size += builder->layout.end - builder->counted;
+	builder->counted = builder->layout.end;
+}
+
 /* What every packet of the direction reads, besides the address tables. */
 static void place_direction(struct builder *builder, enum policy_direction direction)
 {
@@ -175,9 +186,12 @@ static void place_direction(struct builder *builder, enum policy_direction direc
 			layout_take(layout, (uint64_t)slot->n[0] * slot->n[1] * sizeof(uint16_t),
 				    sizeof(uint16_t));
 	}
-	for (int side = 0; side < 2; side++)
+	count(builder, &builder->sizes.services[direction]);
+	for (int side = 0; side < 2; side++) {
 		head->side[side] =
 			layout_take(layout, product->side_len * sizeof(uint16_t), CACHE_LINE);
+		count(builder, &builder->sizes.side[direction][side]);
+	}
 	head->sides_address = product->sides_address;
 	head->sides_self = product->sides_self;
 	head->product = product->kind;
@@ -188,6 +202,7 @@ static void place_direction(struct builder *builder, enum policy_direction direc
 	memcpy(head->tier_end, product->tier_end, sizeof(head->tier_end));
 	memcpy(head->tier_rules, product->tier_rules, sizeof(head->tier_rules));
 	head->pair = layout_take(layout, pair_size(product), CACHE_LINE);
+	count(builder, &builder->sizes.product[direction]);
 }
 
 static void place_rows(struct builder *builder, enum policy_direction direction)
@@ -196,6 +211,7 @@ static void place_rows(struct builder *builder, enum policy_direction direction)
 
 	head->row = layout_take(&builder->layout, row_size(&builder->direction[direction].product),
 				CACHE_LINE);
+	count(builder, &builder->sizes.product[direction]);
 }
 
 static void place_sets(struct builder *builder)
@@ -212,37 +228,44 @@ static void place_sets(struct builder *builder)
 static void place_all(struct builder *builder)
 {
 	struct layout *layout = &builder->layout;
-	uint64_t before;
+	struct image_sizes *sizes = &builder->sizes;
 
 	(void)layout_take(layout, sizeof(struct bh_head), CACHE_LINE);
+	count(builder, &sizes->head);
 	for (int d = 0; d < DIRECTION_COUNT; d++)
 		place_direction(builder, d);
 	builder->roots_place = layout_take(
 		layout, (uint64_t)intern_len(builder->ports.roots) * ROOT_SIZE, CACHE_LINE);
 	builder->ports_place = layout_take(
 		layout, (uint64_t)intern_len(builder->ports.blocks) * PORT_BLOCK_SIZE, CACHE_LINE);
+	count(builder, &sizes->ports);
 	builder->head.outcomes = layout_take(layout,
 					     (uint64_t)intern_len(builder->products.outcomes) *
 						     sizeof(struct bh_outcome),
 					     sizeof(struct bh_outcome));
+	count(builder, &sizes->outcomes);
 	for (int d = 0; d < DIRECTION_COUNT; d++)
 		place_rows(builder, d);
 	tree4_place_root(&builder->tree4, layout);
+	count(builder, &sizes->address4);
 	builder->blocks_place =
 		layout_take(layout, (uint64_t)intern_len(builder->products.blocks) * ROW_BLOCK_SIZE,
 			    ROW_BLOCK_SIZE);
+	count(builder, &sizes->blocks);
 	place_sets(builder);
-	before = layout->end;
+	count(builder, &sizes->sets);
 	tree6_place_root(&builder->tree6, layout);
 	tree6_place(builder->scratch, &builder->tree6, layout);
+	count(builder, &sizes->address6);
 	tree4_place(builder->scratch, &builder->tree4, layout);
-	layout->addresses_size = layout->end - before;
+	count(builder, &sizes->address4);
 }
 
 static int check_size(const struct builder *builder)
 {
 	uint64_t size = builder->layout.end;
 	uint64_t fits = (uint64_t)builder->limits->pages * BH_PAGE_SIZE;
+	uint64_t addresses = builder->sizes.address4 + builder->sizes.address6;
 
 	if (size <= fits)
 		return 0;
@@ -250,7 +273,7 @@ static int check_size(const struct builder *builder)
 			   "the tables need %llu MB, of which %llu MB find the classes of %u "
 			   "prefixes, and %llu MB fit",
 			   (unsigned long long)(size + MB - 1) / MB,
-			   (unsigned long long)(builder->layout.addresses_size + MB - 1) / MB,
+			   (unsigned long long)(addresses + MB - 1) / MB,
 			   builder->addresses.n_prefixes, (unsigned long long)fits / MB);
 }
 
@@ -266,9 +289,8 @@ static uint32_t place_table(struct bh_config *config, enum bh_table table, uint3
 	return first_page + (size + BH_STATE_PAGE_SIZE - 1) / BH_STATE_PAGE_SIZE;
 }
 
-static int place_state(const struct builder *builder, struct bh_config *config)
+uint32_t build_state(const struct hostconf *host, struct bh_config *config)
 {
-	const struct hostconf *host = &builder->policy->host;
 	uint32_t flows = host->table_flows;
 	uint32_t half_open = host->table_half_open;
 	uint32_t page = 0;
@@ -277,15 +299,22 @@ static int place_state(const struct builder *builder, struct bh_config *config)
 	page = place_table(config, BH_TABLE_HALF_OPEN6, half_open, BH_BUCKET6_SIZE, page);
 	page = place_table(config, BH_TABLE_ESTABLISHED4, flows, BH_BUCKET4_SIZE, page);
 	page = place_table(config, BH_TABLE_ESTABLISHED6, flows, BH_BUCKET6_SIZE, page);
-	page = place_table(config, BH_TABLE_FRAGMENTS, host->table_fragments, BH_BUCKET6_SIZE,
+	return place_table(config, BH_TABLE_FRAGMENTS, host->table_fragments, BH_BUCKET6_SIZE,
 			   page);
-	if (page <= BH_STATE_PAGES)
+}
+
+static int place_state(const struct builder *builder, struct bh_config *config)
+{
+	const struct hostconf *host = &builder->policy->host;
+	uint32_t pages = build_state(host, config);
+
+	if (pages <= BH_STATE_PAGES)
 		return 0;
 	return diag_refuse(builder->diag, -E2BIG,
 			   "tables of %u flows, %u half-open and %u fragments need %u pages of "
 			   "%u KB, and %d fit",
-			   flows, half_open, host->table_fragments, page, BH_STATE_PAGE_SIZE / 1024,
-			   BH_STATE_PAGES);
+			   host->table_flows, host->table_half_open, host->table_fragments, pages,
+			   BH_STATE_VALUE_SIZE / 1024, BH_STATE_PAGES);
 }
 
 static int make_config(struct builder *builder)
@@ -416,7 +445,72 @@ static void write_all(struct builder *builder, uint8_t *tables, uint32_t n_pages
 	tree6_write(&builder->tree6, tables);
 }
 
-static struct image_figures figures_of(const struct builder *builder)
+static struct image_choice4 choice4_of(const struct builder *builder)
+{
+	return (struct image_choice4){
+		.blocks_size = tree4_blocks_size(&builder->tree4),
+		.ranges_size = tree4_ranges_size(&builder->tree4),
+		.blocks_budget = builder->limits->blocks_budget,
+		.n_ranges = builder->addresses.n_v4,
+		.n_deep = intern_len(builder->tree4.chunks),
+	};
+}
+
+static struct image_choice6 choice6_of(const struct builder *builder)
+{
+	const struct tree6 *tree = &builder->tree6;
+
+	return (struct image_choice6){
+		.bits = tree->bits,
+		.n_ranges = builder->addresses.n_v6,
+		.n_fans = intern_len(tree->fans),
+		.n_leaves = intern_len(tree->leaves),
+		.n_lists = intern_len(tree->chunks),
+		.longest = tree->longest,
+	};
+}
+
+/* Sets that are equal are kept once, which is not known before they are made. */
+static void count_bits(const struct builder *builder, enum policy_direction direction,
+		       struct image_choice_product *choice)
+{
+	const struct product *product = &builder->direction[direction].product;
+	uint64_t n_classes = product->n_side[0] + product->n_side[1] +
+			     builder->direction[direction].protocols.n_classes;
+	uint64_t n_outcomes = 1;
+
+	for (int tier = 0; tier < TIER_COUNT; tier++) {
+		uint32_t n = builder->policy->n[direction][tier];
+
+		choice->n_words += (n + 63) / 64;
+		n_outcomes *= n + 1;
+	}
+	choice->bits_size = n_classes * (choice->n_words * sizeof(uint64_t) + sizeof(uint32_t)) +
+			    n_outcomes * sizeof(uint16_t);
+}
+
+static struct image_choice_product choice_of(struct arena *arena, const struct builder *builder,
+					     enum policy_direction direction)
+{
+	const struct direction_build *made = &builder->direction[direction];
+	struct image_choice_product choice = {
+		.why_bits = made->product.why_bits
+				    ? arena_printf(arena, "%s", made->product.why_bits)
+				    : NULL,
+		.n_slots = made->protocols.slots.len,
+	};
+
+	for (size_t i = 0; i < made->protocols.slots.len; i++) {
+		const uint32_t *n = made->protocols.slots.at[i].n;
+
+		if ((uint64_t)n[0] * n[1] > (uint64_t)choice.n_ports[0] * choice.n_ports[1])
+			memcpy(choice.n_ports, n, sizeof(choice.n_ports));
+	}
+	count_bits(builder, direction, &choice);
+	return choice;
+}
+
+static struct image_figures figures_of(struct arena *arena, const struct builder *builder)
 {
 	struct image_figures figures = {
 		.n_rules = builder->policy->rules.len,
@@ -424,6 +518,9 @@ static struct image_figures figures_of(const struct builder *builder)
 		.n_classes = builder->addresses.n_classes,
 		.n_outcomes = intern_len(builder->products.outcomes),
 		.tables_size = builder->layout.end,
+		.sizes = builder->sizes,
+		.choice4 = choice4_of(builder),
+		.choice6 = choice6_of(builder),
 	};
 
 	for (int d = 0; d < DIRECTION_COUNT; d++) {
@@ -434,6 +531,7 @@ static struct image_figures figures_of(const struct builder *builder)
 		figures.product[d] = made->product.kind;
 		figures.n_pair_classes[d] = made->product.n_pair;
 		figures.n_protocol_classes[d] = made->protocols.n_classes;
+		figures.choice[d] = choice_of(arena, builder, d);
 	}
 	return figures;
 }
@@ -455,7 +553,7 @@ static int build_tables(struct arena *arena, struct builder *builder, struct ima
 	image.n_pages = (image.tables_size + BH_PAGE_SIZE - 1) / BH_PAGE_SIZE;
 	image.tables = arena_calloc(arena, image.n_pages, BH_PAGE_SIZE);
 	write_all(builder, image.tables, image.n_pages);
-	image.figures = figures_of(builder);
+	image.figures = figures_of(arena, builder);
 	*ret_image = image;
 	return 0;
 }

@@ -31,6 +31,9 @@ int build(struct arena *arena, const struct policy *policy, const struct source 
 	  size_t n_sources, const struct build_limits *limits, struct diag *diag,
 	  struct image *ret_image);
 
+/* Where the state tables of host.yaml lie, in config; returns how many pages hold them. */
+uint32_t build_state(const struct hostconf *host, struct bh_config *config);
+
 /*
  * The resolved policy back out of the notes, so that explain and rules can speak of the policy
  * in force. Marks point to sources without text.

@@ -145,27 +145,53 @@ static void put_notes(struct writer *writer, const struct image_notes *notes)
 			       (notes->existing_flows_keep ? ENCODED_EXISTING_FLOWS_KEEP : 0));
 }
 
-void image_encode(struct arena *arena, struct image *image, uint8_t **ret_data, size_t *ret_size)
+/* The notes, behind so many bytes that are left free. */
+static struct writer notes_of(struct arena *arena, const struct image *image, size_t before)
 {
 	struct writer counter = {};
-	struct writer writer = {};
-	struct encoded_head head = {
+	struct writer writer = {.len = before};
+
+	put_notes(&counter, &image->notes);
+	writer.at = arena_alloc(arena, before + counter.len);
+	put_notes(&writer, &image->notes);
+	return writer;
+}
+
+static struct encoded_head head_of(const struct image *image, const uint8_t *notes, size_t size)
+{
+	return (struct encoded_head){
 		.magic = ENCODED_MAGIC,
 		.version = ENCODED_VERSION,
 		.tables_size = image->tables_size,
+		.notes_size = size,
+		.tables_checksum = crc32_z(0, image->tables, image->tables_size),
+		.notes_checksum = crc32_z(0, notes, size),
 	};
-	size_t notes = sizeof(head) + image->tables_size;
+}
 
-	put_notes(&counter, &image->notes);
-	head.notes_size = counter.len;
-	writer.at = arena_alloc(arena, notes + counter.len);
-	writer.len = notes;
-	put_notes(&writer, &image->notes);
-	head.tables_checksum = crc32_z(0, image->tables, image->tables_size);
-	head.notes_checksum = crc32_z(0, writer.at + notes, counter.len);
+void image_encode(struct arena *arena, struct image *image, uint8_t **ret_data, size_t *ret_size)
+{
+	size_t notes = sizeof(struct encoded_head) + image->tables_size;
+	struct writer writer = notes_of(arena, image, notes);
+	struct encoded_head head = head_of(image, writer.at + notes, writer.len - notes);
+
 	memcpy(writer.at, &head, sizeof(head));
 	memcpy(writer.at + sizeof(head), image->tables, image->tables_size);
 	image->digest = image_digest_of(writer.at, writer.len);
 	*ret_data = writer.at;
 	*ret_size = writer.len;
+}
+
+void image_seal(struct image *image)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	struct writer notes = notes_of(arena, image, 0);
+	struct encoded_head head = head_of(image, notes.at, notes.len);
+	const struct image_bytes parts[] = {
+		{&head, sizeof(head)},
+		{image->tables, image->tables_size},
+		{notes.at, notes.len},
+	};
+
+	image->digest = image_digest_of_all(parts, ARRAY_LEN(parts));
 }

@@ -27,11 +27,17 @@ const char *image_digest_print(const struct image_digest *digest, char *buffer)
 
 struct image_digest image_digest_of(const void *data, size_t size)
 {
+	return image_digest_of_all(&(struct image_bytes){data, size}, 1);
+}
+
+struct image_digest image_digest_of_all(const struct image_bytes *parts, size_t n)
+{
 	struct image_digest digest;
 	struct sha256_ctx context;
 
 	sha256_init(&context);
-	sha256_update(&context, size, data);
+	for (size_t i = 0; i < n; i++)
+		sha256_update(&context, parts[i].size, parts[i].data);
 	sha256_digest(&context, sizeof(digest.bytes), digest.bytes);
 	return digest;
 }

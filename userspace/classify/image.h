@@ -99,8 +99,53 @@ struct image_notes {
 	bool existing_flows_keep; /* of host.yaml */
 };
 
+/* Bytes of the tables, each with what alignment leaves free before it; together all of them. */
+struct image_sizes {
+	uint64_t head;
+	uint64_t address4;
+	uint64_t address6;
+	uint64_t ports; /* of all protocols of both directions */
+	uint64_t outcomes;
+	uint64_t blocks; /* of rows of outcomes, pairs */
+	uint64_t sets;	 /* of rules, bits */
+	uint64_t side[BH_DIRECTION_COUNT][2];
+	uint64_t services[BH_DIRECTION_COUNT];
+	uint64_t
+		product[BH_DIRECTION_COUNT]; /* pairs and rows, or addresses of sets and outcomes */
+};
+
+/* What was weighed for IPv4 addresses; bytes are behind the index. */
+struct image_choice4 {
+	uint64_t blocks_size;
+	uint64_t ranges_size;
+	uint64_t blocks_budget;
+	uint32_t n_ranges;
+	uint32_t n_deep; /* different /16 that are not of one class */
+};
+
+struct image_choice6 {
+	uint32_t bits; /* of the index */
+	uint32_t n_ranges;
+	uint32_t n_fans;
+	uint32_t n_leaves;
+	uint32_t n_lists;
+	uint32_t longest; /* entries of a list */
+};
+
+struct image_choice_product {
+	const char *why_bits; /* why not by pairs; NULL: by pairs */
+	uint64_t bits_size;   /* at most, if it were by bits */
+	uint32_t n_words;     /* of a set of rules, if it were or is by bits */
+	uint32_t n_slots;     /* of protocols that rules name, and one for the rest */
+	uint32_t n_ports[2];  /* classes of source and destination ports where most multiply */
+};
+
 /* What was chosen and what it costs, for check; not part of the encoded form. */
 struct image_figures {
+	struct image_sizes sizes;
+	struct image_choice4 choice4;
+	struct image_choice6 choice6;
+	struct image_choice_product choice[BH_DIRECTION_COUNT];
 	uint32_t n_rules;
 	uint32_t n_prefixes; /* over all distinct sets */
 	uint32_t n_classes;
@@ -129,11 +174,22 @@ const struct bh_outcome *image_outcome(const struct image *image, uint32_t outco
 const char *image_digest_print(const struct image_digest *digest, char *buffer);
 struct image_digest image_digest_of(const void *data, size_t size);
 
+/* The same of bytes that lie in several places, one behind the other. */
+struct image_bytes {
+	const void *data;
+	size_t size;
+};
+
+struct image_digest image_digest_of_all(const struct image_bytes *parts, size_t n);
+
 /*
  * The encoded form, in the arena: magic, version, two parts (tables, notes), each with its length and
  * checksum. Fills image->digest.
  */
 void image_encode(struct arena *arena, struct image *image, uint8_t **ret_data, size_t *ret_size);
+
+/* Fills image->digest as that does, and makes no encoded form: half of the memory. */
+void image_seal(struct image *image);
 
 /*
  * Reads an encoded form that may be cut or altered at any byte: -EBADMSG with words then. Every

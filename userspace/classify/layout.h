@@ -12,8 +12,7 @@
 
 struct layout {
 	uint64_t end;
-	uint64_t near_end;	 /* page 0 is taken up to here */
-	uint64_t addresses_size; /* of it, address tables, for the words of a refusal */
+	uint64_t near_end; /* page 0 is taken up to here */
 };
 
 /* The address of a table of elements of size align, which may go over pages. */

@@ -46,11 +46,19 @@ static uint64_t read64(const struct printer *printer, uint32_t address)
 
 /* ---- notes ---- */
 
+/* A path may have any bytes in it. */
+static const char *path_of(struct arena *arena, const struct printer *printer, size_t source)
+{
+	return str_make_visible(
+		str_dup(arena, str_of(printer->image->notes.sources.at[source].path)));
+}
+
 static void print_place(const struct printer *printer, uint32_t source, uint32_t line)
 {
+	scoped(arena_free) struct arena *arena = arena_new();
+
 	if (source != IMAGE_NO_SOURCE)
-		fprintf(printer->out, " at %s:%u", printer->image->notes.sources.at[source].path,
-			line);
+		fprintf(printer->out, " at %s:%u", path_of(arena, printer, source), line);
 	fputc('\n', printer->out);
 }
 
@@ -65,10 +73,11 @@ static void print_ranges(const struct printer *printer, const addr_ranges *range
 static void print_sources(const struct printer *printer)
 {
 	const struct image_notes *notes = &printer->image->notes;
+	scoped(arena_free) struct arena *arena = arena_new();
 	char text[IMAGE_DIGEST_TEXT_SIZE];
 
 	for (size_t i = 0; i < notes->sources.len; i++)
-		fprintf(printer->out, "source %s sha256 %s\n", notes->sources.at[i].path,
+		fprintf(printer->out, "source %s sha256 %s\n", path_of(arena, printer, i),
 			image_digest_print(&notes->sources.at[i].digest, text));
 }
 

@@ -169,8 +169,10 @@ static int choose(struct maker *maker, int force, struct diag *diag)
 	if (force == BH_PRODUCT_PAIRS)
 		return diag_refuse(diag, -E2BIG, "%s", why_pairs);
 	why_bits = product_bits(maker);
-	if (!why_bits)
+	if (!why_bits) {
+		maker->product->why_bits = why_pairs;
 		return 0;
+	}
 	return diag_refuse(diag, -E2BIG, "%s%s%s", why_pairs,
 			   why_pairs[0] ? "; and by a bit for each rule, " : "", why_bits);
 }

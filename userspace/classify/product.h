@@ -36,6 +36,7 @@ struct product {
 	uint8_t sides_address;
 	uint8_t sides_self;
 	enum bh_product kind;
+	const char *why_bits; /* why not by pairs, in words; NULL by pairs */
 
 	/* By pairs. */
 	uint16_t *pair; /* n_side[0] times n_side[1] */

@@ -122,6 +122,20 @@ uint64_t tree4_blocks_size(const struct tree4 *tree)
 	return size;
 }
 
+static uint64_t ranges_size(const struct tree4 *tree, uint32_t id)
+{
+	return sizeof(uint32_t) + intern_size(tree->chunks, id);
+}
+
+uint64_t tree4_ranges_size(const struct tree4 *tree)
+{
+	uint64_t size = 0;
+
+	for (uint32_t id = 0; id < intern_len(tree->chunks); id++)
+		size += ranges_size(tree, id);
+	return size;
+}
+
 void tree4_place_root(struct tree4 *tree, struct layout *layout)
 {
 	tree->root_place = layout_take(layout, TREE4_ROOT * sizeof(uint32_t), 64);
@@ -133,11 +147,11 @@ void tree4_place(struct arena *arena, struct tree4 *tree, struct layout *layout)
 
 	tree->places = arena_calloc(arena, n, sizeof(*tree->places));
 	for (uint32_t id = 0; id < n; id++) {
-		uint64_t size = sizeof(uint32_t) + intern_size(tree->chunks, id);
 		struct subtree subtree;
 
 		if (tree->kind == BH_ADDRESS4_RANGES) {
-			tree->places[id] = layout_take_whole(layout, size, sizeof(uint32_t));
+			tree->places[id] =
+				layout_take_whole(layout, ranges_size(tree, id), sizeof(uint32_t));
 			continue;
 		}
 		subtree = subtree_of(tree, id);

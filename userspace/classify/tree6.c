@@ -268,6 +268,17 @@ static uint32_t one_element(struct maker *maker, uint64_t first, uint32_t bits, 
 	return one_fan(maker, first, bits, fan_width(n << (common - bits), bits), depth, index);
 }
 
+/* An element of the root: most have no segment that begins inside. */
+static uint32_t root_element(struct maker *maker, uint64_t first, uint32_t bits, size_t *index)
+{
+	const struct addresses *addresses = maker->addresses;
+	const struct segment6 *next = &addresses->v6[*index];
+
+	if (*index && (*index == addresses->n_v6 || next->high > last_of(first, bits)))
+		return next[-1].class;
+	return one_element(maker, first, bits, 0, index);
+}
+
 static void make_root(struct maker *maker, uint32_t bits)
 {
 	struct tree6 *tree = maker->tree;
@@ -285,8 +296,7 @@ static void make_root(struct maker *maker, uint32_t bits)
 			continue;
 		}
 		for (uint64_t i = 0; i < n; i++)
-			tree->root[i] =
-				one_element(maker, first + (i << shift), 3 + bits, 0, &index);
+			tree->root[i] = root_element(maker, first + (i << shift), 3 + bits, &index);
 	}
 }
 
@@ -326,6 +336,7 @@ int tree6_make(struct arena *arena, const struct addresses *addresses, uint32_t 
 		maker.largest = 0;
 		make_root(&maker, bits);
 		if (maker.largest <= CHUNK_MAX) {
+			tree.longest = maker.largest;
 			*ret_tree = tree;
 			return 0;
 		}

@@ -53,6 +53,7 @@ struct tree6 {
 	uint32_t *places;
 	uint32_t root_place;
 	uint32_t bits;
+	uint32_t longest; /* entries of a chunk */
 };
 
 void tree4_make(struct arena *arena, const struct addresses *addresses, struct tree4 *ret_tree);
@@ -60,6 +61,9 @@ void tree4_fini(struct tree4 *tree);
 
 /* What the tree takes as blocks, without its root. */
 uint64_t tree4_blocks_size(const struct tree4 *tree);
+
+/* The same as ranges. */
+uint64_t tree4_ranges_size(const struct tree4 *tree);
 
 /* The root, then the chunks as the kind says: two calls, since much may stand between. */
 void tree4_place_root(struct tree4 *tree, struct layout *layout);

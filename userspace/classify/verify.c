@@ -293,6 +293,8 @@ static uint32_t n_port_classes(const struct view *view, uint32_t root)
 	for (uint32_t high = 0; high < 256; high++) {
 		uint32_t block = at32(view, root)[high];
 
+		if (high && block == at32(view, root)[high - 1])
+			continue;
 		if (!holds(view, block, 512, 2))
 			return 0;
 		for (uint32_t low = 0; low < 256; low++)

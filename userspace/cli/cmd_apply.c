@@ -77,9 +77,11 @@ static void show(struct context *context, const struct inputs *inputs,
 		.n_rules = (uint32_t)inputs->policy.rules.len,
 		.n_prefixes = inputs->image.figures.n_prefixes,
 		.n_addresses = result->n_addresses,
-		.n_copied_flows = result->n_copied_flows,
+		.n_moved_flows = result->n_moved_flows,
 		.proven = proven,
+		.not_to_be_proven = context->options.prove == PROVE_NEVER,
 		.memory = result->memory,
+		.in_force_after = result->changed ? result->flipped / 1000000 - start : 0,
 		.milliseconds = inputs_clock() - start,
 	};
 

@@ -2,6 +2,7 @@
 /* bulkhead check: whether a policy is well formed, and what it costs. */
 #include <errno.h>
 
+#include "classify/costs.h"
 #include "cli/inputs.h"
 #include "kernel/apply.h"
 
@@ -64,16 +65,55 @@ static struct view_check describe(struct context *context, const struct inputs *
 	return check;
 }
 
+static struct view_ns ns_of(struct cost_ns ns)
+{
+	return (struct view_ns){ns.hot, ns.cold};
+}
+
+static void describe_ns(const struct costs *costs, struct view_check *check)
+{
+	for (int family = 0; family < 2; family++) {
+		for (int direction = 0; direction < DIRECTION_COUNT; direction++)
+			check->packet[direction][family] = ns_of(costs->packet[direction][family]);
+		check->flow[family] = ns_of(costs->flow[family]);
+	}
+}
+
+static void show_structures(struct context *context, const struct costs *costs)
+{
+	context->view->ops->list(context->view, "structures");
+	for (size_t i = 0; i < costs->parts.len; i++) {
+		const struct cost *cost = &costs->parts.at[i];
+		const struct view_structure structure = {
+			.name = cost->name,
+			.form = cost->form,
+			.bytes = cost->size,
+			.in_image = cost->of_image,
+			.timed = cost->used,
+			.ns = ns_of(cost->ns),
+			.explained = context->options.explain_cost,
+			.n_reasons = cost->reasons.len,
+			.reasons = cost->reasons.at,
+		};
+
+		context->view->ops->structure(context->view, &structure);
+	}
+}
+
 static int run(struct context *context)
 {
 	struct inputs inputs;
 	struct view_check check;
-	uint8_t *encoded;
-	size_t encoded_size;
+	struct costs costs;
 	int err;
 
 	if (context->options.dump && context->options.json) {
 		diag_refuse(context->diag, -EINVAL, "--dump beside JSON; expected it with text");
+		return STATUS_USAGE;
+	}
+	if (context->options.dump && context->options.explain_cost) {
+		diag_refuse(context->diag, -EINVAL,
+			    "--dump beside --explain-cost; expected one of them");
 		return STATUS_USAGE;
 	}
 	err = inputs_policy(context, context->options.args.at, context->options.args.len, NULL,
@@ -89,9 +129,12 @@ static int run(struct context *context)
 		image_print(&inputs.image, context->view->out);
 		return STATUS_DONE;
 	}
-	image_encode(context->arena, &inputs.image, &encoded, &encoded_size);
+	image_seal(&inputs.image);
 	check = describe(context, &inputs);
+	costs_make(context->arena, &inputs.image, &costs);
+	describe_ns(&costs, &check);
 	context->view->ops->check(context->view, &check);
+	show_structures(context, &costs);
 	return STATUS_DONE;
 }
 
@@ -100,7 +143,7 @@ const struct command cmd_check = {
 	.args = "[FILE...]",
 	.summary = "say whether a policy is well formed, and where it is not",
 	.more = "FILE may be a folder; without one it is /etc/bulkhead/policy.d.\n",
-	.options = OPTION_JSON | OPTION_HOST | OPTION_DUMP,
+	.options = OPTION_JSON | OPTION_HOST | OPTION_DUMP | OPTION_COST,
 	.max_args = SIZE_MAX,
 	.run = run,
 };

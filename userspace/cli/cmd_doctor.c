@@ -3,10 +3,15 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "classify/build.h"
 #include "cli/describe.h"
+#include "cli/inputs.h"
 #include "cli/live.h"
 #include "kernel/attach.h"
 #include "kernel/bpffs.h"
+#include "kernel/hook.h"
+#include "kernel/netns.h"
+#include "kernel/privileges.h"
 #include "kernel/probe.h"
 
 enum level {
@@ -19,6 +24,10 @@ enum level {
 
 struct doctor {
 	struct context *context;
+	struct hostconf host; /* the defaults, where there is none that apply would take */
+	struct probe probe;
+	bool probed;
+	struct host_facts facts;
 	bool error;
 };
 
@@ -81,12 +90,25 @@ static void settings(struct doctor *doctor, const struct probe *probe)
 	}
 }
 
+/* Each message of what failed is a finding of its own. */
+static void say_all(struct doctor *doctor, enum level level, const char *subject,
+		    const struct diag *diag)
+{
+	size_t n = 0;
+	const struct diag_message *messages = diag_messages(diag, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (messages[i].level == DIAG_ERROR)
+			say(doctor, level, subject,
+			    str_dup(doctor->context->arena, str_of(messages[i].text)));
+}
+
 static void kernel(struct doctor *doctor)
 {
 	scoped(diag_free) struct diag *quiet = diag_new();
-	struct probe probe = {};
+	struct probe *probe = &doctor->probe;
 
-	if (probe_kernel(quiet, &probe)) {
+	if (probe_kernel(quiet, probe) || probe_clsact(quiet, probe)) {
 		size_t n = 0;
 
 		say(doctor, LEVEL_UNKNOWN, "kernel",
@@ -94,18 +116,136 @@ static void kernel(struct doctor *doctor)
 			      : diag_messages(quiet, &n)[0].text);
 		return;
 	}
+	doctor->probed = true;
 	say(doctor, LEVEL_OK, "kernel",
-	    arena_printf(doctor->context->arena, "Linux %s", probe.release));
-	features(doctor, &probe);
-	settings(doctor, &probe);
+	    arena_printf(doctor->context->arena, "Linux %s", probe->release));
+	features(doctor, probe);
+	settings(doctor, probe);
 }
+
+/* ---- host.yaml ---- */
+
+/* What apply would read. Mistakes in it are told with their places, as check tells them. */
+static void read_host(struct doctor *doctor)
+{
+	scoped(diag_free) struct diag *late = diag_new();
+	struct context own = *doctor->context;
+	struct inputs inputs = {};
+	int err;
+
+	own.diag = late;
+	err = inputs_host(&own, &inputs);
+	doctor->host = inputs.host;
+	if (!err && !inputs.host.flawed) {
+		say(doctor, LEVEL_OK, "host.yaml",
+		    inputs.host.source ? arena_printf(own.arena, "'%s' is well formed",
+						      inputs.host.source->path)
+				       : "there is no " INPUTS_DEFAULT_HOST ": the defaults hold");
+		return;
+	}
+	if (err) {
+		say_all(doctor, err == -EACCES ? LEVEL_UNKNOWN : LEVEL_ERROR, "host.yaml", late);
+	} else {
+		diag_take(doctor->context->diag, late, NULL);
+		say(doctor, LEVEL_ERROR, "host.yaml",
+		    arena_printf(own.arena, "mistakes in it: %zu; below, the defaults hold",
+				 diag_n_errors(late)));
+	}
+	hostconf_init(&doctor->host);
+}
+
+/* Where programs would sit by host.yaml. */
+static void hooks(struct doctor *doctor)
+{
+	static const char *const names[] = {
+		[HOOK_NATIVE] = "native XDP",
+		[HOOK_GENERIC] = "generic XDP",
+		[HOOK_TCX] = "tcx",
+		[HOOK_CLSACT] = "clsact",
+	};
+	const struct hostconf *host = &doctor->host;
+	struct arena *arena = doctor->context->arena;
+	const char *tc = doctor->probe.has[PROBE_TCX] ? "tcx" : "clsact";
+
+	if (!doctor->probe.has[PROBE_TCX] && !doctor->probe.has[PROBE_CLSACT])
+		return;
+	say(doctor, LEVEL_OK, "hooks",
+	    arena_printf(
+		    arena, "of a link: %s; %s outbound",
+		    host->ingress == HOOK_AUTO
+			    ? arena_printf(arena,
+					   "native XDP inbound where the driver has it, else %s",
+					   tc)
+			    : arena_printf(arena, "%s inbound", names[host->ingress]),
+		    host->egress == HOOK_AUTO ? tc : names[host->egress]));
+}
+
+/* A hook that is asked for by name has no fallback. */
+static void one_hook(struct doctor *doctor, const char *way, enum hostconf_hook wish)
+{
+	enum probe_feature feature = wish == HOOK_TCX ? PROBE_TCX : PROBE_CLSACT;
+	struct arena *arena = doctor->context->arena;
+
+	if (wish != HOOK_TCX && wish != HOOK_CLSACT)
+		return;
+	if (!doctor->probed)
+		say(doctor, LEVEL_UNKNOWN, "host.yaml",
+		    arena_printf(arena, "hooks: %s asks for %s, which may be missing here", way,
+				 probe_words(feature)));
+	else if (!doctor->probe.has[feature])
+		say(doctor, LEVEL_ERROR, "host.yaml",
+		    arena_printf(arena, "hooks: %s asks for %s: missing, since Linux %s", way,
+				 probe_words(feature), probe_since(feature)));
+}
+
+static void tables(struct doctor *doctor)
+{
+	struct bh_config config = {};
+	uint64_t size = (uint64_t)build_state(&doctor->host, &config) * BH_STATE_VALUE_SIZE;
+	uint64_t available = host_memory_available();
+
+	if (available)
+		say(doctor, size > available ? LEVEL_WARNING : LEVEL_OK, "tables",
+		    arena_printf(doctor->context->arena,
+				 "of flows and fragments: %llu MB, of %llu MB that are available",
+				 (unsigned long long)size >> 20,
+				 (unsigned long long)available >> 20));
+}
+
+/* What of host.yaml no link is needed for. */
+static void host_settings(struct doctor *doctor)
+{
+	hooks(doctor);
+	one_hook(doctor, "ingress", doctor->host.ingress);
+	one_hook(doctor, "egress", doctor->host.egress);
+	tables(doctor);
+}
+
+static void platform(struct doctor *doctor)
+{
+	bool told = doctor->host.platform_azure;
+
+	if (doctor->facts.platform_azure && !told)
+		say(doctor, LEVEL_WARNING, "platform",
+		    "DMI says Azure; host.yaml should say platform: azure");
+	if (told && !doctor->facts.platform_azure)
+		say(doctor, LEVEL_WARNING, "platform",
+		    "host.yaml says platform: azure, and DMI does not; the platform's addresses are "
+		    "reachable outbound all the same");
+}
+
+/* ---- pins and links ---- */
 
 static void pins(struct doctor *doctor)
 {
+	scoped(diag_free) struct diag *late = diag_new();
 	const char *path = doctor->context->options.pins;
 	struct arena *arena = doctor->context->arena;
+	int err = netns_check(path, &doctor->facts, late);
 
-	if (bpffs_has(path))
+	if (err)
+		say_all(doctor, err == -EACCES ? LEVEL_UNKNOWN : LEVEL_ERROR, "pins", late);
+	else if (bpffs_has(path))
 		say(doctor, LEVEL_OK, "pins", arena_printf(arena, "'%s' is on a bpffs", path));
 	else
 		say(doctor, LEVEL_NOTE, "pins",
@@ -113,56 +253,126 @@ static void pins(struct doctor *doctor)
 				 path));
 }
 
-static const char *xdp_words(const struct host_link *link)
+static const char *xdp_kind(enum host_xdp xdp)
 {
-	switch (link->xdp) {
+	switch (xdp) {
 	case HOST_XDP_NONE:
 		return "";
 	case HOST_XDP_NATIVE:
-		return ", XDP program (native)";
+		return "native";
 	case HOST_XDP_GENERIC:
-		return ", XDP program (generic)";
+		return "generic";
 	case HOST_XDP_OFFLOADED:
-		return ", XDP program (offloaded)";
+		return "offloaded";
 	case HOST_XDP_SEVERAL:
-		return ", several XDP programs";
+		return "and others";
 	}
 	return "";
+}
+
+/* What sits in the XDP hook of a link; without root nobody tells whose it is. */
+static const char *xdp_words(struct arena *arena, const struct host_link *link)
+{
+	const char *name = link->xdp ? hook_program_name(arena, link->xdp_program) : "";
+
+	if (!link->xdp)
+		return "";
+	return arena_printf(arena, ", XDP program %s%s(%s)%s", name, name[0] ? " " : "",
+			    xdp_kind(link->xdp),
+			    !name[0] || hook_is_our_name(name) ? "" : ", so no native XDP of ours");
+}
+
+static bool is_others_xdp(struct arena *arena, const struct host_link *link)
+{
+	const char *name = link->xdp ? hook_program_name(arena, link->xdp_program) : "";
+
+	return name[0] && !hook_is_our_name(name);
+}
+
+static bool is_among(const host_links *links, const struct host_link *link)
+{
+	for (size_t i = 0; i < links->len; i++)
+		if (links->at[i] == link)
+			return true;
+	return false;
+}
+
+/* The links of host.yaml, each name and glob for itself, so that one that is refused hides no other. */
+static host_links wanted_links(struct doctor *doctor)
+{
+	scoped(diag_free) struct diag *late = diag_new();
+	struct arena *arena = doctor->context->arena;
+	const struct hostconf *host = &doctor->host;
+	host_links wanted = {};
+
+	for (size_t i = 0; i < host->interfaces.len; i++) {
+		struct host_pattern pattern = {.text = host->interfaces.at[i].text,
+					       .at = host->interfaces.at[i].mark};
+		host_links found = {};
+
+		(void)host_select(arena, &doctor->facts, &pattern, 1, late, &found);
+		for (size_t j = 0; j < found.len; j++)
+			if (!is_among(&wanted, found.at[j]))
+				array_push(arena, &wanted, found.at[j]);
+	}
+	say_all(doctor, LEVEL_ERROR, "host.yaml", late);
+	return wanted;
+}
+
+/* Why host.yaml does not cover the link, in words that end the line; NULL: it does. */
+static const char *why_not_covered(const struct doctor *doctor, const host_links *wanted,
+				   const struct host_link *link)
+{
+	const char *why = host_why_not_auto(&doctor->facts, link);
+
+	if (doctor->host.interfaces_auto)
+		return why ? arena_printf(doctor->context->arena, "interfaces: auto: %s", why)
+			   : NULL;
+	return is_among(wanted, link) ? NULL : "host.yaml's interfaces";
+}
+
+static void one_link(struct doctor *doctor, const struct host_link *link, const char *why)
+{
+	struct arena *arena = doctor->context->arena;
+	bool xdp = doctor->host.ingress == HOOK_NATIVE || doctor->host.ingress == HOOK_GENERIC;
+
+	say(doctor, LEVEL_OK, "link",
+	    arena_printf(arena, "%s: %s%s%s, mtu %u%s; %s%s", link->name,
+			 link->driver[0] ? link->driver
+			 : link->kind[0] ? link->kind
+					 : "no driver known",
+			 link->up ? "" : ", down", link->carrier ? "" : ", no carrier", link->mtu,
+			 xdp_words(arena, link), why ? "not covered by " : "covered",
+			 why ? why : ""));
+	if (!why && xdp && is_others_xdp(arena, link))
+		say(doctor, LEVEL_ERROR, "host.yaml",
+		    arena_printf(arena,
+				 "hooks: ingress asks for XDP, and '%s' has a program of others "
+				 "there",
+				 link->name));
 }
 
 static void links(struct doctor *doctor)
 {
 	struct arena *arena = doctor->context->arena;
-	struct host_facts facts;
-	size_t n_auto = 0;
+	host_links wanted = wanted_links(doctor);
+	size_t n = 0;
 
-	if (host_facts_read(arena, doctor->context->diag, &facts)) {
-		say(doctor, LEVEL_ERROR, "links", "links and addresses cannot be read");
-		return;
-	}
-	for (size_t i = 0; i < facts.links.len; i++) {
-		const struct host_link *link = &facts.links.at[i];
-		const char *why = host_why_not_auto(&facts, link);
+	for (size_t i = 0; i < doctor->facts.links.len; i++) {
+		const struct host_link *link = &doctor->facts.links.at[i];
+		const char *why = why_not_covered(doctor, &wanted, link);
 
-		n_auto += !why;
-		say(doctor, LEVEL_OK, "link",
-		    arena_printf(arena, "%s: %s%s%s, mtu %u%s; %s%s", link->name,
-				 link->driver[0] ? link->driver
-				 : link->kind[0] ? link->kind
-						 : "no driver known",
-				 link->up ? "" : ", down", link->carrier ? "" : ", no carrier",
-				 link->mtu, xdp_words(link),
-				 why ? "not covered by interfaces: auto: " : "covered",
-				 why ? why : ""));
+		n += !why;
+		one_link(doctor, link, why);
 	}
-	if (!n_auto)
-		say(doctor, LEVEL_NOTE, "links",
+	if (!n && doctor->host.interfaces_auto)
+		say(doctor, doctor->host.source ? LEVEL_ERROR : LEVEL_NOTE, "links",
 		    "interfaces: auto finds no link here; name them in host.yaml");
+	if (n > BH_LINKS - 1)
+		say(doctor, LEVEL_ERROR, "links",
+		    arena_printf(arena, "%zu links are to be covered; %d fit", n, BH_LINKS - 1));
 	say(doctor, LEVEL_OK, "self",
-	    arena_printf(arena, "%zu own addresses", facts.addresses.len));
-	if (facts.platform_azure)
-		say(doctor, LEVEL_NOTE, "platform",
-		    "DMI says Azure; host.yaml should say platform: azure");
+	    arena_printf(arena, "%zu own addresses", doctor->facts.addresses.len));
 }
 
 static void coverage(struct doctor *doctor)
@@ -184,10 +394,19 @@ static void coverage(struct doctor *doctor)
 static int run(struct context *context)
 {
 	struct doctor doctor = {.context = context};
+	int err = host_facts_read(context->arena, context->diag, &doctor.facts);
 
+	if (err)
+		return err;
 	kernel(&doctor);
+	read_host(&doctor);
+	host_settings(&doctor);
 	pins(&doctor);
 	links(&doctor);
+	platform(&doctor);
+	err = privileges_keep(PRIVILEGE_LOOK, context->diag);
+	if (err)
+		return err;
 	coverage(&doctor);
 	return doctor.error ? STATUS_NO : STATUS_DONE;
 }
@@ -197,6 +416,6 @@ const struct command cmd_doctor = {
 	.args = "",
 	.summary = "say what this host and kernel can do",
 	.more = "9 when something would keep bulkhead from enforcing.\n",
-	.options = OPTION_JSON | OPTION_PLACES,
+	.options = OPTION_JSON | OPTION_HOST | OPTION_PLACES,
 	.run = run,
 };

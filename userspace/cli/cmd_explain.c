@@ -11,6 +11,7 @@
 #include "cli/inputs.h"
 #include "cli/live.h"
 #include "kernel/apply.h"
+#include "kernel/privileges.h"
 #include "kernel/run.h"
 
 static int answer(const struct view_explain *explain)
@@ -88,8 +89,17 @@ static int ask_kernel(struct context *context, const struct live *live, const st
 	struct probe probe;
 	int err = probe_kernel(context->diag, &probe);
 
+	/* Of either slot: an apply may come in between. */
+	for (uint32_t slot = 0; slot < 2 && !err; slot++)
+		err = load_hold_page(live->load, LOAD_MAP_IMAGE, slot * BH_IMAGE_PAGES,
+				     context->diag);
+	if (!err)
+		err = privileges_keep(PRIVILEGE_BPF | PRIVILEGE_NET_ADMIN | PRIVILEGE_PERFMON,
+				      context->diag);
 	if (!err)
 		err = run_open(live->load, &probe, context->diag, &run);
+	if (!err)
+		err = privileges_keep(PRIVILEGE_BPF, context->diag);
 	if (!err && tuple->established)
 		err = establish(run, tuple, context->diag);
 	if (!err)

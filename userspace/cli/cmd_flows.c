@@ -6,6 +6,7 @@
 #include "cli/live.h"
 #include "kernel/clock.h"
 #include "kernel/flowtable.h"
+#include "kernel/privileges.h"
 
 struct listing {
 	struct context *context;
@@ -87,7 +88,7 @@ static void show(void *data, const struct flowtable_entry *entry)
 	struct listing *listing = data;
 	struct arena *arena = listing->context->arena;
 	uint32_t flags = flags_of(entry);
-	uint32_t kind = flags >> BH_FLOW_KIND_SHIFT & 7;
+	uint32_t kind = bh_flow_kind(flags);
 	uint32_t ticks = listing->now - (uint32_t)entry->state.meta;
 	uint64_t idle = ((uint64_t)ticks << listing->machine.tick_shift) / listing->machine.hz;
 	uint64_t limit = flowtable_timeout(listing->config, entry);
@@ -136,6 +137,11 @@ static int run(struct context *context)
 	listing.config = &image_head(&live.image)->config;
 	tables = (struct flowtable_tables){live.generation, listing.config};
 	listing.now = (uint32_t)clock_tick(&listing.machine);
+	err = flowtable_hold(live.load, &tables, context->diag);
+	if (!err)
+		err = privileges_keep(PRIVILEGE_BPF, context->diag);
+	if (err)
+		return err;
 	context->view->ops->list(context->view, "flows");
 	err = flowtable_walk(live.load, &tables, show, &listing, context->diag);
 	return err ? err : STATUS_DONE;

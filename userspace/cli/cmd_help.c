@@ -27,7 +27,9 @@ static const struct {
 	{OPTION_INTERVAL, "--interval SECONDS", "how often; implies --watch"},
 	{OPTION_COUNT, "--count N", "end after N"},
 	{OPTION_DUMP, "--dump", "print the image that the policy becomes"},
+	{OPTION_COST, "--explain-cost", "say of each table why it has its form"},
 	{OPTION_PROVE, "--prove", "prove the image first, however long it takes"},
+	{OPTION_PROVE, "--no-prove", "do not prove the image, however quick it would be"},
 	{OPTION_HELP, "-h, --help", "show this"},
 };
 

@@ -6,6 +6,7 @@
 #include "cli/inputs.h"
 #include "cli/live.h"
 #include "kernel/counters.h"
+#include "kernel/privileges.h"
 
 static struct view_counts counts_of(const struct counter *count)
 {
@@ -90,6 +91,10 @@ static int show_live(struct context *context)
 	struct counters_report report = {};
 	int err = live_need(context, &live);
 
+	if (!err)
+		err = counters_hold(live.load, context->diag);
+	if (!err)
+		err = privileges_keep(PRIVILEGE_BPF, context->diag);
 	if (!err)
 		err = live_report(&live, context->arena, context->diag, &report);
 	if (err)

@@ -7,44 +7,45 @@
 
 #include "cli/live.h"
 #include "kernel/counters.h"
+#include "kernel/privileges.h"
 
 /* One line: what it is of, and its sums. */
 struct line {
 	const char *by;
 	const char *name;
-	enum bh_direction direction;
+	const char *direction; /* "": it has none */
 	uint64_t packets;
 	uint64_t bytes;
 };
 
 typedef ARRAY(struct line) stat_lines;
 
-static void add(struct arena *arena, stat_lines *lines, const char *by, const char *name,
-		enum bh_direction direction, const struct counter *count)
+static void add_line(struct arena *arena, stat_lines *lines, const char *by, const char *name,
+		     const char *direction, const struct counter *count)
 {
 	array_push(arena, lines,
 		   (struct line){
 			   .by = by,
 			   .name = name,
 			   .direction = direction,
-			   .packets = count->packets + count->reply_packets,
-			   .bytes = count->bytes + count->reply_bytes,
+			   .packets = count->packets,
+			   .bytes = count->bytes,
 		   });
 }
 
-static void add_to(struct counter *sum, const struct counter *count)
+static void add(struct arena *arena, stat_lines *lines, const char *by, const char *name,
+		enum bh_direction direction, const struct counter *count)
 {
-	sum->packets += count->packets + count->reply_packets;
-	sum->bytes += count->bytes + count->reply_bytes;
+	add_line(arena, lines, by, name, policy_direction_name((enum policy_direction)direction),
+		 count);
 }
 
-/* What crossed a link in one direction: a reply counts at a rule of the other one. */
-static void add_crossed(struct counter *sum, const struct counters_link *link, int direction,
-			int verdict)
+/*
+ * What went in one direction: the packets that are counted at it, and the replies that are counted at
+ * the other one, where their flows were opened.
+ */
+static void add_crossed(struct counter *sum, const struct counter *own, const struct counter *other)
 {
-	const struct counter *own = &link->count[direction][verdict];
-	const struct counter *other = &link->count[!direction][verdict];
-
 	sum->packets += own->packets + other->reply_packets;
 	sum->bytes += own->bytes + other->reply_bytes;
 }
@@ -61,8 +62,10 @@ static void by_verdict(struct arena *arena, const struct counters_report *report
 			struct counter sum = {};
 
 			for (size_t i = 0; i < report->links.len; i++)
-				add_crossed(&sum, &report->links.at[i], direction, verdict);
-			add_to(&all, &sum);
+				add_crossed(&sum, &report->links.at[i].count[direction][verdict],
+					    &report->links.at[i].count[!direction][verdict]);
+			all.packets += sum.packets;
+			all.bytes += sum.bytes;
 			add(arena, lines, "verdict", names[verdict], direction, &sum);
 		}
 		add(arena, lines, "total", "all", direction, &all);
@@ -78,7 +81,8 @@ static void by_link(struct arena *arena, const struct counters_report *report, s
 			struct counter sum = {};
 
 			for (int verdict = 0; verdict < 3; verdict++)
-				add_crossed(&sum, link, direction, verdict);
+				add_crossed(&sum, &link->count[direction][verdict],
+					    &link->count[!direction][verdict]);
 			if (sum.packets || link->name[0])
 				add(arena, lines, "interface", link->name[0] ? link->name : "other",
 				    direction, &sum);
@@ -86,16 +90,19 @@ static void by_link(struct arena *arena, const struct counters_report *report, s
 	}
 }
 
-/* What each tier decided. */
+/* What each tier decided; the replies of what it let in go out, and the other way round. */
 static void by_tier(struct arena *arena, const struct live *live,
 		    const struct counters_report *report, stat_lines *lines)
 {
+	static const struct counter none = {};
 	struct counter sums[TIER_COUNT][BH_DIRECTION_COUNT] = {};
 
 	for (size_t i = 0; i < report->rules.len; i++) {
 		const struct policy_rule *rule = &live->policy.rules.at[i];
+		const struct counter *decided = &report->rules.at[i].decided;
 
-		add_to(&sums[rule->tier][rule->direction], &report->rules.at[i].decided);
+		add_crossed(&sums[rule->tier][rule->direction], decided, &none);
+		add_crossed(&sums[rule->tier][!rule->direction], &none, decided);
 	}
 	for (int tier = 0; tier < TIER_COUNT; tier++) {
 		for (int direction = 0; direction < BH_DIRECTION_COUNT; direction++) {
@@ -110,12 +117,31 @@ static void by_reason(struct arena *arena, const struct counters_report *report,
 {
 	for (int reason = 0; reason < BH_REASON_COUNT; reason++) {
 		for (int direction = 0; direction < BH_DIRECTION_COUNT; direction++) {
-			const struct counter *count = &report->reasons[reason].count[direction];
+			const struct counter *count = report->reasons[reason].count;
+			struct counter sum = {};
 
-			if (count->packets || count->reply_packets)
+			add_crossed(&sum, &count[direction], &count[!direction]);
+			if (sum.packets)
 				add(arena, lines, "reason", live_reason_name(reason), direction,
-				    count);
+				    &sum);
 		}
+	}
+}
+
+/* What has happened beside the verdicts, whichever way the packets went. */
+static void by_note(struct arena *arena, const struct counters_report *report, stat_lines *lines)
+{
+	static const char *const names[] = {
+#define X(constant, name) [BH_NOTE_##constant] = name,
+		BH_NOTES(X)
+#undef X
+	};
+
+	for (int note = 0; note < BH_NOTE_COUNT; note++) {
+		struct counter count = {.packets = report->notes[note]};
+
+		if (count.packets)
+			add_line(arena, lines, "note", names[note], "", &count);
 	}
 }
 
@@ -124,7 +150,7 @@ static const struct line *find(const stat_lines *before, const struct line *line
 	for (size_t i = 0; before && i < before->len; i++) {
 		const struct line *old = &before->at[i];
 
-		if (old->direction == line->direction && !strcmp(old->by, line->by) &&
+		if (!strcmp(old->direction, line->direction) && !strcmp(old->by, line->by) &&
 		    !strcmp(old->name, line->name))
 			return old;
 	}
@@ -148,7 +174,7 @@ static void show(struct context *context, const stat_lines *now, const stat_line
 		struct view_stat stat = {
 			.by = line->by,
 			.name = line->name,
-			.direction = policy_direction_name((enum policy_direction)line->direction),
+			.direction = line->direction,
 			.packets = line->packets,
 			.bytes = line->bytes,
 			.packet_rate = -1,
@@ -172,6 +198,20 @@ static double monotonic(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+static bool goes_on(const struct options *options)
+{
+	return options->watch || options->count || options->interval;
+}
+
+/* Each round of those that go on opens the counters of what is in force by then. */
+static int give_up_rights(struct context *context, const struct live *live)
+{
+	unsigned keep = PRIVILEGE_BPF | (goes_on(&context->options) ? PRIVILEGE_BY_ID : 0);
+	int err = counters_hold(live->load, context->diag);
+
+	return err ? err : privileges_keep(keep, context->diag);
+}
+
 static int collect(struct context *context, struct arena *arena, stat_lines *lines,
 		   double *ret_time)
 {
@@ -184,6 +224,8 @@ static int collect(struct context *context, struct arena *arena, stat_lines *lin
 	own.arena = arena;
 	err = live_need(&own, &live);
 	if (!err)
+		err = give_up_rights(context, &live);
+	if (!err)
 		err = live_report(&live, arena, context->diag, &report);
 	if (err)
 		return err;
@@ -192,17 +234,7 @@ static int collect(struct context *context, struct arena *arena, stat_lines *lin
 	by_link(arena, &report, lines);
 	by_tier(arena, &live, &report, lines);
 	by_reason(arena, &report, lines);
-	for (int note = 0; note < BH_NOTE_COUNT; note++) {
-		static const char *const names[] = {
-#define X(constant, name) [BH_NOTE_##constant] = name,
-			BH_NOTES(X)
-#undef X
-		};
-		struct counter count = {.packets = report.notes[note]};
-
-		if (report.notes[note])
-			add(arena, lines, "note", names[note], BH_IN, &count);
-	}
+	by_note(arena, &report, lines);
 	return 0;
 }
 
@@ -221,13 +253,15 @@ static int watch(struct context *context, struct arena *first, const stat_lines 
 	struct arena *before_arena = first;
 	stat_lines before = *start;
 	scoped(close) int signals = -1;
+	bool going = true;
 	int err = live_catch_signals(context->diag, &signals);
 
 	for (uint64_t round = 0;
-	     !err && (!context->options.count || round < context->options.count); round++) {
+	     !err && going && (!context->options.count || round < context->options.count);
+	     round++) {
 		struct arena *arena;
 		stat_lines now = {};
-		double time;
+		double time = began;
 
 		if (wait_seconds(signals, seconds))
 			break;
@@ -236,6 +270,7 @@ static int watch(struct context *context, struct arena *first, const stat_lines 
 		if (!err) {
 			show(context, &now, &before, time - began);
 			context->view->ops->flush(context->view);
+			going = !view_is_broken(context->view);
 		}
 		if (before_arena != first)
 			arena_free(before_arena);
@@ -257,7 +292,7 @@ static int run(struct context *context)
 
 	if (err)
 		return err;
-	if (context->options.watch || context->options.count || context->options.interval)
+	if (goes_on(&context->options))
 		return watch(context, arena, &now, time);
 	show(context, &now, NULL, 0);
 	return STATUS_DONE;

@@ -11,13 +11,16 @@
 #include "cli/hooks.h"
 #include "cli/live.h"
 #include "kernel/apply.h"
+#include "kernel/fill.h"
 #include "kernel/flowtable.h"
+#include "kernel/privileges.h"
 #include "policy/source.h"
 
 struct asking {
 	struct context *context;
 	const struct live *live;
 	struct host_facts facts;
+	uint64_t memory; /* of the kernel */
 	bool problem;
 };
 
@@ -50,15 +53,18 @@ static void show_head(struct asking *asking)
 		.n_rules = (uint32_t)live->policy.rules.len,
 		.pins = context->options.pins,
 		.state = context->options.state,
+		.memory = asking->memory,
 	};
 
-	(void)load_memory(live->load, quiet, &status.memory);
-	(void)apply_count_unused(live->load, quiet, &status.n_unused_pages);
+	(void)fill_count_unused(live->load, quiet, &status.n_unused_pages);
 	context->view->ops->status(context->view, &status);
 }
 
-/* Whether a source is still what it was when it was applied. */
-static const char *file_now(struct context *context, const struct image_source *source)
+/*
+ * Whether a source is still what it was when it was applied. A path is kept as it was written; where
+ * apply ran is not known, so of a relative one that is not here nothing can be said.
+ */
+static const char *file_now(const struct image_source *source)
 {
 	scoped(diag_free) struct diag *quiet = diag_new();
 	scoped(arena_free) struct arena *arena = arena_new();
@@ -66,9 +72,8 @@ static const char *file_now(struct context *context, const struct image_source *
 	struct image_digest digest;
 
 	if (source_open(arena, source->path, quiet, &files) || files.len != 1)
-		return "gone";
+		return source->path[0] == '/' ? "gone" : "not here";
 	digest = image_digest_of(files.at[0]->source.text.at, files.at[0]->source.text.len);
-	(void)context;
 	return memcmp(&digest, &source->digest, sizeof(digest)) ? "changed" : "unchanged";
 }
 
@@ -82,7 +87,7 @@ static void show_files(struct asking *asking)
 		struct view_file file = {
 			.path = notes->sources.at[i].path,
 			.digest = image_digest_print(&notes->sources.at[i].digest, digest),
-			.now = file_now(context, &notes->sources.at[i]),
+			.now = file_now(&notes->sources.at[i]),
 		};
 
 		context->view->ops->file(context->view, &file);
@@ -133,7 +138,7 @@ static void check_hooks(struct asking *asking, const attach_hooks *hooks)
 			problem(asking, "link %s has no program of ours at egress", link->name);
 	}
 	for (size_t i = 0; i < hooks->len; i++) {
-		if (!hooks->at[i].first)
+		if (hooks->at[i].ifindex && !hooks->at[i].first)
 			problem(asking, "another program runs before ours at %s of %s",
 				hooks->at[i].direction == BH_IN ? "ingress" : "egress",
 				hooks->at[i].name);
@@ -232,10 +237,28 @@ static void show_uncovered(struct asking *asking, const attach_hooks *hooks)
 	}
 }
 
+/* What only an id opens comes first; what is left looks at links, files and processes. */
+static int give_up_rights(struct asking *asking)
+{
+	const struct live *live = asking->live;
+	const struct flowtable_tables tables = {live->generation,
+						&image_head(&live->image)->config};
+	struct diag *diag = asking->context->diag;
+	int err = flowtable_hold(live->load, &tables, diag);
+
+	if (!err)
+		err = load_hold_page(live->load, LOAD_MAP_SELF, 0, diag);
+	if (!err)
+		err = load_memory(live->load, diag, &asking->memory);
+	return err ? err
+		   : privileges_keep(PRIVILEGE_BPF | PRIVILEGE_NET_ADMIN | PRIVILEGE_LOOK, diag);
+}
+
 static int not_enforcing(struct asking *asking)
 {
 	struct context *context = asking->context;
 	const char *others = live_of_others(context);
+	const char *left = live_of_the_dead(context);
 	struct view_status status = {
 		.pins = context->options.pins,
 		.state = context->options.state,
@@ -244,6 +267,8 @@ static int not_enforcing(struct asking *asking)
 	context->view->ops->status(context->view, &status);
 	if (others)
 		problem(asking, "%s", others);
+	if (left)
+		problem(asking, "%s", left);
 	return STATUS_NO;
 }
 
@@ -256,6 +281,8 @@ static int run(struct context *context)
 
 	if (err == -ENOENT)
 		return not_enforcing(&asking);
+	if (!err)
+		err = give_up_rights(&asking);
 	if (!err)
 		err = host_facts_read(context->arena, context->diag, &asking.facts);
 	if (!err)

@@ -56,7 +56,7 @@ static int judge(struct context *context, const struct policy *policy, const str
 static int read_table(struct context *context, const char *path, struct table *table)
 {
 	source_files files = {};
-	int err = source_open(context->arena, path, context->diag, &files);
+	int err = inputs_open_file(context, path, "a verdict table", &files);
 
 	if (!err)
 		err = table_parse(context->arena, &files.at[0]->source, context->diag, table);

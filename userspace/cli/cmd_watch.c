@@ -5,10 +5,12 @@
 #include <poll.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli/live.h"
 #include "flow/reader.h"
 #include "kernel/counters.h"
+#include "kernel/privileges.h"
 #include "kernel/watch.h"
 #include "policy/tuple.h"
 
@@ -70,11 +72,21 @@ static const char *verdict_text(uint8_t verdict)
 	return verdict == BH_DENY ? "deny" : verdict == BH_ALLOW ? "allow" : "would-deny";
 }
 
+/* Rule and reason; of a reply and of a later fragment those of the outcome that let their flow in. */
+static struct bh_outcome decided(const struct image *image, const struct bh_event *event)
+{
+	if (event->rule == BH_NO_RULE && event->reason == BH_REASON_RULE && image &&
+	    event->outcome < image_head(image)->n_outcomes)
+		return *image_outcome(image, event->outcome);
+	return (struct bh_outcome){.rule = event->rule, .reason = event->reason};
+}
+
 static bool show_event(void *data, const struct bh_event *event)
 {
 	struct watching *watching = data;
 	scoped(arena_free) struct arena *arena = arena_new();
 	const struct image *image = live_image(watching->live, event->generation);
+	struct bh_outcome by = decided(image, event);
 	struct view_event shown;
 
 	shown = (struct view_event){
@@ -83,20 +95,20 @@ static bool show_event(void *data, const struct bh_event *event)
 		.direction = event->direction == BH_IN ? "inbound" : "outbound",
 		.interface = live_link_name(arena, &watching->facts, event->ifindex),
 		.packet = packet_text(arena, event),
-		.decider = event->rule == BH_NO_RULE
-				   ? live_reason_name((enum bh_reason)event->reason)
-				   : live_rule_path(arena, image, event->rule),
+		.decider = by.rule == BH_NO_RULE ? live_reason_name((enum bh_reason)by.reason)
+						 : live_rule_path(arena, image, by.rule),
 		.length = event->length,
 		.packets = event->packets,
 		.generation = event->generation,
 		.by_flow = event->by_flow,
 	};
-	if (event->rule != BH_NO_RULE)
-		shown.place = live_rule_place(image, event->rule);
+	if (by.rule != BH_NO_RULE)
+		shown.place = live_rule_place(image, by.rule);
 	watching->context->view->ops->event(watching->context->view, &shown);
 	watching->n_events++;
-	return !watching->context->options.count ||
-	       watching->n_events < watching->context->options.count;
+	return !view_is_broken(watching->context->view) &&
+	       (!watching->context->options.count ||
+		watching->n_events < watching->context->options.count);
 }
 
 static int follow(struct watching *watching, struct reader *reader,
@@ -105,6 +117,8 @@ static int follow(struct watching *watching, struct reader *reader,
 	struct pollfd fds[] = {
 		{.fd = reader_fd(reader), .events = POLLIN},
 		{.fd = signals, .events = POLLIN},
+		/* Without a wish it tells that the reader of a pipe has gone. */
+		{.fd = STDOUT_FILENO},
 	};
 	struct diag *diag = watching->context->diag;
 	uint64_t renewed = 0;
@@ -112,7 +126,8 @@ static int follow(struct watching *watching, struct reader *reader,
 	bool gone = false;
 	int err = 0;
 
-	while (!err && going && !gone && !(fds[1].revents & POLLIN)) {
+	while (!err && going && !gone && !(fds[1].revents & POLLIN) &&
+	       !(fds[2].revents & POLLERR)) {
 		uint64_t now = nanoseconds(CLOCK_MONOTONIC) / 1000000;
 
 		if (!renewed || now - renewed >= RENEW_MILLISECONDS) {
@@ -157,6 +172,8 @@ static int run(struct context *context)
 	if (!err)
 		err = reader_open(load_map_fd(live.load, LOAD_MAP_EVENTS), show_event, &watching,
 				  context->diag, &reader);
+	if (!err)
+		err = privileges_keep(PRIVILEGE_BPF, context->diag);
 	watching.boot = nanoseconds(CLOCK_REALTIME) - nanoseconds(CLOCK_BOOTTIME);
 	if (!err)
 		err = follow(&watching, reader, &machine, signals, &gone);

@@ -40,7 +40,7 @@ void columns_row(struct columns *columns, const char *const *cells)
 	struct row *row = array_add(columns->arena, &columns->rows);
 
 	for (size_t i = 0; i < columns->n; i++)
-		row->cells[i] = str_dup(columns->arena, str_of(cells[i]));
+		row->cells[i] = str_make_visible(str_dup(columns->arena, str_of(cells[i])));
 }
 
 bool columns_are_unused(const struct columns *columns)

@@ -52,7 +52,15 @@ enum option_bit {
 	OPTION_COUNT = 1 << 10,	   /* --count N */
 	OPTION_DUMP = 1 << 11,	   /* --dump */
 	OPTION_HELP = 1 << 12,	   /* -h, --help; every command takes it */
-	OPTION_PROVE = 1 << 13,	   /* --prove */
+	OPTION_PROVE = 1 << 13,	   /* --prove, --no-prove */
+	OPTION_COST = 1 << 14,	   /* --explain-cost */
+};
+
+/* Whether apply proves its image first. */
+enum prove_when {
+	PROVE_IF_QUICK,
+	PROVE_ALWAYS,
+	PROVE_NEVER,
 };
 
 struct options {
@@ -69,8 +77,9 @@ struct options {
 	bool unused;
 	bool watch;
 	bool dump;
-	bool help; /* show the command's own help instead of running it */
-	bool prove;
+	bool help;	       /* show the command's own help instead of running it */
+	enum prove_when prove; /* the last word counts */
+	bool explain_cost;
 	unsigned interval; /* seconds; 0: not given */
 	uint64_t count;	   /* 0: no end */
 	ARRAY(const char *) args;

@@ -2,6 +2,8 @@
 /* Rules and verdicts in words; see cli/describe.h. */
 #include "cli/describe.h"
 
+#include "policy/tags.h"
+
 enum { SHOWN_ITEMS = 3 };
 
 struct view_place describe_place(const struct mark *mark)
@@ -54,18 +56,51 @@ static const char *clauses_text(struct arena *arena, const struct policy_rule *r
 	return text;
 }
 
-/* The first few ranges; the rest is a number. */
-static const char *set_text(struct arena *arena, const struct policy_set *set)
+static const char *with_item(struct arena *arena, const char *text, const char *item)
 {
+	return arena_printf(arena, "%s%s%s", text, text[0] ? "," : "", item);
+}
+
+/*
+ * The names of the tags that lie wholly in the ranges, for as far as a name is shorter than what it stands
+ * for; *ranges keeps what they leave. A set is known by its ranges alone: nothing else of what the author
+ * wrote is in the image.
+ */
+static const char *take_tags(struct arena *arena, const struct policy *policy, const char *text,
+			     addr_ranges *ranges)
+{
+	for (int tag = 0; tag < TAG_COUNT; tag++) {
+		addr_ranges expanded = {}, outside = {}, rest = {};
+
+		if (!tag_expand((enum tag)tag, arena, &policy->host, &expanded))
+			continue;
+		addr_ranges_subtract(arena, &expanded, ranges, &outside);
+		if (outside.len)
+			continue;
+		addr_ranges_subtract(arena, ranges, &expanded, &rest);
+		if (rest.len + 1 >= ranges->len)
+			continue;
+		text = with_item(arena, text, tag_name((enum tag)tag));
+		*ranges = rest;
+	}
+	return text;
+}
+
+/* Tags, then the first few ranges; the rest is a number. */
+static const char *set_text(struct arena *arena, const struct policy *policy,
+			    const struct policy_set *set)
+{
+	scoped(arena_free) struct arena *scratch = arena_new();
 	const char *text = set->any ? "any" : set->self ? "self" : "";
+	addr_ranges ranges = set->ranges;
 	char buffer[ADDR_RANGE_TEXT_SIZE];
 
-	for (size_t i = 0; i < set->ranges.len && i < SHOWN_ITEMS; i++)
-		text = arena_printf(arena, "%s%s%s", text, text[0] ? "," : "",
-				    addr_range_print(&set->ranges.at[i], buffer));
-	if (set->ranges.len > SHOWN_ITEMS)
-		text = arena_printf(arena, "%s,+%zu", text, set->ranges.len - SHOWN_ITEMS);
-	return text;
+	text = take_tags(scratch, policy, text, &ranges);
+	for (size_t i = 0; i < ranges.len && i < SHOWN_ITEMS; i++)
+		text = with_item(scratch, text, addr_range_print(&ranges.at[i], buffer));
+	if (ranges.len > SHOWN_ITEMS)
+		text = arena_printf(scratch, "%s,+%zu", text, ranges.len - SHOWN_ITEMS);
+	return str_dup(arena, str_of(text));
 }
 
 static const char *access_text(const struct policy_rule *rule)
@@ -89,8 +124,8 @@ struct view_rule describe_rule(struct arena *arena, const struct policy *policy,
 		.place = describe_place(&rule->mark),
 		.description = str_dup(arena, rule->description),
 		.protocols = clauses_text(arena, rule),
-		.source = set_text(arena, &policy->sets.at[rule->source]),
-		.destination = set_text(arena, &policy->sets.at[rule->destination]),
+		.source = set_text(arena, policy, &policy->sets.at[rule->source]),
+		.destination = set_text(arena, policy, &policy->sets.at[rule->destination]),
 		.is_default = rule->is_default,
 		.enabled = true,
 		.log = rule->log,

@@ -2,13 +2,24 @@
 /* Files → policy → image, for the commands; see cli/inputs.h. */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "cli/inputs.h"
 #include "policy/parse.h"
 
-/* A host.yaml with mistakes is flawed, and resolve refuses it when it has told its own. */
-static int read_host(struct context *context, struct inputs *inputs)
+int inputs_open_file(struct context *context, const char *path, const char *what,
+		     source_files *files)
+{
+	struct stat info;
+
+	if (!stat(path, &info) && S_ISDIR(info.st_mode))
+		return diag_bad(context->diag, (struct mark){},
+				"'%s' is a folder; expected a file, %s", path, what);
+	return source_open(context->arena, path, context->diag, files);
+}
+
+int inputs_host(struct context *context, struct inputs *inputs)
 {
 	const char *path = context->options.host;
 	int err;
@@ -16,8 +27,9 @@ static int read_host(struct context *context, struct inputs *inputs)
 	hostconf_init(&inputs->host);
 	if (!path && access(INPUTS_DEFAULT_HOST, F_OK))
 		return 0;
-	err = source_open(context->arena, path ? path : INPUTS_DEFAULT_HOST, context->diag,
-			  &inputs->files);
+	path = path ? path : INPUTS_DEFAULT_HOST;
+	inputs->host.flawed = true;
+	err = inputs_open_file(context, path, "host.yaml", &inputs->files);
 	if (err)
 		return err;
 	inputs->host.flawed = hostconf_parse(context->arena, &array_last(&inputs->files)[0]->source,
@@ -25,23 +37,37 @@ static int read_host(struct context *context, struct inputs *inputs)
 	return 0;
 }
 
-static int read_trees(struct context *context, struct inputs *inputs, struct ast_file **trees,
-		      size_t *ret_len)
+/* Parses the policy files; one that gives no tree stands as an unread one. */
+static int read_trees(struct context *context, const struct inputs *inputs, struct ast_file **trees)
 {
-	size_t len = 0;
 	int err = 0;
 
 	for (size_t i = 0; i < inputs->n_policy_files; i++) {
-		struct ast_file *tree = arena_alloc(context->arena, sizeof(*tree));
-		int bad = parse(context->arena, &inputs->files.at[i]->source, context->diag, tree);
+		int bad = parse(context->arena, &inputs->files.at[i]->source, context->diag,
+				trees[i]);
 
-		if (bad)
-			err = bad;
-		else
-			trees[len++] = tree;
+		trees[i]->unread = bad;
+		err = bad ? bad : err;
 	}
-	*ret_len = len;
 	return err;
+}
+
+/*
+ * Resolves what could be read, so that one run tells the mistakes of every file. The last tree stands for
+ * those that could not be opened, if some could not.
+ */
+static int resolve_files(struct context *context, struct inputs *inputs, bool some_unread)
+{
+	size_t len = inputs->n_policy_files + 1;
+	struct ast_file **trees = arena_calloc(context->arena, len, sizeof(struct ast_file *));
+	int err, bad;
+
+	for (size_t i = 0; i < len; i++)
+		trees[i] = arena_calloc(context->arena, 1, sizeof(struct ast_file));
+	trees[len - 1]->unread = some_unread;
+	err = read_trees(context, inputs, trees);
+	bad = resolve(context->arena, trees, len, &inputs->host, context->diag, &inputs->policy);
+	return err ? err : bad;
 }
 
 int inputs_policy(struct context *context, const char *const *paths, size_t n_paths,
@@ -49,8 +75,7 @@ int inputs_policy(struct context *context, const char *const *paths, size_t n_pa
 {
 	static const char *const default_paths[] = {INPUTS_DEFAULT_POLICY};
 	struct inputs inputs = {};
-	struct ast_file **trees;
-	size_t n_trees;
+	bool some_unread;
 	int err = 0, bad;
 
 	if (!n_paths) {
@@ -61,18 +86,14 @@ int inputs_policy(struct context *context, const char *const *paths, size_t n_pa
 		bad = source_open(context->arena, paths[i], context->diag, &inputs.files);
 		err = bad ? bad : err;
 	}
+	some_unread = err;
 	inputs.n_policy_files = inputs.files.len;
-	bad = read_host(context, &inputs);
+	bad = inputs_host(context, &inputs);
 	err = bad ? bad : err;
 	if (table)
 		table_set_network(table, &inputs.host);
-	trees = arena_calloc(context->arena, inputs.n_policy_files + 1, sizeof(struct ast_file *));
-	bad = read_trees(context, &inputs, trees, &n_trees);
-	err = bad ? bad : err;
-	/* What resolve would say without all the files is noise. */
-	if (err)
-		return err;
-	err = resolve(context->arena, trees, n_trees, &inputs.host, context->diag, &inputs.policy);
+	bad = resolve_files(context, &inputs, some_unread);
+	err = err ? err : bad;
 	if (!err)
 		*ret_inputs = inputs;
 	return err;
@@ -162,7 +183,8 @@ int inputs_packet(struct context *context, struct tuple *ret_tuple)
 	const char *text = "";
 	int err;
 
-	for (size_t i = 0; i < context->options.args.len; i++)
+	/* A packet has nine words. One too many is told; the thousandth would say no more. */
+	for (size_t i = 0; i < context->options.args.len && i < 16; i++)
 		text = arena_printf(context->arena, "%s%s%s", text, i ? " " : "",
 				    context->options.args.at[i]);
 	nowhere->path = "PACKET";

@@ -31,6 +31,16 @@ struct inputs {
 int inputs_policy(struct context *context, const char *const *paths, size_t n_paths,
 		  const struct table *table, struct inputs *ret_inputs);
 
+/* Opens what is one file, and refuses a folder; what says of which kind it is to be. */
+int inputs_open_file(struct context *context, const char *path, const char *what,
+		     source_files *files);
+
+/*
+ * Reads host.yaml alone, as above: into inputs->host, whose source is NULL where there is none, and behind
+ * inputs->files. One with mistakes is flawed and no error: resolve refuses it when it has told its own.
+ */
+int inputs_host(struct context *context, struct inputs *inputs);
+
 int inputs_build(struct context *context, struct inputs *inputs);
 
 /* The sources of the image: the policy files, then host.yaml. */

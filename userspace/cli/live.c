@@ -6,6 +6,7 @@
 
 #include "cli/live.h"
 #include "kernel/bpffs.h"
+#include "kernel/instance.h"
 #include "kernel/netns.h"
 
 void live_close(struct live *live)
@@ -17,7 +18,7 @@ void live_close(struct live *live)
 	*live = (struct live){};
 }
 
-static int open_record(struct context *context, struct live *live)
+static int open_record(struct context *context, const struct host_facts *facts, struct live *live)
 {
 	int err = load_active(live->load, context->diag, &live->generation);
 
@@ -32,30 +33,32 @@ static int open_record(struct context *context, struct live *live)
 				   (unsigned long long)live->generation, context->options.state);
 	if (!err)
 		err = store_read_record(live->store, context->arena, context->diag, &live->record);
+	/* The rules of another instance would be told as if they were these. */
+	if (!err)
+		err = store_check_netns(live->store, &live->record, facts->netns_device,
+					facts->netns_inode, context->diag);
+	if (!err)
+		err = instance_check_state(live->store, &live->record, context->options.pins,
+					   context->diag);
 	if (err)
 		return err;
 	store_settle(&live->record, context->arena, live->generation, store_now());
 	return 0;
 }
 
-/* Links and addresses of another namespace than that of the pins would be told as if they were its. */
-static int check_netns(struct context *context)
-{
-	struct host_facts facts;
-	int err = host_facts_read(context->arena, context->diag, &facts);
-
-	return err ? err : netns_check(context->options.pins, &facts, context->diag);
-}
-
 int live_open(struct context *context, struct live *ret_live)
 {
 	scoped(live_close) struct live live = {};
+	struct host_facts facts;
 	int err = load_open_read(context->options.pins, context->diag, &live.load);
 
 	if (!err)
-		err = check_netns(context);
+		err = host_facts_read(context->arena, context->diag, &facts);
+	/* Links and addresses of another namespace would be told as if they were those of the pins. */
 	if (!err)
-		err = open_record(context, &live);
+		err = netns_check(context->options.pins, &facts, context->diag);
+	if (!err)
+		err = open_record(context, &facts, &live);
 	if (!err)
 		err = store_get_generation(live.store, &live.record, live.generation,
 					   context->arena, context->diag, &live.image);
@@ -85,6 +88,20 @@ const char *live_of_others(struct context *context)
 					    versions.at[i], context->options.pins, versions.at[i]);
 	}
 	return NULL;
+}
+
+const char *live_of_the_dead(struct context *context)
+{
+	scoped(diag_free) struct diag *quiet = diag_new();
+	scoped(load_close) struct load *load = NULL;
+
+	if (load_open_read(context->options.pins, quiet, &load))
+		return NULL;
+	return arena_printf(context->arena,
+			    "an 'apply' or 'detach' has died and left programs under '%s': no "
+			    "policy is in force%s; run one of them again",
+			    context->options.pins,
+			    load_is_open(load) ? ", and everything passes" : "");
 }
 
 int live_need(struct context *context, struct live *ret_live)

@@ -48,6 +48,11 @@ int live_open(struct context *context, struct live *ret_live);
  */
 const char *live_of_others(struct context *context);
 
+/*
+ * What a first apply or a detach that has died has left while no policy is in force, in words; NULL: nothing.
+ */
+const char *live_of_the_dead(struct context *context);
+
 /* live_open with words for -ENOENT, for commands that have nothing to show then. */
 int live_need(struct context *context, struct live *ret_live);
 

@@ -94,6 +94,7 @@ static int run(const struct command *command, int argc, char **argv, struct cont
 	scoped(view_free) struct view *view = NULL;
 	struct options *options = &context->options;
 	int status = options_parse(command, context->arena, argc, argv, context->diag, options);
+	int unwritten;
 
 	if (status)
 		return STATUS_USAGE;
@@ -105,8 +106,9 @@ static int run(const struct command *command, int argc, char **argv, struct cont
 	view = view_new(options->json, stdout);
 	context->view = view;
 	status = command->run(context);
-	if (!view_end(view))
-		status = diag_sys(context->diag, EIO, "cannot write the output");
+	unwritten = view_end(view);
+	if (unwritten)
+		status = diag_sys(context->diag, -unwritten, "cannot write the output");
 	return status < 0 ? (int)exit_status_of(status) : status;
 }
 

@@ -25,6 +25,8 @@ enum {
 	WORD_COUNT,
 	WORD_DUMP,
 	WORD_PROVE,
+	WORD_COST,
+	WORD_NO_PROVE,
 };
 
 /* Which commands take it, and what getopt makes of it. */
@@ -49,6 +51,8 @@ static const struct {
 	{{"dump", no_argument, NULL, WORD_DUMP}, OPTION_DUMP},
 	{{"help", no_argument, NULL, 'h'}, OPTION_HELP},
 	{{"prove", no_argument, NULL, WORD_PROVE}, OPTION_PROVE},
+	{{"explain-cost", no_argument, NULL, WORD_COST}, OPTION_COST},
+	{{"no-prove", no_argument, NULL, WORD_NO_PROVE}, OPTION_PROVE},
 };
 
 static int usage(struct diag *diag, const struct command *command, const char *what,
@@ -77,19 +81,43 @@ static int output(struct diag *diag, struct options *options)
 	return 0;
 }
 
-static int take_word(struct arena *arena, int word, struct diag *diag, struct options *options)
+/* What a word alone says yes to; NULL: it says something else. */
+static bool *flag_of(int word, struct options *options)
 {
-	uint64_t seconds = 0;
-
 	switch (word) {
 	case 'h':
-		options->help = true;
+		return &options->help;
+	case WORD_JSON:
+		return &options->json;
+	case WORD_WRITABLE:
+		return &options->allow_writable;
+	case WORD_WAIT:
+		return &options->wait;
+	case WORD_UNUSED:
+		return &options->unused;
+	case WORD_WATCH:
+		return &options->watch;
+	case WORD_DUMP:
+		return &options->dump;
+	case WORD_COST:
+		return &options->explain_cost;
+	default:
+		return NULL;
+	}
+}
+
+static int take_word(struct arena *arena, int word, struct diag *diag, struct options *options)
+{
+	bool *flag = flag_of(word, options);
+	uint64_t seconds = 0;
+
+	if (flag) {
+		*flag = true;
 		return 0;
+	}
+	switch (word) {
 	case 'o':
 		return output(diag, options);
-	case WORD_JSON:
-		options->json = true;
-		return 0;
 	case WORD_HOST:
 		options->host = optarg;
 		return 0;
@@ -107,23 +135,9 @@ static int take_word(struct arena *arena, int word, struct diag *diag, struct op
 	case WORD_INTERFACE:
 		array_push(arena, &options->interfaces, optarg);
 		return 0;
-	case WORD_WRITABLE:
-		options->allow_writable = true;
-		return 0;
-	case WORD_WAIT:
-		options->wait = true;
-		return 0;
-	case WORD_UNUSED:
-		options->unused = true;
-		return 0;
-	case WORD_WATCH:
-		options->watch = true;
-		return 0;
-	case WORD_DUMP:
-		options->dump = true;
-		return 0;
 	case WORD_PROVE:
-		options->prove = true;
+	case WORD_NO_PROVE:
+		options->prove = word == WORD_PROVE ? PROVE_ALWAYS : PROVE_NEVER;
 		return 0;
 	case WORD_INTERVAL:
 		options->watch = true;

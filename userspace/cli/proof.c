@@ -52,15 +52,48 @@ static struct view_answer answer_of(struct arena *arena, const struct policy *po
 	return answer;
 }
 
+/* An address that is at no end of the packet. */
+static struct addr bystander(const struct tuple *packet)
+{
+	static const char *const documentation[] = {"192.0.2.1", "192.0.2.2", "192.0.2.3"};
+	struct addr addr;
+
+	for (size_t i = 0; i < ARRAY_LEN(documentation); i++)
+		if (!addr_parse(str_of(documentation[i]), &addr) &&
+		    addr_compare(&addr, &packet->source) &&
+		    addr_compare(&addr, &packet->destination))
+			break;
+	return addr;
+}
+
+/* What stands behind --self, so that explain takes no end of the packet for the host's own by itself. */
 static const char *self_text(struct arena *arena, const struct prove_result *result)
 {
+	struct addr other = bystander(&result->packet);
+	const struct addr *self = result->n_self ? result->self : &other;
+	size_t n = result->n_self ? result->n_self : 1;
 	const char *text = "";
 	char buffer[ADDR_TEXT_SIZE];
 
-	for (size_t i = 0; i < result->n_self; i++)
+	for (size_t i = 0; i < n; i++)
 		text = arena_printf(arena, "%s%s%s", text, i ? "," : "",
-				    addr_print(&result->self[i], buffer));
+				    addr_print(&self[i], buffer));
 	return text;
+}
+
+/* Before it begins, to whoever waits for it. */
+static void tell_estimate(uint64_t ms)
+{
+	scoped(diag_free) struct diag *now = diag_new();
+
+	if (ms < PROVED_UNASKED_MS)
+		return;
+	diag_note(
+		now, (struct mark){},
+		"the proof is estimated to take %llu s; it may be interrupted, and nothing is changed "
+		"then",
+		(unsigned long long)(ms + 999) / 1000);
+	diag_print(now, stderr);
 }
 
 struct view_proof proof_make(struct context *context, const struct inputs *inputs)
@@ -70,6 +103,7 @@ struct view_proof proof_make(struct context *context, const struct inputs *input
 	struct prove_result result;
 	struct view_proof proof;
 
+	tell_estimate(prove_estimate(&inputs->policy, &inputs->image));
 	prove(context->arena, &inputs->policy, &inputs->image, &result);
 	proof = (struct view_proof){
 		.holds = result.answer == PROVE_HOLDS,
@@ -92,10 +126,15 @@ struct view_proof proof_make(struct context *context, const struct inputs *input
 
 int proof_demand(struct context *context, const struct inputs *inputs, bool *ret_proven)
 {
+	const enum prove_when when = context->options.prove;
 	struct view_proof proof;
 
-	*ret_proven = context->options.prove ||
-		      prove_estimate(&inputs->policy, &inputs->image) < PROVED_UNASKED_MS;
+	if (when == PROVE_NEVER)
+		diag_warn(context->diag, (struct mark){},
+			  "the image is not proven to say what the policy says (--no-prove)");
+	*ret_proven = when == PROVE_ALWAYS ||
+		      (when == PROVE_IF_QUICK &&
+		       prove_estimate(&inputs->policy, &inputs->image) < PROVED_UNASKED_MS);
 	if (!*ret_proven)
 		return STATUS_DONE;
 	proof = proof_make(context, inputs);

@@ -2,6 +2,7 @@
 /* What both views share; see cli/view.h. */
 #include "cli/view.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -44,10 +45,24 @@ void view_forget(struct view *view)
 	view->columns = columns_new(view->arena);
 }
 
-bool view_end(struct view *view)
+void view_flush(struct view *view)
+{
+	if (fflush(view->out) && !view->err)
+		view->err = -errno;
+}
+
+bool view_is_broken(const struct view *view)
+{
+	return ferror(view->out);
+}
+
+int view_end(struct view *view)
 {
 	if (!view)
-		return true;
+		return 0;
 	view->ops->flush(view);
-	return fflush(view->out) == 0 && !ferror(view->out);
+	view_flush(view);
+	if (!ferror(view->out))
+		return 0;
+	return view->err ? view->err : -EIO;
 }

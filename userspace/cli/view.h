@@ -19,7 +19,6 @@ struct view_place {
 	uint32_t line;
 };
 
-/* What check found; bytes are of tables. */
 /* How the classes of one direction lead to outcomes. */
 struct view_product {
 	const char *kind; /* pairs or bits */
@@ -28,6 +27,26 @@ struct view_product {
 	uint32_t n_protocols;
 };
 
+/* Nanoseconds: with all tables in the caches, and with a million different packets. */
+struct view_ns {
+	double hot;
+	double cold;
+};
+
+/* A table that was chosen. */
+struct view_structure {
+	const char *name;
+	const char *form;
+	uint64_t bytes;
+	bool in_image; /* of check's table_bytes; else of the host's own tables */
+	bool timed;    /* ns are known; else it is used by few packets or none */
+	struct view_ns ns;
+	bool explained; /* the reasons are to be shown */
+	size_t n_reasons;
+	const char *const *reasons;
+};
+
+/* What check found; bytes are of tables. */
 struct view_check {
 	uint32_t n_files;
 	uint32_t n_groups;
@@ -42,6 +61,8 @@ struct view_check {
 	const char *address4;		/* the structure that was chosen */
 	struct view_product product[2]; /* inbound, outbound */
 	const char *digest;
+	struct view_ns packet[2][2]; /* by direction, then IPv4 and IPv6: the policy's word */
+	struct view_ns flow[2];	     /* IPv4, IPv6: and the packet's flow */
 	size_t n_warnings;
 };
 
@@ -179,9 +200,11 @@ struct view_applied {
 	uint32_t n_rules;
 	uint32_t n_prefixes;
 	uint32_t n_addresses;
-	uint32_t n_copied_flows;
+	uint32_t n_moved_flows;
 	bool proven;
+	bool not_to_be_proven; /* as was asked */
 	uint64_t memory;
+	uint64_t in_force_after; /* milliseconds, 0 when nothing changed */
 	uint64_t milliseconds;
 };
 
@@ -240,9 +263,9 @@ struct view_flow {
 
 /* A line of stats: a dimension and its value. */
 struct view_stat {
-	const char *by; /* verdict, interface, reason, tier */
+	const char *by; /* verdict, interface, reason, tier, note */
 	const char *name;
-	const char *direction;
+	const char *direction; /* "": it has none */
 	uint64_t packets;
 	uint64_t bytes;
 	double packet_rate; /* a second; below 0: not known */
@@ -302,6 +325,7 @@ struct view_ops {
 	/* Things of this kind follow, perhaps none: "flows". A program then finds an empty list. */
 	void (*list)(struct view *view, const char *name);
 	void (*check)(struct view *view, const struct view_check *check);
+	void (*structure)(struct view *view, const struct view_structure *structure);
 	void (*rule)(struct view *view, const struct view_rule *rule);
 	void (*reason)(struct view *view, const struct view_reason *reason);
 	void (*explain)(struct view *view, const struct view_explain *explain);
@@ -337,6 +361,7 @@ struct view {
 	struct columns *columns; /* view_text: the table being filled */
 	const char *list;	 /* view_text: what is said to be missing where no table came */
 	struct arena *arena;
+	int err; /* 0, or why the output could not be written: a negative errno */
 };
 
 /* Colours are for a terminal that knows them, and not where NO_COLOR is set (to anything but ""). */
@@ -347,7 +372,13 @@ SCOPED(struct view *, view_free);
 /* Gives back the memory of what has been shown; nothing may be held back. For the views' own use. */
 void view_forget(struct view *view);
 
-/* Everything is written; false when writing failed. NULL is allowed. */
-bool view_end(struct view *view);
+/* Writes what the stream holds back, and remembers why it could not. For the views' own use. */
+void view_flush(struct view *view);
+
+/* Something could not be written: nobody reads on, or the disk is full. */
+bool view_is_broken(const struct view *view);
+
+/* Writes everything: 0, or a negative errno when this or an earlier writing failed. NULL is allowed. */
+int view_end(struct view *view);
 
 #endif

@@ -90,6 +90,45 @@ static json_t *product(const struct view_product *product)
 	return object;
 }
 
+static void put_ns(json_t *object, const struct view_ns *ns)
+{
+	put(object, "ns", number((uint64_t)(ns->hot + 0.5)));
+	put(object, "ns_cold", number((uint64_t)(ns->cold + 0.5)));
+}
+
+/* What a packet of each family is expected to take. */
+static json_t *expected(const struct view_ns ns[2])
+{
+	json_t *object = json_object();
+	json_t *ipv4 = json_object();
+	json_t *ipv6 = json_object();
+
+	put_ns(ipv4, &ns[0]);
+	put_ns(ipv6, &ns[1]);
+	put(object, "ipv4", ipv4);
+	put(object, "ipv6", ipv6);
+	return object;
+}
+
+static void add_structure(struct view *view, const struct view_structure *structure)
+{
+	json_t *object = append(view, "structures");
+
+	put(object, "structure", text(structure->name));
+	put(object, "chosen", text(structure->form));
+	put(object, "bytes", number(structure->bytes));
+	put(object, "in_image", json_boolean(structure->in_image));
+	if (structure->timed)
+		put_ns(object, &structure->ns);
+	if (structure->explained) {
+		json_t *why = json_array();
+
+		for (size_t i = 0; i < structure->n_reasons; i++)
+			(void)json_array_append_new(why, text(structure->reasons[i]));
+		put(object, "why", why);
+	}
+}
+
 static void add_check(struct view *view, const struct view_check *check)
 {
 	json_t *object = root(view);
@@ -108,6 +147,9 @@ static void add_check(struct view *view, const struct view_check *check)
 	put(object, "address4", text(check->address4));
 	put(object, "inbound", product(&check->product[0]));
 	put(object, "outbound", product(&check->product[1]));
+	put(object, "expected_inbound", expected(check->packet[0]));
+	put(object, "expected_outbound", expected(check->packet[1]));
+	put(object, "expected_flow", expected(check->flow));
 	put(object, "image", text(check->digest));
 	put(object, "warnings", number(check->n_warnings));
 }
@@ -301,9 +343,10 @@ static void add_applied(struct view *view, const struct view_applied *applied)
 	put(object, "n_rules", number(applied->n_rules));
 	put(object, "n_prefixes", number(applied->n_prefixes));
 	put(object, "n_addresses", number(applied->n_addresses));
-	put(object, "copied_flows", number(applied->n_copied_flows));
+	put(object, "copied_flows", number(applied->n_moved_flows));
 	put(object, "proven", json_boolean(applied->proven));
 	put(object, "memory", number(applied->memory));
+	put(object, "in_force_after", number(applied->in_force_after));
 	put(object, "milliseconds", number(applied->milliseconds));
 }
 
@@ -399,9 +442,10 @@ static void write_root(struct view *view)
 	if (!object)
 		return;
 	/* view_end sees the error of the stream. */
-	(void)json_dumpf(object, view->out, JSON_PRESERVE_ORDER);
+	/* Of what is not ASCII some is what a terminal would obey. */
+	(void)json_dumpf(object, view->out, JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
 	(void)fputc('\n', view->out);
-	(void)fflush(view->out);
+	view_flush(view);
 	json_decref(object);
 }
 
@@ -470,6 +514,7 @@ static void add_version(struct view *view, const struct view_version *version)
 const struct view_ops view_json = {
 	.list = add_list,
 	.check = add_check,
+	.structure = add_structure,
 	.rule = add_rule,
 	.reason = add_reason,
 	.explain = add_explain,

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/array.h"
+#include "base/str.h"
 #include "cli/columns.h"
 #include "cli/view.h"
 
@@ -84,7 +85,7 @@ static const char *place(struct view *view, const struct view_place *place)
 {
 	if (!has(place->file))
 		return "";
-	return TEXT(view, "%s:%u", place->file, place->line);
+	return str_make_visible(TEXT(view, "%s:%u", place->file, place->line));
 }
 
 static __attribute__((format(printf, 3, 4))) void pair(struct view *view, const char *name,
@@ -109,6 +110,18 @@ static void show_list(struct view *view, const char *name)
 	view->list = name;
 }
 
+/* What a packet of a family takes: in the caches, and among a million others. */
+static void show_packet(struct view *view, const struct view_check *check, int family)
+{
+	const struct view_ns *in = &check->packet[0][family];
+	const struct view_ns *out = &check->packet[1][family];
+	const struct view_ns *flow = &check->flow[family];
+
+	pair(view, family ? "IPv6 packet" : "IPv4 packet",
+	     "about %.0f ns inbound, %.0f outbound, and %.0f for its flow; cold: %.0f, %.0f, %.0f",
+	     in->hot, out->hot, flow->hot, in->cold, out->cold, flow->cold);
+}
+
 static void show_check(struct view *view, const struct view_check *check)
 {
 	fprintf(view->out, "%u file%s well formed\n", check->n_files,
@@ -126,9 +139,37 @@ static void show_check(struct view *view, const struct view_check *check)
 		     "by %s of classes: %u of sources, %u of destinations, %u of services",
 		     check->product[i].kind, check->product[i].n_sources,
 		     check->product[i].n_destinations, check->product[i].n_protocols);
+	for (int family = 0; family < 2; family++)
+		show_packet(view, check, family);
 	pair(view, "image", "%s", short_digest(view, check->digest));
 	if (check->n_warnings)
 		pair(view, "warnings", "%zu", check->n_warnings);
+	fputc('\n', view->out);
+}
+
+/* With its reasons a paragraph, else a row. */
+static void show_structure(struct view *view, const struct view_structure *structure)
+{
+	static const char *const heads[] = {"<TABLE", "<CHOSEN", ">BYTES", ">NS", ">COLD"};
+	const struct view_ns *ns = &structure->ns;
+
+	if (structure->explained) {
+		view->list = NULL; /* there are some */
+		fprintf(view->out, "%s: %s, %" PRIu64 " bytes", structure->name, structure->form,
+			structure->bytes);
+		if (structure->timed)
+			fprintf(view->out, ", about %.0f ns, cold %.0f", ns->hot, ns->cold);
+		fputc('\n', view->out);
+		for (size_t i = 0; i < structure->n_reasons; i++)
+			fprintf(view->out, "    %s\n", structure->reasons[i]);
+		return;
+	}
+	columns_begin(view->columns, view->out, heads, ARRAY_LEN(heads));
+	columns_row(view->columns,
+		    (const char *[]){structure->name, structure->form,
+				     number(view, structure->bytes),
+				     structure->timed ? TEXT(view, "%.0f", ns->hot) : "-",
+				     structure->timed ? TEXT(view, "%.0f", ns->cold) : "-"});
 }
 
 /* Those that are not empty, a blank between them. */
@@ -336,7 +377,9 @@ static void show_applied(struct view *view, const struct view_applied *applied)
 {
 	if (applied->changed)
 		fprintf(view->out, "generation %" PRIu64 " is in force%s\n", applied->generation,
-			applied->first ? "; enforcing from now on" : "");
+			applied->first		     ? "; enforcing from now on"
+			: applied->addresses_changed ? "; own addresses were brought up to date"
+						     : "");
 	else
 		fprintf(view->out, "nothing to change: generation %" PRIu64 " has this policy%s\n",
 			applied->generation,
@@ -347,13 +390,16 @@ static void show_applied(struct view *view, const struct view_applied *applied)
 	pair(view, "rules", "%u, over %u prefixes", applied->n_rules, applied->n_prefixes);
 	pair(view, "self", "%u own addresses", applied->n_addresses);
 	pair(view, "memory", "%s in the kernel", bytes(view, applied->memory));
-	if (applied->n_copied_flows)
-		pair(view, "flows", "%u copied into tables of another size",
-		     applied->n_copied_flows);
+	if (applied->n_moved_flows)
+		pair(view, "flows", "%u moved into tables of another size", applied->n_moved_flows);
 	pair(view, "proven", "%s",
 	     applied->proven ? "yes: the image says what the policy says, for all packets"
-			     : "no: it would take over 2 s; --prove does it");
-	pair(view, "took", "%" PRIu64 " ms", applied->milliseconds);
+	     : applied->not_to_be_proven ? "no: --no-prove was given"
+					 : "no: it would take over 2 s; --prove does it");
+	pair(view, "took", "%" PRIu64 " ms%s", applied->milliseconds,
+	     applied->in_force_after
+		     ? TEXT(view, ", in force after %" PRIu64 " ms", applied->in_force_after)
+		     : "");
 }
 
 static void show_detached(struct view *view, const struct view_detached *detached)
@@ -440,12 +486,15 @@ static void show_stat(struct view *view, const struct view_stat *stat)
 {
 	static const char *const heads[] = {"<BY",    "<NAME",	    "<DIRECTION", ">PACKETS",
 					    ">BYTES", ">PACKETS/S", ">BYTES/S"};
+	const char *direction = !has(stat->direction)	    ? "-"
+				: stat->direction[0] == 'i' ? "in"
+							    : "out";
 
 	columns_begin(view->columns, view->out, heads, ARRAY_LEN(heads));
 	columns_row(view->columns,
-		    (const char *[]){stat->by, stat->name, stat->direction[0] == 'i' ? "in" : "out",
-				     number(view, stat->packets), bytes(view, stat->bytes),
-				     rate(view, stat->packet_rate), rate(view, stat->byte_rate)});
+		    (const char *[]){stat->by, stat->name, direction, number(view, stat->packets),
+				     bytes(view, stat->bytes), rate(view, stat->packet_rate),
+				     rate(view, stat->byte_rate)});
 }
 
 static void show_event(struct view *view, const struct view_event *event)
@@ -457,11 +506,12 @@ static void show_event(struct view *view, const struct view_event *event)
 
 	fprintf(view->out, "%.19s.%03uZ %s %s  %s  by %s%s%s  %u bytes\n", time,
 		(unsigned)(event->time / 1000000 % 1000),
-		painted(view, colour, TEXT(view, "%-10s", event->verdict)), event->interface,
-		event->packet, event->decider, has(event->place.file) ? " " : "",
+		painted(view, colour, TEXT(view, "%-10s", event->verdict)),
+		str_make_visible(TEXT(view, "%s", event->interface)), event->packet, event->decider,
+		has(event->place.file) ? " " : "",
 		has(event->place.file) ? TEXT(view, "(%s)", place(view, &event->place)) : "",
 		event->length);
-	(void)fflush(view->out);
+	view_flush(view);
 	view_forget(view);
 }
 
@@ -516,13 +566,14 @@ static void show_rest(struct view *view)
 		fprintf(view->out, "no %s\n", view->list);
 	view->list = NULL;
 	columns_print(view->columns, view->out);
-	(void)fflush(view->out);
+	view_flush(view);
 	view_forget(view);
 }
 
 const struct view_ops view_text = {
 	.list = show_list,
 	.check = show_check,
+	.structure = show_structure,
 	.rule = show_rule,
 	.reason = show_reason,
 	.explain = show_explain,

@@ -284,6 +284,24 @@ int host_facts_read(struct arena *arena, struct diag *diag, struct host_facts *r
 	return 0;
 }
 
+uint64_t host_memory_available(void)
+{
+	static const char key[] = "MemAvailable:";
+	scoped(fclose) FILE *in = fopen("/proc/meminfo", "re");
+	char line[SYS_TEXT_SIZE];
+
+	while (in && fgets(line, sizeof(line), in)) {
+		struct str rest = str_of(line);
+		struct str word;
+		uint64_t kilobytes;
+
+		if (str_word(&rest, &word) && str_eq(word, str_of(key)) && str_word(&rest, &word) &&
+		    str_number(word, UINT64_MAX / 1024, &kilobytes))
+			return kilobytes * 1024;
+	}
+	return 0;
+}
+
 const struct host_link *host_link_by_name(const struct host_facts *facts, struct str name)
 {
 	for (size_t i = 0; i < facts->links.len; i++)

@@ -59,6 +59,9 @@ struct host_facts {
  */
 int host_facts_read(struct arena *arena, struct diag *diag, struct host_facts *ret_facts);
 
+/* Bytes of memory that could be had without swapping; 0: not told. */
+uint64_t host_memory_available(void);
+
 /* NULL where there is none. */
 const struct host_link *host_link_by_name(const struct host_facts *facts, struct str name);
 const struct host_link *host_link_by_index(const struct host_facts *facts, uint32_t ifindex);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * apply_image reads as its contract does: what may fail comes before the one write, what must
- * see packets judged by the new image comes after it. Programs are attached before it where a policy
- * is in force, which then holds on new links for a moment, and after it where none is: a program
- * without a generation denies everything.
+ * see packets judged by the new image comes after it. Programs are attached before it; until it the policy
+ * in force holds on new links, and where none is everything passes.
  */
 #include "kernel/apply.h"
 
@@ -13,10 +12,13 @@
 
 #include "kernel/applying.h"
 #include "kernel/bpffs.h"
+#include "kernel/clock.h"
 #include "kernel/counters.h"
 #include "kernel/fill.h"
 #include "kernel/flip.h"
+#include "kernel/instance.h"
 #include "kernel/netns.h"
+#include "kernel/privileges.h"
 #include "kernel/tables.h"
 
 static const struct mark nowhere;
@@ -41,8 +43,8 @@ static int check_limits(const struct applying *run)
 	if (pages > BH_STATE_PAGES)
 		return diag_refuse(run->diag, -E2BIG,
 				   "the flow tables take %u KB; %u KB fit (host.yaml: tables)",
-				   pages * (BH_STATE_PAGE_SIZE / 1024),
-				   BH_STATE_PAGES * (BH_STATE_PAGE_SIZE / 1024));
+				   pages * (BH_STATE_VALUE_SIZE / 1024),
+				   BH_STATE_PAGES * (BH_STATE_VALUE_SIZE / 1024));
 	return tables_make_self(request->facts->addresses.at, request->facts->addresses.len,
 				run->diag, run->self);
 }
@@ -53,7 +55,7 @@ static int ask_kernel(struct applying *run)
 
 	if (run->request->probe)
 		run->probe = *run->request->probe;
-	else
+	else if (!load_knows_kernel(run->request->pins, &run->probe))
 		err = probe_kernel(run->diag, &run->probe);
 	return err ? err : probe_check(&run->probe, run->diag);
 }
@@ -66,7 +68,8 @@ static int read_record(struct applying *run)
 	if (!err)
 		err = store_check_netns(run->store, &run->record, facts->netns_device,
 					facts->netns_inode, run->diag);
-	return err;
+	return err ? err
+		   : instance_check_state(run->store, &run->record, run->request->pins, run->diag);
 }
 
 /* What is in force, and what a killed run has left of it in the record. */
@@ -82,6 +85,7 @@ static int find_active(struct applying *run)
 	run->record.boot = store_boot(run->arena);
 	run->record.netns_device = run->request->facts->netns_device;
 	run->record.netns_inode = run->request->facts->netns_inode;
+	run->record.pins = instance_pins(run->arena, run->request->pins);
 	run->record.azure_dmi = run->request->facts->platform_azure;
 	run->result.first = run->active == 0;
 	run->result.generation = run->active;
@@ -151,12 +155,13 @@ static uint32_t number_links(struct applying *run)
 	return used_numbers(&run->record) & ~before;
 }
 
-static int write_links(const struct applying *run)
+static int write_links(struct applying *run)
 {
 	struct bh_links links;
 	uint32_t key = 0;
 	int err;
 
+	run->links_written = true;
 	tables_make_links(run->record.links.at, run->record.links.len, &links);
 	err = bpf_map_update_elem(load_map_fd(run->load, LOAD_MAP_LINKS), &key, &links, BPF_ANY);
 	return err ? diag_sys(run->diag, -err, "cannot write map bh_links") : 0;
@@ -184,43 +189,30 @@ int apply_read_self(const struct load *load, struct arena *arena, struct diag *d
 	return 0;
 }
 
-static bool same_addresses(const struct host_facts *facts, const addr_ranges *now)
-{
-	if (facts->addresses.len != now->len)
-		return false;
-	for (size_t i = 0; i < now->len; i++)
-		if (addr_compare(&facts->addresses.at[i], &now->at[i].first) != 0)
-			return false;
-	return true;
-}
-
-static int write_self(struct applying *run)
-{
-	const struct host_facts *facts = run->request->facts;
-	addr_ranges now = {};
-	int err = apply_read_self(run->load, run->arena, run->diag, &now);
-
-	run->result.n_addresses = (uint32_t)facts->addresses.len;
-	if (err || (now.len && same_addresses(facts, &now)))
-		return err;
-	err = fill_self(run->load, run->self, run->diag);
-	if (err)
-		return err;
-	run->result.addresses_changed = !same_addresses(facts, &now);
-	/* Not in the place of the old ones, which a record that is taken back still names. */
-	memset(&run->record.addresses, 0, sizeof(run->record.addresses));
-	for (size_t i = 0; i < facts->addresses.len; i++)
-		array_push(run->arena, &run->record.addresses, facts->addresses.at[i]);
-	return 0;
-}
-
 /* ---- a new generation ---- */
+
+/*
+ * Packets that a run before this one has left in the slot: it flipped and died; or it stopped enforcing and
+ * died, and the slot has pages though nothing is in force.
+ */
+static int wait_for_others(struct applying *run, uint64_t next)
+{
+	scoped(close) int fd = -1;
+	int err;
+
+	if (run->active)
+		return run->is_fresh ? flip_wait(run->load, run->active, run->diag) : 0;
+	err = load_page_fd(run->load, LOAD_MAP_IMAGE, (next & 1) * BH_IMAGE_PAGES, run->diag, &fd);
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	return flip_wait(run->load, next, run->diag);
+}
 
 static int prepare_slot(struct applying *run, uint64_t next)
 {
 	const struct image *image = run->request->image;
 	uint32_t slot = next & 1;
-	int err = run->is_fresh ? flip_wait(run->load, run->active, run->diag) : 0;
+	int err = wait_for_others(run, next);
 
 	if (!err)
 		err = fill_image(run->load, image, slot, run->diag);
@@ -230,7 +222,7 @@ static int prepare_slot(struct applying *run, uint64_t next)
 	if (!err)
 		err = applying_prepare_state(run, slot);
 	if (!err)
-		err = write_self(run);
+		err = applying_write_self(run);
 	return err;
 }
 
@@ -279,11 +271,6 @@ static int write_record(struct applying *run)
 	return store_write_record(run->store, &run->record, run->diag);
 }
 
-static int flip_back(struct applying *run)
-{
-	return flip_to(run->load, run->active, run->diag);
-}
-
 /* A step whose failure is not that of the run: its words are warnings that begin with these. */
 static int aside(struct applying *run, const char *words, int (*step)(struct applying *run))
 {
@@ -298,54 +285,81 @@ static int aside(struct applying *run, const char *words, int (*step)(struct app
 	return err;
 }
 
-/*
- * After a flip that has to be undone. A generation whose programs cannot all be taken off stays: without
- * it they would deny everything. So do links that another ABI's programs judged before.
- */
-static bool stays_in_force(struct applying *run, bool undone)
+static int remove_load(struct applying *run)
 {
-	return !undone || run->taken_over ||
-	       aside(run, "the flip cannot be taken back: ", flip_back) != 0;
+	return load_remove(run->load, run->request->pins, run->diag);
 }
 
-/* The maps and programs of a first apply. Programs that are attached all the same keep theirs. */
-static int remove_pins(struct applying *run)
+/* The numbers of the links in the kernel, if they were written, as the record has them again. */
+static int write_links_again(struct applying *run)
 {
-	const char *links = arena_printf(run->arena, "%s/links", load_pins(run->load));
-	bpffs_names names = {};
-	int err = bpffs_list(run->arena, links, run->diag, &names);
-
-	if (err || names.len)
-		return err;
-	err = bpffs_remove(load_pins(run->load), run->diag);
-	return err ? err : bpffs_leave(run->request->pins, run->diag);
+	return run->links_written ? write_links(run) : 0;
 }
 
 /*
- * What the run has changed, back to what was: the links that it has put something on, the word, the record,
- * which says what is in force, and where nothing is the pins. What cannot be is told. Returns err,
- * for which it is done.
+ * What the run has changed, back to what was: the links that it has put something on, the numbers of links,
+ * the record, which says what is in force, and where nothing is the pins. What cannot be is told. Returns
+ * err, for which it is done.
  */
-static int take_back(struct applying *run, const struct store_record *before, bool flipped, int err)
+static int take_back(struct applying *run, const struct store_record *before, int err)
 {
-	bool undone = aside(run, "what this run has attached stays: ", applying_undo_links) == 0;
+	bool undone;
 
-	if (flipped && stays_in_force(run, undone)) {
+	if (run->carries)
+		(void)aside(run, "packets look for flows that nobody has: ", applying_end_carrying);
+	load_let_go(run->load);
+	undone = aside(run, "what this run has attached stays: ", applying_undo_links) == 0;
+
+	run->record = *before;
+	(void)aside(run, "links count under numbers of what was refused: ", write_links_again);
+	if (run->announced)
+		(void)aside(run, "the record speaks of what was refused: ", write_record);
+	if (!run->active && undone)
+		(void)aside(run, "what this run has loaded stays: ", remove_load);
+	return err;
+}
+
+/* Maps and programs are made: none of what follows makes one. */
+static int end_making(struct applying *run)
+{
+	return privileges_keep(PRIVILEGE_BPF | PRIVILEGE_NET_ADMIN, run->diag);
+}
+
+/*
+ * Programs of another ABI version enforce until ours take their places one by one, and by then what ours
+ * say must be in force. Else ours come first.
+ */
+static bool takes_over(const struct applying *run)
+{
+	return !run->active && run->taken_over;
+}
+
+/* Where nothing is in force, everything passes until the flip, at whichever hooks programs are by then. */
+static int attach_before(struct applying *run)
+{
+	int err = 0;
+
+	if (takes_over(run))
+		return 0;
+	if (!run->active)
+		err = flip_open(run->load, run->diag);
+	return err ? err : applying_attach(run);
+}
+
+/* A failure takes nothing back: what the other version's programs were taken from would have nothing. */
+static int attach_behind(struct applying *run)
+{
+	int err = takes_over(run) ? applying_attach(run) : 0;
+
+	if (err)
 		diag_warn(run->diag, nowhere,
 			  "the new policy, generation %llu, is in force where its programs are "
 			  "attached; 'status' tells where",
 			  (unsigned long long)run->record.next.generation);
-		return err;
-	}
-	run->record = *before;
-	if (run->announced)
-		(void)aside(run, "the record speaks of what was refused: ", write_record);
-	if (!run->active && undone)
-		(void)aside(run, "what this run has loaded stays: ", remove_pins);
 	return err;
 }
 
-/* What comes before the flip; where nothing is in force the programs come behind it. */
+/* All that comes before the flip. */
 static int prepare(struct applying *run, uint64_t next)
 {
 	uint32_t fresh = number_links(run);
@@ -353,8 +367,10 @@ static int prepare(struct applying *run, uint64_t next)
 
 	if (!err)
 		err = prepare_links(run, fresh);
-	if (!err && run->active)
-		err = applying_attach(run);
+	if (!err)
+		err = end_making(run);
+	if (!err)
+		err = attach_before(run);
 	return err ? err : announce(run, next);
 }
 
@@ -363,18 +379,17 @@ static int replace(struct applying *run)
 	const struct store_record before = copy_record(run);
 	uint64_t next = flip_next(run->record.last, run->active);
 	int err = prepare(run, next);
-	bool flipped;
 
 	if (!err)
-		err = applying_carry_flows(run, next & 1);
+		err = applying_begin_carrying(run, next);
 	if (!err)
 		err = flip_to(run->load, next, run->diag);
-	flipped = !err;
-	if (flipped && !run->active)
-		err = applying_attach(run);
+	run->result.flipped = clock_ns();
 	if (err)
-		return take_back(run, &before, flipped, err);
-	applying_tell_flows(run);
+		return take_back(run, &before, err);
+	err = attach_behind(run);
+	if (err)
+		return err;
 	run->result.changed = true;
 	run->result.generation = next;
 	store_settle(&run->record, run->arena, next, run->now);
@@ -399,12 +414,14 @@ static int refresh(struct applying *run)
 				  run->request->encoded_size, run->diag);
 
 	if (!err)
-		err = write_self(run);
+		err = applying_write_self(run);
 	if (!err)
 		err = prepare_links(run, fresh);
 	if (!err)
+		err = end_making(run);
+	if (!err)
 		err = applying_attach(run);
-	return err ? take_back(run, &before, false, err) : 0;
+	return err ? take_back(run, &before, err) : 0;
 }
 
 /* ---- what is left to do once the policy is in force ---- */
@@ -414,10 +431,13 @@ static int let_go(struct applying *run)
 {
 	uint64_t generation = run->result.generation;
 	uint32_t n_pages = run->request->image->n_pages;
-	/* With the same image a killed run may have left either half of its flip. */
-	int err = run->result.changed || run->is_fresh ? flip_wait(run->load, generation, run->diag)
-						       : 0;
+	int err;
 
+	if (run->carries) /* that has failed, and packets may still need it */
+		return 0;
+	/* With the same image a killed run may have left either half of its flip. */
+	err = run->result.changed || run->is_fresh ? flip_wait(run->load, generation, run->diag)
+						   : 0;
 	if (!err)
 		err = fill_image_same(run->load, generation & 1, n_pages, run->diag);
 	return err ? err : applying_settle_state(run, generation & 1);
@@ -447,13 +467,21 @@ static int measure(struct applying *run)
 
 /*
  * Whatever fails here takes nothing back: it is told as a warning, and the next apply does it. So
- * a status of 0 says that the policy is in force, and any other that what was before it still is.
+ * a status of 0 says that the policy is in force, and any other that what was before it still is;
+ * or, in words of its own, that the last look has found a hook without its program.
  */
 static void finish(struct applying *run)
 {
 	static int (*const steps[])(struct applying * run) = {
-		applying_remove_links,	  let_go,  applying_fold, settle_links, write_record, prune,
-		applying_remove_versions, measure,
+		applying_carry_flows,
+		applying_remove_links,
+		let_go,
+		applying_fold,
+		settle_links,
+		write_record,
+		prune,
+		applying_remove_versions,
+		measure,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
@@ -462,6 +490,32 @@ static void finish(struct applying *run)
 
 /* ---- the whole ---- */
 
+/* On an error no folder of pins is left that was not there. */
+static int open_pins(struct applying *run, struct load **load)
+{
+	const struct apply_request *request = run->request;
+	scoped(diag_free) struct diag *unheard = diag_new();
+	int err = bpffs_prepare(request->pins, run->diag);
+
+	if (err)
+		return err;
+	err = netns_check(request->pins, request->facts, run->diag);
+	if (!err)
+		err = load_open(request->pins, &run->probe, run->diag, load);
+	run->load = *load;
+	if (!err)
+		err = applying_hold(run);
+	if (!err)
+		err = privileges_keep(PRIVILEGE_BPF | PRIVILEGE_NET_ADMIN | PRIVILEGE_PERFMON,
+				      run->diag);
+	if (!err)
+		err = load_make(run->load, run->diag);
+	if (err)
+		(void)bpffs_leave(request->pins, unheard);
+	return err;
+}
+
+/* The kernel is asked first: it takes more rights than what comes after open_pins has. */
 static int open_all(struct applying *run, struct store **store, struct load **load)
 {
 	const struct apply_request *request = run->request;
@@ -475,17 +529,14 @@ static int open_all(struct applying *run, struct store **store, struct load **lo
 	if (!err)
 		err = read_record(run);
 	if (!err)
-		err = bpffs_prepare(request->pins, run->diag);
-	if (!err)
-		err = netns_check(request->pins, request->facts, run->diag);
-	if (!err)
-		err = load_open(request->pins, &run->probe, run->diag, load);
-	run->load = *load;
+		err = open_pins(run, load);
 	if (!err)
 		err = netns_claim(load_pins(run->load), request->facts, run->diag);
 	if (!err)
 		err = applying_find_versions(run);
-	return err ? err : find_active(run);
+	if (!err)
+		err = find_active(run);
+	return err ? err : applying_carry_left(run);
 }
 
 int apply_image(struct arena *arena, const struct apply_request *request, struct diag *diag,
@@ -500,38 +551,19 @@ int apply_image(struct arena *arena, const struct apply_request *request, struct
 		.self = arena_alloc(arena, sizeof(struct bh_self)),
 		.now = store_now(),
 	};
+	bool other_addresses = false;
 	int err = open_all(&run, &store, &load);
 
+	if (!err && is_in_force(&run))
+		err = applying_finds_other_self(&run, &other_addresses);
 	if (!err)
-		err = is_in_force(&run) ? refresh(&run) : replace(&run);
+		err = is_in_force(&run) && !other_addresses ? refresh(&run) : replace(&run);
 	/* The policy has been found well formed: what is not is a file of the state. */
 	if (err)
 		return err == -EBADMSG ? -EIO : err;
 	finish(&run);
-	*ret_result = run.result;
-	return 0;
-}
-
-int apply_count_unused(const struct load *load, struct diag *diag, uint32_t *ret_n_pages)
-{
-	scoped(arena_free) struct arena *arena = arena_new();
-	const struct load_span both = {LOAD_MAP_IMAGE, 0, 2 * BH_IMAGE_PAGES, BH_IMAGE_PAGES};
-	uint32_t *ids = NULL;
-	uint64_t active = 0;
-	uint32_t n = 0;
-	int err = load_active(load, diag, &active);
-
+	err = applying_check_links(&run);
 	if (!err)
-		err = load_page_ids(load, arena, both, diag, &ids);
-	if (err || !ids)
-		return err;
-	for (uint32_t i = 0; i < BH_IMAGE_PAGES; i++) {
-		uint32_t live = ids[(active & 1) * BH_IMAGE_PAGES + i];
-		uint32_t other = ids[(~active & 1) * BH_IMAGE_PAGES + i];
-
-		n += other && other != live && other != ids[(active & 1) * BH_IMAGE_PAGES];
-		n += live && !active;
-	}
-	*ret_n_pages = n;
-	return 0;
+		*ret_result = run.result;
+	return err;
 }

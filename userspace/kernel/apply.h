@@ -32,20 +32,27 @@ struct apply_result {
 	bool addresses_changed; /* the table of own addresses was rewritten */
 	bool first;		/* nothing was enforced before */
 	uint64_t generation;	/* in force now */
+	uint64_t flipped;	/* CLOCK_MONOTONIC of the flip, ns, where changed */
 	uint32_t n_addresses;
-	uint32_t n_copied_flows; /* into tables of another size */
-	attach_hooks hooks;	 /* as they are now */
-	uint64_t memory;	 /* bytes in the kernel */
+	/* Into tables of another size, but for those that packets have moved. */
+	uint32_t n_moved_flows;
+	attach_hooks hooks; /* as they are now */
+	uint64_t memory;    /* bytes in the kernel */
 };
 
 /*
+ * Takes the capabilities of the process for good: behind its first steps it has CAP_BPF, CAP_NET_ADMIN and
+ * CAP_PERFMON, and before the first link is touched the first two.
+ *
  * Brings the image into force on the links, and takes off what is no longer to be covered. In this
- * order: rights and features, limits, lock, namespace, pins and programs, pages, read-back,
- * new links, notes, record, flows, the one write, links that go, counters of the generation before. Where
- * nothing is in force new links come after the write, and one that cannot be covered takes it back. The same
+ * order: rights and features, limits, lock, namespace, pins, what only an id opens, programs, pages, read-back,
+ * new links, notes, record, the one write, flows, links that go, counters of the generation before. Where
+ * nothing is in force everything passes until the write. Only where another ABI version enforces do new
+ * links come after it. The same
  * image again makes no new generation; links, programs and own addresses are still brought up to
  * date. On any error what was in force still is; what fails behind the last moment for that, or while
- * something is taken back, is a warning in the diag.
+ * something is taken back, is a warning in the diag. But -ENODEV also says, in words, that at the very end
+ * a wanted hook has no program of ours any more.
  *
  * Errors that a command tells apart: -EOPNOTSUPP the kernel lacks something, -E2BIG over a limit,
  * -ENODEV a link cannot be attached to, -EBUSY another apply holds the lock, -EXDEV another
@@ -68,7 +75,7 @@ struct apply_removed {
 };
 
 /*
- * Stops enforcing: takes all of ours off every link (links that came first go last), folds the counters,
+ * Stops enforcing: lets everything pass, by one write, takes all of ours off every link (links that came first go last), folds the counters,
  * removes the pins of every ABI version. The state directory stays; what cannot be written there is a
  * warning. 0 also when nothing was there.
  */
@@ -78,11 +85,5 @@ int apply_detach(struct arena *arena, const struct apply_detach_request *request
 /* The own addresses that the programs use now, sorted: what differs from the facts is stale. */
 int apply_read_self(const struct load *load, struct arena *arena, struct diag *diag,
 		    addr_ranges *ret_addresses);
-
-/*
- * Pages that lie in the kernel and serve nothing: of an apply that died before its flip, or of a
- * generation that was replaced. The next apply removes them.
- */
-int apply_count_unused(const struct load *load, struct diag *diag, uint32_t *ret_n_pages);
 
 #endif

@@ -8,29 +8,36 @@
 
 #include <bpf/bpf.h>
 
-#include "kernel/clock.h"
+#include "kernel/carry.h"
 #include "kernel/counters.h"
 #include "kernel/fill.h"
-#include "kernel/flowtable.h"
+#include "kernel/flip.h"
 #include "kernel/tables.h"
 
 static const struct mark nowhere;
 
 /* ---- counters ---- */
 
-/* Totals that cannot be believed must not keep a policy from coming into force. */
-static int read_totals(struct applying *run, struct store_totals *totals)
+/*
+ * Once a run. Totals that cannot be believed must not keep a policy from coming into force: they are empty
+ * then.
+ */
+static int read_totals(struct applying *run)
 {
-	scoped(diag_free) struct diag *quiet = diag_new();
-	int err = store_read_totals(run->store, run->arena, quiet, totals);
+	scoped(diag_free) struct diag *late = diag_new();
+	int err = store_read_totals(run->store, run->arena, late, &run->totals);
 
-	if (err != -EBADMSG)
-		return err ? store_read_totals(run->store, run->arena, run->diag, totals) : 0;
-	diag_warn(run->diag, nowhere,
-		  "'%s/counters.json' is cut or was altered; it is kept as counters.json.bad, and "
-		  "totals begin anew",
-		  store_path(run->store));
-	return store_set_totals_aside(run->store, run->diag);
+	if (err == -EBADMSG) {
+		diag_warn(run->diag, nowhere,
+			  "'%s/counters.json' is cut or was altered; it is kept as "
+			  "counters.json.bad, and totals begin anew",
+			  store_path(run->store));
+		err = store_set_totals_aside(run->store, run->diag);
+	} else {
+		diag_take(run->diag, late, NULL);
+	}
+	run->has_totals = !err;
+	return err;
 }
 
 /* NULL when it is lost: the counters of its rules cannot be named then. */
@@ -72,24 +79,24 @@ int applying_fold(struct applying *run)
 	const struct store_generation *last =
 		run->record.history.len ? &run->record.history.at[0] : NULL;
 	const struct store_generation *current = &run->record.current;
-	struct store_totals totals = {};
+	struct store_totals *totals = &run->totals;
 	const struct image *image;
 	int err;
 
 	if (!current->generation)
 		return 0;
-	err = read_totals(run, &totals);
-	if (err || totals.began >= current->generation)
+	err = run->has_totals ? 0 : read_totals(run);
+	if (err || totals->began >= current->generation)
 		return err;
 	image = old_image(run, last);
 	if (last)
-		err = fold_last(run, last, image, &totals);
+		err = fold_last(run, last, image, totals);
 	if (err)
 		return err;
 	if (memcmp(&current->digest, &run->request->image->digest, sizeof(current->digest)) == 0)
-		counters_begin(&totals, run->arena, run->request->image, image, current->applied);
-	totals.began = current->generation;
-	return store_write_totals(run->store, &totals, run->diag);
+		counters_begin(totals, run->arena, run->request->image, image, current->applied);
+	totals->began = current->generation;
+	return store_write_totals(run->store, totals, run->diag);
 }
 
 /* ---- state ---- */
@@ -112,6 +119,59 @@ static int read_live_head(const struct applying *run, struct bh_head *ret_head)
 	return 0;
 }
 
+/* The state pages in which a killed run left the slots apart. */
+static int hold_slots(struct applying *run)
+{
+	const struct image *image = run->request->image;
+	const struct bh_config *config = &image_head(image)->config;
+	uint32_t slot = run->active & 1;
+	struct bh_head live = {};
+	int err = read_live_head(run, &live);
+
+	if (err || memcmp(live.config.tables, config->tables, sizeof(config->tables)) != 0)
+		return err == -ENOENT ? 0 : err;
+	return fill_hold_same(run->load, slot, tables_state_pages(config), image->n_pages,
+			      run->diag);
+}
+
+static int hold_pages(struct applying *run)
+{
+	uint32_t slot = run->active & 1;
+	int err = load_hold_page(run->load, LOAD_MAP_IMAGE, slot * BH_IMAGE_PAGES, run->diag);
+
+	/* Where nothing is in force a run that has died may have left pages in either. */
+	if (!err && !run->active)
+		err = load_hold_page(run->load, LOAD_MAP_IMAGE, BH_IMAGE_PAGES, run->diag);
+	if (!err)
+		err = load_hold_page(run->load, LOAD_MAP_STATE, slot * BH_STATE_PAGES, run->diag);
+	if (!err)
+		err = load_hold_page(run->load, LOAD_MAP_SELF, 0, run->diag);
+	if (!err)
+		err = counters_hold(run->load, run->diag);
+	return err || !run->active ? err : hold_slots(run);
+}
+
+static int hold_link(struct applying *run, const struct host_link *link)
+{
+	struct attach_wish wish = {.link = link, .direction = BH_IN, .mode = run->request->ingress};
+	int err = attach_hold(run->load, &wish, run->diag);
+
+	wish.direction = BH_OUT;
+	wish.mode = run->request->egress;
+	return err ? err : attach_hold(run->load, &wish, run->diag);
+}
+
+int applying_hold(struct applying *run)
+{
+	int err = load_active(run->load, run->diag, &run->active);
+
+	if (!err)
+		err = hold_pages(run);
+	for (size_t i = 0; i < run->request->links->len && !err; i++)
+		err = hold_link(run, run->request->links->at[i]);
+	return err;
+}
+
 int applying_count_links(struct applying *run, uint32_t fresh)
 {
 	struct bh_head live = {};
@@ -119,8 +179,8 @@ int applying_count_links(struct applying *run, uint32_t fresh)
 
 	if (err || !fresh)
 		return err == -ENOENT ? 0 : err;
-	return fill_counters(run->load, run->active & 1, fresh, BH_FIXED_ROWS + live.n_outcomes,
-			     run->diag);
+	return fill_counters_beside(run->load, run->active & 1, fresh,
+				    BH_FIXED_ROWS + live.n_outcomes, run->diag);
 }
 
 int applying_prepare_state(struct applying *run, uint32_t slot)
@@ -138,32 +198,55 @@ int applying_prepare_state(struct applying *run, uint32_t slot)
 	return fill_state(run->load, slot, n_pages, run->diag);
 }
 
-int applying_carry_flows(struct applying *run, uint32_t slot)
+int applying_begin_carrying(struct applying *run, uint64_t next)
 {
-	const struct bh_config *config = &image_head(run->request->image)->config;
-	const struct flowtable_tables to = {.generation = slot, .config = config};
-	struct bh_head live = {};
-	const struct flowtable_tables from = {.generation = run->active, .config = &live.config};
 	int err;
 
 	if (!run->state_is_new || !run->active)
 		return 0;
-	err = read_live_head(run, &live);
-	if (err)
-		return err == -ENOENT ? 0 : err;
-	run->carried_from = clock_ns();
-	return flowtable_copy(run->load, &from, &to, run->diag, &run->result.n_copied_flows);
+	err = carry_set(run->load, next, run->diag);
+	run->carries = !err;
+	/* Who has not read the word looks for nothing that is moved, so it must be through by then. */
+	return err ? err : flip_wait(run->load, run->active, run->diag);
 }
 
-void applying_tell_flows(struct applying *run)
+int applying_end_carrying(struct applying *run)
 {
-	uint64_t ms = (clock_ns() - run->carried_from) / 1000000 + 1;
+	/* Who has seen the new tables without a flow that has come since reads the word, too. */
+	int err = run->active ? flip_wait(run->load, run->result.generation, run->diag) : 0;
 
-	if (run->carried_from)
-		diag_warn(run->diag, nowhere,
-			  "flows that opened in the %llu ms before the flip are not in the tables "
-			  "of another size, and their replies are denied",
-			  (unsigned long long)ms);
+	if (!err)
+		err = carry_set(run->load, 0, run->diag);
+	if (!err && run->active)
+		err = flip_wait(run->load, run->result.generation, run->diag);
+	run->carries = err;
+	return err;
+}
+
+int applying_carry_flows(struct applying *run)
+{
+	int err;
+
+	if (!run->carries)
+		return 0;
+	err = flip_wait(run->load, run->result.generation, run->diag);
+	if (!err)
+		err = carry_flows(run->load, run->result.generation, run->diag,
+				  &run->result.n_moved_flows);
+	return err ? err : applying_end_carrying(run);
+}
+
+int applying_carry_left(struct applying *run)
+{
+	uint32_t n = 0;
+	int err = carry_is_on(run->load, run->diag, &run->carries);
+
+	/* A run of another build has had programs of its own, whose word is not this one's. */
+	if (!err && run->is_fresh)
+		err = flip_wait(run->load, run->active, run->diag);
+	if (!err && run->active && (run->carries || run->is_fresh))
+		err = carry_flows(run->load, run->active, run->diag, &n);
+	return err || !run->carries ? err : applying_end_carrying(run);
 }
 
 int applying_settle_state(struct applying *run, uint32_t slot)
@@ -288,7 +371,33 @@ int applying_remove_links(struct applying *run)
 	}
 	hooks.len = n;
 	run->result.hooks = hooks;
+	run->listed = !err;
 	return err ? err : attach_tidy(run->load, run->arena, run->request->facts, run->diag);
+}
+
+static bool has_hook(const attach_hooks *hooks, uint32_t ifindex, enum bh_direction direction)
+{
+	for (size_t i = 0; i < hooks->len; i++)
+		if (hooks->at[i].ifindex == ifindex && hooks->at[i].direction == direction)
+			return true;
+	return false;
+}
+
+int applying_check_links(const struct applying *run)
+{
+	const attach_hooks *hooks = &run->result.hooks;
+
+	for (size_t i = 0; i < run->request->links->len && run->listed; i++) {
+		const struct host_link *link = run->request->links->at[i];
+		bool in = has_hook(hooks, link->ifindex, BH_IN);
+
+		if (!in || !has_hook(hooks, link->ifindex, BH_OUT))
+			return diag_refuse(run->diag, -ENODEV,
+					   "the policy is in force, but link '%s' has lost its "
+					   "program at %s since it was attached; 'apply' again",
+					   link->name, in ? "egress" : "ingress");
+	}
+	return 0;
 }
 
 /* ---- other ABI versions ---- */
@@ -336,4 +445,50 @@ int applying_remove_versions(struct applying *run)
 			err = bpffs_remove(folder, run->diag);
 	}
 	return err;
+}
+
+/* ---- own addresses ---- */
+
+static bool same_addresses(const struct host_facts *facts, const addr_ranges *now)
+{
+	if (facts->addresses.len != now->len)
+		return false;
+	for (size_t i = 0; i < now->len; i++)
+		if (addr_compare(&facts->addresses.at[i], &now->at[i].first) != 0)
+			return false;
+	return true;
+}
+
+int applying_finds_other_self(struct applying *run, bool *ret_other)
+{
+	const struct bh_head *head = image_head(run->request->image);
+	addr_ranges now = {};
+	int err;
+
+	*ret_other = false;
+	if (!head->direction[BH_IN].sides_self && !head->direction[BH_OUT].sides_self)
+		return 0;
+	err = apply_read_self(run->load, run->arena, run->diag, &now);
+	*ret_other = !err && !same_addresses(run->request->facts, &now);
+	return err;
+}
+
+int applying_write_self(struct applying *run)
+{
+	const struct host_facts *facts = run->request->facts;
+	addr_ranges now = {};
+	int err = apply_read_self(run->load, run->arena, run->diag, &now);
+
+	run->result.n_addresses = (uint32_t)facts->addresses.len;
+	if (err || (now.len && same_addresses(facts, &now)))
+		return err;
+	err = fill_self(run->load, run->self, run->diag);
+	if (err)
+		return err;
+	run->result.addresses_changed = !same_addresses(facts, &now);
+	/* Not in the place of the old ones, which a record that is taken back still names. */
+	memset(&run->record.addresses, 0, sizeof(run->record.addresses));
+	for (size_t i = 0; i < facts->addresses.len; i++)
+		array_push(run->arena, &run->record.addresses, facts->addresses.at[i]);
+	return 0;
 }

@@ -23,11 +23,21 @@ struct applying {
 	bpffs_versions versions; /* of other ABIs, below the pins */
 	bool is_fresh;		 /* the run that put it into force ended there */
 	bool taken_over;	 /* links of another ABI's folder got this one's programs */
+	bool links_written;	 /* the kernel's numbers of links are those of this run's record */
 	bool announced;		 /* the record names both sides of the flip */
-	uint64_t carried_from;	 /* clock_ns() when flows began to be carried over; 0: none were */
-	bool state_is_new;	 /* the next generation has state pages of its own */
+	bool has_totals;	 /* totals are what the state directory holds */
+	struct store_totals totals;
+	bool state_is_new; /* the next generation has state pages of its own */
+	bool carries;	   /* packets look for flows in the other slot, too; see kernel/carry.h */
+	bool listed;	   /* the result's hooks are what the kernel has */
 	struct apply_result result;
 };
+
+/*
+ * Opens what only an id opens, which takes CAP_SYS_ADMIN, for all of the run: pages that it reads, or puts
+ * in another slot, and what it may find on the links.
+ */
+int applying_hold(struct applying *run);
 
 /* The counters of generations that are no longer in force, into the totals. */
 int applying_fold(struct applying *run);
@@ -42,13 +52,15 @@ int applying_count_links(struct applying *run, uint32_t fresh);
 int applying_prepare_state(struct applying *run, uint32_t slot);
 
 /*
- * The flows of the generation in force into state pages that are new. Right before the flip: what is
- * opened between the two is in the old tables alone.
+ * Flows into state pages that are new. Packets find those of the generation before, from right before the
+ * flip until all are carried over, which comes first behind it; or until it is taken back.
  */
-int applying_carry_flows(struct applying *run, uint32_t slot);
+int applying_begin_carrying(struct applying *run, uint64_t next);
+int applying_carry_flows(struct applying *run);
+int applying_end_carrying(struct applying *run);
 
-/* After the flip: tells for how long flows that opened were not carried over, if any could be. */
-void applying_tell_flows(struct applying *run);
+/* What a run that died in between has left of that, before anything is touched. */
+int applying_carry_left(struct applying *run);
 
 /* After the flip: the other slot lets go of pages of another size. */
 int applying_settle_state(struct applying *run, uint32_t slot);
@@ -62,8 +74,23 @@ int applying_undo_links(struct applying *run);
 /* Takes off what is not wanted any more, and lists what is there. */
 int applying_remove_links(struct applying *run);
 
+/*
+ * The last look, at that list: -ENODEV with words where a wanted hook has no program of this run. 0 when
+ * there is no list, of which a warning has told.
+ */
+int applying_check_links(const struct applying *run);
+
 /* Folders of other ABI versions; and their end, once nothing on a wanted link is theirs. */
 int applying_find_versions(struct applying *run);
 int applying_remove_versions(struct applying *run);
+
+/* Writes the table of own addresses where they have changed; packets read the new one from then on. */
+int applying_write_self(struct applying *run);
+
+/*
+ * Whether the policy asks for own addresses and these have changed. Live flows were judged by the old
+ * ones: with the same image a new generation judges them again.
+ */
+int applying_finds_other_self(struct applying *run, bool *ret_other);
 
 #endif

@@ -3,9 +3,6 @@
 
 #include <errno.h>
 
-#include <bpf/bpf.h>
-
-#include "kernel/bpffs.h"
 #include "kernel/hook.h"
 
 const char *attach_mode_name(enum attach_mode mode)
@@ -30,18 +27,6 @@ enum bh_hook hook_of(enum bh_direction direction, enum attach_mode mode)
 	if (direction == BH_OUT)
 		return BH_HOOK_TC_OUT;
 	return mode == ATTACH_NATIVE || mode == ATTACH_GENERIC ? BH_HOOK_XDP : BH_HOOK_TC_IN;
-}
-
-const char *hook_program_name(struct arena *arena, uint32_t id)
-{
-	scoped(close) int fd = bpf_prog_get_fd_by_id(id);
-	struct bpf_prog_info info = {};
-	uint32_t size = sizeof(info);
-
-	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size))
-		return "";
-	return str_dup(arena,
-		       (struct str){.at = info.name, .len = strnlen(info.name, BPF_OBJ_NAME_LEN)});
 }
 
 /* Also of other builds, and as libbpf names a filter: "bh_tc_in:[42]". */
@@ -94,6 +79,21 @@ static size_t modes_to_try(enum bh_direction direction, enum attach_mode wish,
 	modes[n++] = ATTACH_TCX;
 	modes[n++] = ATTACH_CLSACT;
 	return n;
+}
+
+int attach_hold(const struct load *load, const struct attach_wish *wish, struct diag *diag)
+{
+	struct hook hook = {.link = wish->link, .direction = wish->direction};
+	enum attach_mode modes[3];
+	size_t n = modes_to_try(wish->direction, wish->mode, modes);
+	int err = 0;
+
+	for (size_t i = 0; i < n && !err; i++) {
+		hook.mode = modes[i];
+		err = hook.mode == ATTACH_CLSACT ? hook_hold_clsact(load, &hook, diag)
+						 : hook_hold_link(load, &hook, diag);
+	}
+	return err;
 }
 
 /* It is no fallback of AUTO, and whoever asks for it is told what it costs as if it were one. */

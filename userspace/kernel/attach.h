@@ -51,6 +51,13 @@ struct attach_wish {
 };
 
 /*
+ * Opens what attach_put may need of what is there and only an id opens, which takes CAP_SYS_ADMIN. A link
+ * of ours that comes without a pin between the two is not known as ours. Waits, some seconds at most, for a
+ * program whose link is about to go; -ENODEV, with words, when it does not, or is another instance's.
+ */
+int attach_hold(const struct load *load, const struct attach_wish *wish, struct diag *diag);
+
+/*
  * Puts the load's program on that link and direction, or replaces an older one of ours there in
  * place. 0 also when it was there already; *ret_hook says where it sits. One of ours in another mode
  * stays beside it: the caller removes it when all is well. -ENODEV with words when no mode works,

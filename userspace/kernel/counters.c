@@ -79,6 +79,14 @@ static int read_link(const struct load *load, const struct page_reader *reader,
 	return 0;
 }
 
+int counters_hold(const struct load *load, struct diag *diag)
+{
+	static const struct load_span all = {LOAD_MAP_COUNTERS, 0, 2 * BH_LINKS * BH_ROW_PAGES,
+					     BH_ROW_PAGES};
+
+	return load_hold_pages(load, all, diag);
+}
+
 int counters_read(const struct load *load, struct arena *arena, uint64_t generation,
 		  uint32_t n_rows, struct diag *diag, struct counters *ret_counters)
 {

@@ -28,6 +28,9 @@ struct counters {
 	struct counter *cells;
 };
 
+/* Holds the pages of all counters that lie in the kernel, for counters_read without CAP_SYS_ADMIN. */
+int counters_hold(const struct load *load, struct diag *diag);
+
 /* All rows of a generation whose pages lie in the kernel; pages that are missing read as 0. */
 int counters_read(const struct load *load, struct arena *arena, uint64_t generation,
 		  uint32_t n_rows, struct diag *diag, struct counters *ret_counters);

@@ -6,7 +6,10 @@
 
 #include "kernel/bpffs.h"
 #include "kernel/counters.h"
+#include "kernel/flip.h"
+#include "kernel/instance.h"
 #include "kernel/netns.h"
+#include "kernel/privileges.h"
 
 struct detaching {
 	struct arena *arena;
@@ -47,20 +50,34 @@ static int remove_other_hooks(struct detaching *run)
 	return err;
 }
 
-/*
- * Nothing that the state directory cannot do may keep anybody from stopping: it is told as a
- * warning, and done without.
- */
-static void in_spite_of(struct detaching *run, int (*step)(struct detaching *run))
+/* Nothing of this kind may keep anybody from stopping: it is told as a warning, and done without. */
+static void in_spite_of(struct detaching *run, const char *words,
+			int (*step)(struct detaching *run))
 {
 	scoped(diag_free) struct diag *late = diag_new();
 	struct diag *diag = run->diag;
 
 	run->diag = late;
-	if (run->store)
-		(void)step(run);
+	(void)step(run);
 	run->diag = diag;
-	diag_take(diag, late, "the end of enforcing is not recorded: ");
+	diag_take(diag, late, words);
+}
+
+/* What the state directory cannot do. */
+static void record(struct detaching *run, int (*step)(struct detaching *run))
+{
+	if (run->store)
+		in_spite_of(run, "the end of enforcing is not recorded: ", step);
+}
+
+static int hold_counters(struct detaching *run)
+{
+	return run->load ? counters_hold(run->load, run->diag) : 0;
+}
+
+static int give_up_rights(struct detaching *run)
+{
+	return privileges_keep(PRIVILEGE_BPF | PRIVILEGE_NET_ADMIN, run->diag);
 }
 
 /* What the last generation has counted goes into the totals, once. */
@@ -110,7 +127,8 @@ static int read_record(struct detaching *run)
 	if (!err)
 		err = store_check_netns(run->store, &run->record, facts->netns_device,
 					facts->netns_inode, run->diag);
-	return err;
+	return err ? err
+		   : instance_check_state(run->store, &run->record, run->request->pins, run->diag);
 }
 
 static int close_record(struct detaching *run)
@@ -128,15 +146,18 @@ static int detach_live(struct detaching *run)
 		return err;
 	store_settle(&run->record, run->arena, run->active, store_now());
 	run->removed.generation = run->active;
-	err = remove_hooks(run, run->load);
+	/* At all hooks at once, or replies to what goes out would be denied for a while. */
+	err = flip_open(run->load, run->diag);
+	if (!err)
+		err = remove_hooks(run, run->load);
 	if (err)
 		return err;
-	in_spite_of(run, fold);
-	in_spite_of(run, close_record);
+	record(run, fold);
+	record(run, close_record);
 	return 0;
 }
 
-/* Another run that changes something, or another namespace, are no mere trouble with files. */
+/* Another run that changes something, another namespace or instance are no mere trouble with files. */
 static int open_state(struct detaching *run, struct store **store)
 {
 	const struct apply_detach_request *request = run->request;
@@ -151,7 +172,7 @@ static int open_state(struct detaching *run, struct store **store)
 	if (!err)
 		err = read_record(run);
 	run->diag = diag;
-	final = err == -EBUSY || err == -EXDEV;
+	final = err == -EBUSY || err == -EXDEV || err == -ENODEV;
 	diag_take(diag, late, final ? NULL : "the end of enforcing is not recorded: ");
 	if (err && !final)
 		run->store = NULL;
@@ -167,7 +188,11 @@ static int open_all(struct detaching *run, struct store **store, struct load **l
 		return err;
 	err = load_open_read(run->request->pins, run->diag, load);
 	run->load = *load;
-	return err == -ENOENT ? 0 : err;
+	if (err && err != -ENOENT)
+		return err;
+	record(run, hold_counters);
+	in_spite_of(run, "enforcing ends, but ", give_up_rights);
+	return 0;
 }
 
 int apply_detach(struct arena *arena, const struct apply_detach_request *request, struct diag *diag,

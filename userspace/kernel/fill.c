@@ -4,13 +4,15 @@
 #include <errno.h>
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
-/* Descriptors are held only until a batch is put, far below the usual limit of 1024. */
+/* Descriptors are held only until a batch is put, but for those that are needed behind the flip. */
 enum { BATCH = 256 };
 
 struct batch {
 	const struct load *load;
 	enum load_map map;
+	bool keep; /* the load has the descriptors, beyond the batch */
 	uint32_t indices[BATCH];
 	int fds[BATCH];
 	uint32_t n;
@@ -18,7 +20,7 @@ struct batch {
 
 static void batch_fini(struct batch *batch)
 {
-	for (uint32_t i = 0; i < batch->n; i++)
+	for (uint32_t i = 0; i < batch->n && !batch->keep; i++)
 		(void)close(batch->fds[i]);
 	batch->n = 0;
 }
@@ -36,6 +38,10 @@ static int batch_put(struct batch *batch, struct diag *diag)
 /* Takes the descriptor over. */
 static int batch_add(struct batch *batch, uint32_t index, int fd, struct diag *diag)
 {
+	int err = batch->keep ? load_keep_page(batch->load, batch->map, fd, diag) : 0;
+
+	if (err)
+		return err;
 	batch->indices[batch->n] = index;
 	batch->fds[batch->n++] = fd;
 	return batch->n == BATCH ? batch_put(batch, diag) : 0;
@@ -86,7 +92,7 @@ static int write_page(const struct load *load, enum load_map map, const void *va
 
 int fill_image(const struct load *load, const struct image *image, uint32_t slot, struct diag *diag)
 {
-	struct batch batch = {.load = load, .map = LOAD_MAP_IMAGE};
+	struct batch batch = {.load = load, .map = LOAD_MAP_IMAGE, .keep = true};
 	int err = 0;
 
 	for (uint32_t i = 0; i < image->n_pages && !err; i++) {
@@ -100,25 +106,81 @@ int fill_image(const struct load *load, const struct image *image, uint32_t slot
 	return batch_end(&batch, err, diag);
 }
 
-int fill_counters(const struct load *load, uint32_t slot, uint32_t numbers, uint32_t n_rows,
-		  struct diag *diag)
+/* Rows of all CPUs that are zero, for as many rows as a page has. */
+struct zeroes {
+	uint32_t rows[BH_PAGE_ROWS];
+	void *values;
+};
+
+static int zeroes_make(struct arena *arena, struct diag *diag, struct zeroes *ret_zeroes)
 {
-	struct batch batch = {.load = load, .map = LOAD_MAP_COUNTERS};
+	int n_cpus = libbpf_num_possible_cpus();
+
+	if (n_cpus < 0)
+		return diag_sys(diag, -n_cpus, "cannot count the CPUs");
+	for (uint32_t i = 0; i < BH_PAGE_ROWS; i++)
+		ret_zeroes->rows[i] = i;
+	ret_zeroes->values =
+		arena_calloc(arena, (size_t)n_cpus * BH_PAGE_ROWS, sizeof(struct bh_row));
+	return 0;
+}
+
+/*
+ * What is there begins anew in its place, for that takes no grace period; also under numbers that no link
+ * has now, for whoever reads the rows reads those of all. What is missing and wanted is made.
+ */
+static int begin_counters(struct batch *batch, uint32_t index, bool wanted,
+			  const struct zeroes *zeroes, struct diag *diag)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+	uint32_t n = BH_PAGE_ROWS;
+	scoped(close) int fd = -1;
+	int err = load_page_fd(batch->load, batch->map, index, diag, &fd);
+
+	if (err == -ENOENT)
+		return wanted ? batch_add_new(batch, index, diag) : 0;
+	if (err)
+		return err;
+	err = bpf_map_update_batch(fd, zeroes->rows, zeroes->values, &n, &opts);
+	return err ? diag_sys(diag, -err, "cannot clear a page of map %s",
+			      load_map_name(batch->map))
+		   : 0;
+}
+
+/* The pages of the links in all, of which those of wanted are there afterwards. */
+static int begin_links(const struct load *load, uint32_t slot, uint32_t all, uint32_t wanted,
+		       uint32_t n_rows, struct diag *diag)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	struct batch batch = {.load = load, .map = LOAD_MAP_COUNTERS, .keep = true};
 	uint32_t pages = (n_rows + BH_PAGE_ROWS - 1) / BH_PAGE_ROWS;
-	int err = 0;
+	struct zeroes zeroes = {};
+	int err = zeroes_make(arena, diag, &zeroes);
 
 	for (uint32_t link = 0; link < BH_LINKS; link++) {
 		uint32_t first = (slot * BH_LINKS + link) * BH_ROW_PAGES;
 
-		for (uint32_t i = 0; i < pages && numbers >> link & 1 && !err; i++)
-			err = batch_add_new(&batch, first + i, diag);
+		for (uint32_t i = 0; i < pages && all >> link & 1 && !err; i++)
+			err = begin_counters(&batch, first + i, wanted >> link & 1, &zeroes, diag);
 	}
 	return batch_end(&batch, err, diag);
 }
 
+int fill_counters(const struct load *load, uint32_t slot, uint32_t numbers, uint32_t n_rows,
+		  struct diag *diag)
+{
+	return begin_links(load, slot, UINT32_MAX, numbers, n_rows, diag);
+}
+
+int fill_counters_beside(const struct load *load, uint32_t slot, uint32_t numbers, uint32_t n_rows,
+			 struct diag *diag)
+{
+	return begin_links(load, slot, numbers, numbers, n_rows, diag);
+}
+
 int fill_state(const struct load *load, uint32_t slot, uint32_t n_pages, struct diag *diag)
 {
-	struct batch batch = {.load = load, .map = LOAD_MAP_STATE};
+	struct batch batch = {.load = load, .map = LOAD_MAP_STATE, .keep = true};
 	int err = 0;
 
 	for (uint32_t i = 0; i < n_pages && !err; i++)
@@ -126,58 +188,124 @@ int fill_state(const struct load *load, uint32_t slot, uint32_t n_pages, struct 
 	return batch_end(&batch, err, diag);
 }
 
+/* Two slots that are to be the same: elements of one, and how many of them count. */
+struct pair {
+	const struct load *load;
+	enum load_map map;
+	uint32_t per_slot;
+	uint32_t from;
+	uint32_t n;
+};
+
 /*
  * The elements of one slot become those of the other, where they are others. Those beyond n, left from
  * larger tables, become its first page, in both slots: an element cannot be emptied without a
- * grace period for each.
+ * grace period for each. do_it is called for each element that is to change, with the one to copy.
  */
-static int copy_slot(struct batch *batch, uint32_t per_slot, uint32_t from, uint32_t n,
-		     struct diag *diag)
+static int for_each_other(const struct pair *pair, struct diag *diag,
+			  int (*do_it)(const struct pair *pair, struct batch *batch, uint32_t to,
+				       uint32_t source, struct diag *diag),
+			  struct batch *batch)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
-	const struct load_span both = {batch->map, 0, 2 * per_slot, per_slot};
+	const struct load_span both = {pair->map, 0, 2 * pair->per_slot, pair->per_slot};
+	uint32_t first = pair->from * pair->per_slot;
 	uint32_t *ids = NULL;
-	int err = load_page_ids(batch->load, arena, both, diag, &ids);
+	int err = load_page_ids(pair->load, arena, both, diag, &ids);
 
 	for (uint32_t i = 0; i < both.n && !err && ids; i++) {
-		uint32_t source = from * per_slot + (i % per_slot < n ? i % per_slot : 0);
-		int fd = -1;
+		uint32_t at = i % pair->per_slot;
+		uint32_t source = first + (at < pair->n ? at : 0);
 
-		if (ids[i] == ids[source] || (!ids[i] && i % per_slot >= n))
-			continue;
-		err = load_page_fd(batch->load, batch->map, source, diag, &fd);
-		if (err == -ENOENT)
-			return diag_refuse(diag, -EIO, "page %u of map %s is missing", source,
-					   load_map_name(batch->map));
-		if (!err)
-			err = batch_add(batch, i, fd, diag);
+		if (ids[i] != ids[source] && (ids[i] || at < pair->n))
+			err = do_it(pair, batch, i, source, diag);
 	}
 	return err;
 }
 
-int fill_state_same(const struct load *load, uint32_t from, uint32_t n_pages, struct diag *diag)
+static int copy_element(const struct pair *pair, struct batch *batch, uint32_t to, uint32_t source,
+			struct diag *diag)
 {
-	struct batch batch = {.load = load, .map = LOAD_MAP_STATE};
-	int err = copy_slot(&batch, BH_STATE_PAGES, from, n_pages, diag);
+	int fd = -1;
+	int err = load_page_fd(pair->load, pair->map, source, diag, &fd);
+
+	if (err == -ENOENT)
+		return diag_refuse(diag, -EIO, "page %u of map %s is missing", source,
+				   load_map_name(pair->map));
+	return err ? err : batch_add(batch, to, fd, diag);
+}
+
+static int hold_source(const struct pair *pair, struct batch *batch, uint32_t to, uint32_t source,
+		       struct diag *diag)
+{
+	(void)batch;
+	(void)to;
+	return load_hold_page(pair->load, pair->map, source, diag);
+}
+
+static int make_same(const struct pair *pair, struct diag *diag)
+{
+	struct batch batch = {.load = pair->load, .map = pair->map};
+	int err = for_each_other(pair, diag, copy_element, &batch);
 
 	return batch_end(&batch, err, diag);
+}
+
+int fill_state_same(const struct load *load, uint32_t from, uint32_t n_pages, struct diag *diag)
+{
+	const struct pair pair = {load, LOAD_MAP_STATE, BH_STATE_PAGES, from, n_pages};
+
+	return make_same(&pair, diag);
 }
 
 int fill_image_same(const struct load *load, uint32_t from, uint32_t n_pages, struct diag *diag)
 {
-	struct batch batch = {.load = load, .map = LOAD_MAP_IMAGE};
-	int err = copy_slot(&batch, BH_IMAGE_PAGES, from, n_pages, diag);
+	const struct pair pair = {load, LOAD_MAP_IMAGE, BH_IMAGE_PAGES, from, n_pages};
 
-	return batch_end(&batch, err, diag);
+	return make_same(&pair, diag);
+}
+
+int fill_hold_same(const struct load *load, uint32_t from, uint32_t n_state_pages,
+		   uint32_t n_image_pages, struct diag *diag)
+{
+	const struct pair state = {load, LOAD_MAP_STATE, BH_STATE_PAGES, from, n_state_pages};
+	const struct pair image = {load, LOAD_MAP_IMAGE, BH_IMAGE_PAGES, from, n_image_pages};
+	int err = for_each_other(&state, diag, hold_source, NULL);
+
+	return err ? err : for_each_other(&image, diag, hold_source, NULL);
 }
 
 int fill_self(const struct load *load, const struct bh_self *self, struct diag *diag)
 {
-	struct batch batch = {.load = load, .map = LOAD_MAP_SELF};
+	struct batch batch = {.load = load, .map = LOAD_MAP_SELF, .keep = true};
 	int fd = -1;
 	int err = write_page(load, LOAD_MAP_SELF, self, sizeof(*self), diag, &fd);
 
 	if (!err)
 		err = batch_add(&batch, 0, fd, diag);
 	return batch_end(&batch, err, diag);
+}
+
+int fill_count_unused(const struct load *load, struct diag *diag, uint32_t *ret_n_pages)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	const struct load_span both = {LOAD_MAP_IMAGE, 0, 2 * BH_IMAGE_PAGES, BH_IMAGE_PAGES};
+	uint32_t *ids = NULL;
+	uint64_t active = 0;
+	uint32_t n = 0;
+	int err = load_active(load, diag, &active);
+
+	if (!err)
+		err = load_page_ids(load, arena, both, diag, &ids);
+	if (err || !ids)
+		return err;
+	for (uint32_t i = 0; i < BH_IMAGE_PAGES; i++) {
+		uint32_t live = ids[(active & 1) * BH_IMAGE_PAGES + i];
+		uint32_t other = ids[(~active & 1) * BH_IMAGE_PAGES + i];
+
+		n += other && other != live && other != ids[(active & 1) * BH_IMAGE_PAGES];
+		n += live && !active;
+	}
+	*ret_n_pages = n;
+	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Pages of the slot that no packet reads: made, written, read back, frozen, put.
+ * Pages of the slot that no packet reads: made, written, read back, frozen, put. The load keeps those that
+ * were made, for what comes behind the flip.
  */
 #ifndef KERNEL_FILL_H
 #define KERNEL_FILL_H
@@ -12,9 +13,16 @@
 int fill_image(const struct load *load, const struct image *image, uint32_t slot,
 	       struct diag *diag);
 
-/* Empty pages for n_rows rows of each link whose bit is set in numbers. */
+/*
+ * Counters of a generation that begins: pages for n_rows rows of each link whose bit is set in numbers, and
+ * nothing but zero in these and in all others of the slot, whose rows are folded by then.
+ */
 int fill_counters(const struct load *load, uint32_t slot, uint32_t numbers, uint32_t n_rows,
 		  struct diag *diag);
+
+/* The same for these links alone, in a slot whose other links go on counting. */
+int fill_counters_beside(const struct load *load, uint32_t slot, uint32_t numbers, uint32_t n_rows,
+			 struct diag *diag);
 
 /* n_pages new, empty pages of state. */
 int fill_state(const struct load *load, uint32_t slot, uint32_t n_pages, struct diag *diag);
@@ -31,7 +39,17 @@ int fill_state_same(const struct load *load, uint32_t from, uint32_t n_pages, st
  */
 int fill_image_same(const struct load *load, uint32_t from, uint32_t n_pages, struct diag *diag);
 
+/* Holds what fill_state_same and fill_image_same would copy as things are. */
+int fill_hold_same(const struct load *load, uint32_t from, uint32_t n_state_pages,
+		   uint32_t n_image_pages, struct diag *diag);
+
 /* The own addresses. */
 int fill_self(const struct load *load, const struct bh_self *self, struct diag *diag);
+
+/*
+ * Pages that lie in the kernel and serve nothing: of an apply that died before its flip, or of a
+ * generation that was replaced. The next apply removes them.
+ */
+int fill_count_unused(const struct load *load, struct diag *diag, uint32_t *ret_n_pages);
 
 #endif

@@ -15,6 +15,11 @@ uint64_t flip_next(uint64_t last, uint64_t active)
 	return next;
 }
 
+int flip_open(const struct load *load, struct diag *diag)
+{
+	return flip_to(load, BH_ACTIVE_OPEN, diag);
+}
+
 /*
  * The map update call copies bytes, which nobody promises to be one store; a store into mapped
  * memory is.

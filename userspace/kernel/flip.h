@@ -17,9 +17,15 @@ uint64_t flip_next(uint64_t last, uint64_t active);
 int flip_to(const struct load *load, uint64_t generation, struct diag *diag);
 
 /*
+ * Lets everything pass, by the same one store: before programs are put on links where nothing is in force,
+ * and before they are taken off.
+ */
+int flip_open(const struct load *load, struct diag *diag);
+
+/*
  * Returns when every packet that began before this generation came into force is through: one grace
  * period. Only then may the slot of the one before be touched, or such a packet would be judged by
- * pages of two images. generation is in force.
+ * pages of two images. generation is that which is in force, or that whose slot is asked about.
  */
 int flip_wait(const struct load *load, uint64_t generation, struct diag *diag);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The flow tables, read: walked for those who want to see flows, and carried over into tables of
- * another size. Entries change while they are read; one that is being written is passed over.
+ * The flow tables, read: walked for those who want to see flows. Entries change meanwhile; one that is
+ * being written is passed over.
  */
 #ifndef KERNEL_FLOWTABLE_H
 #define KERNEL_FLOWTABLE_H
@@ -27,6 +27,10 @@ struct flowtable_tables {
 	const struct bh_config *config;
 };
 
+/* Holds the pages of the tables, for what follows without CAP_SYS_ADMIN. */
+int flowtable_hold(const struct load *load, const struct flowtable_tables *tables,
+		   struct diag *diag);
+
 int flowtable_walk(const struct load *load, const struct flowtable_tables *tables,
 		   flowtable_take take_entry, void *data, struct diag *diag);
 
@@ -34,24 +38,10 @@ int flowtable_walk(const struct load *load, const struct flowtable_tables *table
 void flowtable_walk_bucket(enum bh_table table, const uint8_t *bucket, flowtable_take take_entry,
 			   void *data);
 
-/*
- * Puts an entry into an empty way of a bucket that no packet reads yet. Of established ways TCP takes
- * the upper ones first, and the lower two are all that others may have, as bpf/flowinsert.bpf.h has it.
- * False: there is none.
- */
-bool flowtable_enter_bucket(uint8_t *bucket, const struct flowtable_entry *entry);
-
 /* Ways of a table; buckets of BH_WAYS each. */
 uint32_t flowtable_size(const struct bh_config *config, enum bh_table table);
 
 /* Seconds of silence that an entry is allowed, by its state. */
 uint32_t flowtable_timeout(const struct bh_config *config, const struct flowtable_entry *entry);
-
-/*
- * Enters the live flows and fragments of one generation into the empty tables of the next, whose
- * pages no packet reads yet. What finds no way is left out: *ret_n says how many came over.
- */
-int flowtable_copy(const struct load *load, const struct flowtable_tables *from,
-		   const struct flowtable_tables *to, struct diag *diag, uint32_t *ret_n);
 
 #endif

@@ -38,8 +38,19 @@ int hook_list_links(const struct load *load, struct arena *arena, const struct h
 int hook_list_clsact(const struct load *load, struct arena *arena, const struct host_link *link,
 		     enum bh_direction direction, struct diag *diag, attach_hooks *hooks);
 
-/* The name of a program; "" when it cannot be told. */
+/* The name of a program; "" when it cannot be told, as without CAP_SYS_ADMIN. */
 const char *hook_program_name(struct arena *arena, uint32_t id);
+
+/*
+ * Holds what hook_put_link may meet on that hook: links of ours, with a pin here or, which only an id
+ * opens, without; and the names of the programs. -ENODEV, with words, where another instance's program is
+ * (see kernel/instance.h) or one of ours without a bpf link: both only after a wait, since a link that has
+ * lost its last pin looks like one and then like the other.
+ */
+int hook_hold_link(const struct load *load, const struct hook *hook, struct diag *diag);
+
+/* Refuses alike where another instance's filter is at clsact. */
+int hook_hold_clsact(const struct load *load, const struct hook *hook, struct diag *diag);
 
 /* Whether a program is called as ours are. */
 bool hook_is_our_name(const char *name);

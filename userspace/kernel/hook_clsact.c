@@ -14,6 +14,7 @@
 
 #include "kernel/bpffs.h"
 #include "kernel/hook.h"
+#include "kernel/instance.h"
 
 static enum bpf_tc_attach_point side_of(enum bh_direction direction)
 {
@@ -134,6 +135,20 @@ int hook_put_clsact(const struct load *load, struct arena *arena, const struct h
 	}
 	done->first = is_ours(&filters.filters.at[0]);
 	return 0;
+}
+
+int hook_hold_clsact(const struct load *load, const struct hook *hook, struct diag *diag)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	struct host_filters filters = {.qdisc = ""};
+	int err = host_filters_read(arena, hook->link->ifindex, hook->direction == BH_IN, diag,
+				    &filters);
+
+	for (size_t i = 0; i < filters.filters.len && !err; i++)
+		if (is_ours(&filters.filters.at[i]))
+			err = instance_check(load, hook->link->name, filters.filters.at[i].program,
+					     diag);
+	return err;
 }
 
 /* Goes only when we made it and nobody has put anything on it since. */

@@ -3,6 +3,8 @@
  * XDP and tcx, which are attached by bpf links: pinned, adopted, updated in place.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <time.h>
 
 #include <linux/bpf.h>
 #include <linux/if_link.h>
@@ -12,9 +14,24 @@
 
 #include "kernel/abi_new.h"
 #include "kernel/bpffs.h"
+#include "kernel/clock.h"
+#include "kernel/held.h"
 #include "kernel/hook.h"
+#include "kernel/instance.h"
+#include "kernel/load_skeleton.h"
 
-enum { HOOK_PROGRAMS = 64 };
+enum {
+	HOOK_PROGRAMS = 64,
+	LOOK_NS = 5 * 1000 * 1000, /* between two looks at a hook from which something is to go */
+};
+
+/*
+ * A bpf link that nothing holds any more leaves its hook later: a pin lets go of it a grace period after it
+ * was removed, and until then it can be opened like any other; then its id opens nothing, and a work item
+ * takes the program off. So for a moment nobody can tell another instance's link from one that goes.
+ */
+static const uint64_t going_ns = 10ULL * 1000 * 1000 * 1000;
+static const uint64_t other_ns = 3ULL * 1000 * 1000 * 1000;
 
 /* What one hook runs now, in order. XDP has one program at most. */
 struct running {
@@ -114,34 +131,243 @@ static int open_pinned(struct arena *arena, const struct load *load, const struc
 	return unlink(path) ? -errno : -ENOENT;
 }
 
+/* Whether the link is on that hook: its ifindex is that of its own namespace, so its program has to run there. */
+static int is_there(int link, const struct hook *hook, const struct running *running,
+		    bool *ret_is_there)
+{
+	uint32_t ifindex = 0;
+	uint32_t program = 0;
+	int err = link_info(link, &ifindex, &program);
+
+	if (!err)
+		*ret_is_there = ifindex == hook->link->ifindex && runs(running, program);
+	return err;
+}
+
 /*
  * One of ours that runs there without a pin here: its pin was lost while something holds it, or
- * another ABI version's folder has it. -ENOENT when there is none. A link's ifindex is that of its
- * own namespace, so what counts is that its program runs on this hook.
+ * another ABI version's folder has it. -ENOENT when there is none. hook_hold_link has opened it.
  */
-static int open_orphan(struct arena *arena, const struct hook *hook)
+static int open_orphan(const struct load *load, const struct hook *hook)
 {
 	struct running running;
-	uint32_t id = 0;
 	int err = read_running(hook->link->ifindex, hook->direction, hook->mode, &running);
+	int fd;
 
-	while (!err && running.n && !(err = bpf_link_get_next_id(id, &id))) {
-		scoped(close) int fd = bpf_link_get_fd_by_id(id);
-		uint32_t ifindex = 0;
-		uint32_t program = 0;
+	for (size_t i = 0; !err && (fd = held_link(load_held(load), i)) >= 0; i++) {
+		bool found = false;
 
-		if (fd == -ENOENT) /* it went just now */
-			continue;
-		err = fd < 0 ? fd : link_info(fd, &ifindex, &program);
-		if (!err && ifindex == hook->link->ifindex && runs(&running, program) &&
-		    hook_is_our_name(hook_program_name(arena, program)))
-			return take_fd(fd);
+		err = is_there(fd, hook, &running, &found);
+		if (!err && found)
+			fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (!err && found)
+			return fd < 0 ? -errno : fd;
 	}
 	return err ? err : -ENOENT;
 }
 
+/* Native before generic; 0: none. */
+static uint32_t xdp_program(const struct bpf_xdp_query_opts *xdp)
+{
+	return xdp->drv_prog_id	  ? xdp->drv_prog_id
+	       : xdp->skb_prog_id ? xdp->skb_prog_id
+				  : xdp->prog_id;
+}
+
+/* ---- what only an id opens ---- */
+
+/* The name of a program, "" when it went just now. */
+static int read_name(uint32_t id, char ret_name[BPF_OBJ_NAME_LEN])
+{
+	scoped(close) int fd = bpf_prog_get_fd_by_id(id);
+	struct bpf_prog_info info = {};
+	uint32_t size = sizeof(info);
+	int err = fd < 0 ? fd : bpf_obj_get_info_by_fd(fd, &info, &size);
+
+	if (err && err != -ENOENT)
+		return err;
+	(void)snprintf(ret_name, BPF_OBJ_NAME_LEN, "%s", info.name);
+	return 0;
+}
+
+const char *hook_program_name(struct arena *arena, uint32_t id)
+{
+	char name[BPF_OBJ_NAME_LEN] = "";
+
+	return read_name(id, name) ? "" : str_dup(arena, str_of(name));
+}
+
+static int hold_names(struct held *held, const struct running *running)
+{
+	char name[BPF_OBJ_NAME_LEN];
+	int err = 0;
+
+	for (uint32_t i = 0; i < running->n && !err; i++) {
+		if (held_name(held, running->ids[i])[0])
+			continue;
+		err = read_name(running->ids[i], name);
+		if (!err)
+			held_add_name(held, running->ids[i], name);
+	}
+	return err;
+}
+
+static void keep_ours(const struct held *held, struct running *running)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < running->n; i++)
+		if (hook_is_our_name(held_name(held, running->ids[i])))
+			running->ids[n++] = running->ids[i];
+	running->n = n;
+}
+
+static void take_out(struct running *running, uint32_t program)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < running->n; i++)
+		if (running->ids[i] != program)
+			running->ids[n++] = running->ids[i];
+	running->n = n;
+}
+
+/* Refuses where another instance of ours is on the hook. */
+static int check_instances(const struct load *load, const struct hook *hook,
+			   const struct running *ours, struct diag *diag)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < ours->n && !err; i++)
+		err = instance_check(load, hook->link->name, ours->ids[i], diag);
+	return err;
+}
+
+/* The links by which these programs run on the hook, held unless it is NULL; and the programs without one. */
+static int find_links(const struct hook *hook, const struct running *ours, struct held *held,
+		      struct running *ret_going)
+{
+	uint32_t id = 0;
+	int err = 0;
+
+	*ret_going = *ours;
+	while (ours->n && !err && !(err = bpf_link_get_next_id(id, &id))) {
+		scoped(close) int fd = bpf_link_get_fd_by_id(id);
+		struct bpf_link_info info = {};
+		uint32_t size = sizeof(info);
+		bool found = false;
+
+		if (fd == -ENOENT || fd == -EAGAIN) /* it goes, or comes, just now */
+			continue;
+		err = fd < 0 ? fd : is_there(fd, hook, ours, &found);
+		if (!err && found)
+			err = bpf_obj_get_info_by_fd(fd, &info, &size);
+		if (err || !found)
+			continue;
+		take_out(ret_going, info.prog_id);
+		if (held)
+			held_add_link(held, take_fd(fd));
+	}
+	return err == -ENOENT ? 0 : err;
+}
+
+/* Held open as well: whoever removes the pin before it is looked for does not take the program off. */
+static bool hold_pinned(const struct load *load, const struct hook *hook,
+			const struct running *running)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(close) int pinned = bpf_obj_get(link_path(arena, load, hook));
+	bool found = false;
+
+	if (!running->n || pinned < 0 || is_there(pinned, hook, running, &found) || !found)
+		return false;
+	held_add_link(load_held(load), take_fd(pinned));
+	return true;
+}
+
+/* What stands in the way of XDP stands there in whatever mode it is. */
+static int read_in_the_way(const struct hook *hook, struct running *running)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, xdp);
+	int err;
+
+	if (hook->mode == ATTACH_TCX)
+		return read_running(hook->link->ifindex, hook->direction, hook->mode, running);
+	err = bpf_xdp_query((int)hook->link->ifindex, 0, &xdp);
+	running->ids[0] = xdp_program(&xdp);
+	running->n = !err && running->ids[0];
+	return err;
+}
+
+/* Programs of ours in the way that the load's own pin does not hold there. */
+static int list_unpinned(const struct load *load, const struct hook *hook, struct running *ret_ours)
+{
+	struct running running;
+	int err = read_running(hook->link->ifindex, hook->direction, hook->mode, &running);
+
+	*ret_ours = (struct running){};
+	if (err || hold_pinned(load, hook, &running))
+		return err;
+	err = read_in_the_way(hook, ret_ours);
+	if (!err)
+		err = hold_names(load_held(load), ret_ours);
+	keep_ours(load_held(load), ret_ours);
+	return err;
+}
+
+/* One look. *ret_patience: for how long another one may yet find that what is refused has gone. */
+static int hold_once(const struct load *load, const struct hook *hook, struct diag *diag,
+		     uint64_t *ret_patience)
+{
+	struct running ours;
+	struct running going = {};
+	int err = list_unpinned(load, hook, &ours);
+	int other = 0;
+
+	if (!err)
+		err = find_links(hook, &ours, NULL, &going);
+	if (!err && !going.n)
+		other = check_instances(load, hook, &ours, diag);
+	*ret_patience = other == -ENODEV ? other_ns : 0;
+	if (other)
+		return other;
+	/* Not before they are known as ours: what is held does not go. */
+	if (!err && !going.n)
+		err = find_links(hook, &ours, load_held(load), &going);
+	if (err)
+		return diag_sys(diag, -err, "cannot ask what runs on link '%s'%s", hook->link->name,
+				err == -EPERM ? " (which takes CAP_SYS_ADMIN)" : "");
+	if (!going.n)
+		return 0;
+	*ret_patience = going_ns;
+	return diag_refuse(diag, -ENODEV,
+			   "a program of ours runs at %s of link '%s' (program %u) without a bpf "
+			   "link, and does not go; whoever attached it has to take it off",
+			   hook->direction == BH_IN ? "ingress" : "egress", hook->link->name,
+			   going.ids[0]);
+}
+
+int hook_hold_link(const struct load *load, const struct hook *hook, struct diag *diag)
+{
+	const struct timespec between = {.tv_nsec = LOOK_NS};
+	const uint64_t start = clock_ns();
+
+	for (;;) {
+		scoped(diag_free) struct diag *late = diag_new();
+		uint64_t patience = 0;
+		int err = hold_once(load, hook, late, &patience);
+
+		if (!err || clock_ns() - start >= patience) {
+			diag_take(diag, late, NULL);
+			return err;
+		}
+		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &between, NULL);
+	}
+}
+
 /* In the way of XDP: the program that is there and not ours. */
-static const char *who_is_there(struct arena *arena, const struct hook *hook)
+static const char *who_is_there(const struct load *load, struct arena *arena,
+				const struct hook *hook)
 {
 	LIBBPF_OPTS(bpf_xdp_query_opts, xdp);
 	const char *name;
@@ -149,10 +375,10 @@ static const char *who_is_there(struct arena *arena, const struct hook *hook)
 
 	if (bpf_xdp_query((int)hook->link->ifindex, 0, &xdp))
 		return "another XDP program is attached";
-	id = xdp.drv_prog_id ? xdp.drv_prog_id : xdp.skb_prog_id ? xdp.skb_prog_id : xdp.prog_id;
+	id = xdp_program(&xdp);
 	if (!id)
 		return "another XDP program is attached";
-	name = hook_program_name(arena, id);
+	name = held_name(load_held(load), id);
 	/* A link takes native or generic XDP, never both: there is no way over without a gap. */
 	if (hook_is_our_name(name))
 		return "our own program is still there in the other XDP mode; one apply with "
@@ -160,12 +386,13 @@ static const char *who_is_there(struct arena *arena, const struct hook *hook)
 	return arena_printf(arena, "another XDP program is attached ('%s', id %u)", name, id);
 }
 
-static const char *why_not_xdp(struct arena *arena, const struct hook *hook, int err)
+static const char *why_not_xdp(const struct load *load, struct arena *arena,
+			       const struct hook *hook, int err)
 {
 	const struct host_link *link = hook->link;
 
 	if (err == EBUSY || err == EEXIST)
-		return who_is_there(arena, hook);
+		return who_is_there(load, arena, hook);
 	if (err == EOPNOTSUPP || err == EINVAL)
 		return arena_printf(arena, "the driver%s%s does not take an XDP program",
 				    link->driver[0] ? " " : "", link->driver);
@@ -175,10 +402,11 @@ static const char *why_not_xdp(struct arena *arena, const struct hook *hook, int
 	return arena_printf(arena, "the kernel refuses it (%s)", strerror(err));
 }
 
-static const char *why_not(struct arena *arena, const struct hook *hook, int err)
+static const char *why_not(const struct load *load, struct arena *arena, const struct hook *hook,
+			   int err)
 {
 	if (hook->mode != ATTACH_TCX)
-		return why_not_xdp(arena, hook, err);
+		return why_not_xdp(load, arena, hook, err);
 	if (err == EINVAL)
 		return "this kernel has no tcx";
 	return arena_printf(arena, "the kernel refuses it (%s)", strerror(err));
@@ -232,7 +460,7 @@ static int update_or_create(const struct load *load, struct arena *arena, const 
 	}
 	link = create(hook, program);
 	if (link < 0) {
-		*ret_why = why_not(arena, hook, -link);
+		*ret_why = why_not(load, arena, hook, -link);
 		return link;
 	}
 	done->added = true;
@@ -253,7 +481,7 @@ int hook_put_link(const struct load *load, struct arena *arena, const struct hoo
 
 	done->pin = strrchr(path, '/') + 1;
 	if (there == -ENOENT)
-		there = open_orphan(arena, hook);
+		there = open_orphan(load, hook);
 	if (there < 0 && there != -ENOENT)
 		return give_up(arena, "ask what is there", there, ret_why);
 	link = update_or_create(load, arena, hook, there, ret_why, done);
@@ -263,11 +491,13 @@ int hook_put_link(const struct load *load, struct arena *arena, const struct hoo
 	if (err)
 		return give_up(arena, arena_printf(arena, "pin at '%s'", path), err, ret_why);
 	err = read_running(hook->link->ifindex, hook->direction, hook->mode, &running);
+	if (!err && !runs(&running, program))
+		err = -ENOLINK;
 	if (err && done->added)
 		(void)unlink(path);
 	if (err)
-		return give_up(arena, "ask what is there", err, ret_why);
-	done->first = running.n > 0 && running.ids[0] == program;
+		return give_up(arena, "find the program there", err, ret_why);
+	done->first = running.ids[0] == program;
 	return 0;
 }
 

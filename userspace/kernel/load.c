@@ -17,9 +17,20 @@
 #include "classify/image.h"
 #include "kernel/bpffs.h"
 #include "kernel/clock.h"
+#include "kernel/held.h"
 #include "kernel/load_skeleton.h"
+#include "kernel/privileges.h"
 
 enum { LOG_SIZE = 1 << 16, DIGEST_CHARS = 16 };
+
+/* Programs that are pinned: those of the hooks, by their hook, and the one that carries flows over. */
+enum { CARRY = BH_HOOK_COUNT, PINNED_COUNT };
+
+/*
+ * What the verifier says, without what it looks at: the kernel's BPF_LOG_STATS, which no header has.
+ * With the rest, which libbpf asks for where nothing is, the log is too long for any kernel to end it.
+ */
+enum { LOG_WORDS = 4 };
 
 /* Whether this machine's loads happen in the order in which they stand. */
 #ifdef __x86_64__
@@ -30,10 +41,15 @@ enum { LOADS_KEEP_ORDER = 0 };
 
 struct load {
 	struct arena *arena;
-	const char *pins;
+	const char *top;	  /* PINS */
+	const char *pins;	  /* PINS/v<ABI> */
 	struct enforce *skeleton; /* NULL in one that was opened to read */
+	const char *log;	  /* where the verifier's words will stand */
+	const char *folder;	  /* of the programs' pins */
+	bool has_programs;
+	struct held *held;
 	int map_fd[LOAD_MAP_COUNT];
-	int program_fd[BH_HOOK_COUNT];
+	int program_fd[PINNED_COUNT];
 	uint32_t program_id[BH_HOOK_COUNT];
 };
 
@@ -48,6 +64,7 @@ static const char *const pin_names[] = {
 	[BH_HOOK_XDP] = "xdp",
 	[BH_HOOK_TC_IN] = "tc_in",
 	[BH_HOOK_TC_OUT] = "tc_out",
+	[CARRY] = "carry",
 };
 
 struct load *load_of_version(const char *pins, uint32_t version)
@@ -57,10 +74,12 @@ struct load *load_of_version(const char *pins, uint32_t version)
 
 	libbpf_set_print(NULL);
 	load->arena = arena;
+	load->top = arena_printf(arena, "%s", pins);
 	load->pins = arena_printf(arena, "%s/v%u", pins, version);
+	load->held = held_new();
 	for (int i = 0; i < LOAD_MAP_COUNT; i++)
 		load->map_fd[i] = -1;
-	for (int i = 0; i < BH_HOOK_COUNT; i++)
+	for (int i = 0; i < PINNED_COUNT; i++)
 		load->program_fd[i] = -1;
 	return load;
 }
@@ -77,11 +96,17 @@ void load_close(struct load *load)
 	for (int i = 0; i < LOAD_MAP_COUNT; i++)
 		if (load->map_fd[i] >= 0)
 			(void)close(load->map_fd[i]);
-	for (int i = 0; i < BH_HOOK_COUNT; i++)
+	for (int i = 0; i < PINNED_COUNT; i++)
 		if (load->program_fd[i] >= 0)
 			(void)close(load->program_fd[i]);
 	enforce__destroy(load->skeleton);
+	held_free(load->held);
 	arena_free(load->arena);
+}
+
+struct held *load_held(const struct load *load)
+{
+	return load->held;
 }
 
 const char *load_pins(const struct load *load)
@@ -104,6 +129,11 @@ int load_program_fd(const struct load *load, enum bh_hook hook)
 	return load->program_fd[hook];
 }
 
+int load_carry_fd(const struct load *load)
+{
+	return load->program_fd[CARRY];
+}
+
 uint32_t load_program_id(const struct load *load, enum bh_hook hook)
 {
 	return load->program_id[hook];
@@ -118,6 +148,7 @@ int load_open_read(const char *pins, struct diag *diag, struct load **ret_load)
 {
 	scoped(load_close) struct load *load = load_new(pins);
 
+	privileges_raise_descriptors();
 	if (access(load->pins, F_OK) && (errno == ENOENT || errno == ENOTDIR))
 		return -ENOENT;
 	for (int i = 0; i < LOAD_MAP_COUNT; i++) {
@@ -179,7 +210,8 @@ int load_skeleton_open(struct arena *arena, const struct probe *probe, struct di
 		       const char **ret_log, struct enforce **ret_skeleton)
 {
 	char *log = arena_alloc(arena, LOG_SIZE);
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .kernel_log_buf = log, .kernel_log_size = LOG_SIZE);
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .kernel_log_buf = log, .kernel_log_size = LOG_SIZE,
+		    .kernel_log_level = LOG_WORDS);
 	struct enforce *skeleton = enforce__open_opts(&opts);
 
 	if (!skeleton)
@@ -197,6 +229,12 @@ void load_skeleton_configure(struct enforce *skeleton, const struct bh_machine *
 	skeleton->rodata->weak_order = !LOADS_KEEP_ORDER;
 }
 
+static bool is_statistics(struct str line)
+{
+	return str_starts(line, STR("processed ")) || str_starts(line, STR("verification time ")) ||
+	       str_starts(line, STR("stack depth "));
+}
+
 /* The verifier's complaint is the last line but its statistics. */
 static struct str last_words(const char *log)
 {
@@ -205,7 +243,7 @@ static struct str last_words(const char *log)
 	struct str words = STR("the kernel gives no reason");
 
 	while (str_cut(rest, '\n', &line, &rest))
-		if (line.len && !str_starts(line, STR("processed ")))
+		if (line.len && !is_statistics(line))
 			words = line;
 	return words;
 }
@@ -216,11 +254,6 @@ int load_skeleton_load(struct enforce *skeleton, const char *log, struct diag *d
 
 	if (!err)
 		return 0;
-	/* Kernels before 6.4 hand over the beginning of a log that is too long, and this error. */
-	if (err == -ENOSPC && log[0])
-		return diag_refuse(diag, err,
-				   "cannot load the programs: the kernel refuses one of them, and "
-				   "its reason is too long for it to tell");
 	if (log[0])
 		return diag_sys(diag, -err, "cannot load the programs: " STR_FMT,
 				STR_ARG(last_words(log)));
@@ -274,28 +307,30 @@ static bool uses_map(const struct bpf_prog_info *program, const uint32_t *map_id
 	return false;
 }
 
-/* A program of an earlier run serves only if it reads the word that this run writes. */
-static bool program_uses_maps(const struct load *load, int fd)
+/*
+ * A program of an earlier run serves only if it reads the word that this run writes; the one that carries
+ * flows over reads no such word, but has to write into this run's tables.
+ */
+static bool program_uses_maps(const struct load *load, int fd, enum load_map wanted)
 {
 	uint32_t map_ids[2 * LOAD_MAP_COUNT] = {};
 	struct bpf_prog_info program = {
 		.nr_map_ids = ARRAY_LEN(map_ids),
 		.map_ids = (uintptr_t)map_ids,
 	};
-	struct bpf_map_info active = {};
+	struct bpf_map_info map = {};
 	uint32_t program_size = sizeof(program);
-	uint32_t active_size = sizeof(active);
+	uint32_t map_size = sizeof(map);
 
-	if (load->map_fd[LOAD_MAP_ACTIVE] < 0 ||
-	    bpf_obj_get_info_by_fd(fd, &program, &program_size) ||
-	    bpf_obj_get_info_by_fd(load->map_fd[LOAD_MAP_ACTIVE], &active, &active_size))
+	if (load->map_fd[wanted] < 0 || bpf_obj_get_info_by_fd(fd, &program, &program_size) ||
+	    bpf_obj_get_info_by_fd(load->map_fd[wanted], &map, &map_size))
 		return false;
-	return uses_map(&program, map_ids, active.id);
+	return uses_map(&program, map_ids, map.id);
 }
 
 static void close_programs(struct load *load)
 {
-	for (int i = 0; i < BH_HOOK_COUNT; i++) {
+	for (int i = 0; i < PINNED_COUNT; i++) {
 		if (load->program_fd[i] >= 0)
 			(void)close(load->program_fd[i]);
 		load->program_fd[i] = -1;
@@ -307,11 +342,12 @@ static bool adopt_programs(struct load *load, const char *folder)
 	for (int i = 0; i < LOAD_MAP_COUNT; i++)
 		if (load->map_fd[i] < 0)
 			return false;
-	for (int i = 0; i < BH_HOOK_COUNT; i++) {
+	for (int i = 0; i < PINNED_COUNT; i++) {
 		int fd = bpf_obj_get(arena_printf(load->arena, "%s/%s", folder, pin_names[i]));
 
 		load->program_fd[i] = fd < 0 ? -1 : fd;
-		if (fd < 0 || !program_uses_maps(load, fd)) {
+		if (fd < 0 ||
+		    !program_uses_maps(load, fd, i == CARRY ? LOAD_MAP_STATE : LOAD_MAP_ACTIVE)) {
 			close_programs(load);
 			return false;
 		}
@@ -359,9 +395,10 @@ static int pin_programs(struct load *load, const char *folder, struct diag *diag
 
 	if (!err)
 		err = bpffs_make(folder, diag);
-	for (int i = 0; i < BH_HOOK_COUNT && !err; i++) {
+	for (int i = 0; i < PINNED_COUNT && !err; i++) {
 		struct bpf_program *program =
-			load_skeleton_program(load->skeleton, (enum bh_hook)i);
+			i == CARRY ? load->skeleton->progs.bh_carry
+				   : load_skeleton_program(load->skeleton, (enum bh_hook)i);
 
 		err = dup_fd(bpf_program__fd(program), diag, &load->program_fd[i]);
 		if (!err)
@@ -382,6 +419,24 @@ static const char *programs_folder(const struct load *load, const struct probe *
 	return arena_printf(load->arena, "%s/programs/%.*s%s", load->pins, DIGEST_CHARS,
 			    image_digest_print(&digest, text),
 			    probe->has[PROBE_XDP_FRAGS] ? "-frags" : "");
+}
+
+bool load_knows_kernel(const char *pins, struct probe *ret_probe)
+{
+	scoped(load_close) struct load *load = load_new(pins);
+	struct probe probe = {};
+
+	for (int i = 0; i < PROBE_COUNT; i++)
+		probe.has[i] = true;
+	for (int frags = 1; frags >= 0; frags--) {
+		probe.has[PROBE_XDP_FRAGS] = frags;
+		if (!bpffs_has(arena_printf(load->arena, "%s/%s", programs_folder(load, &probe),
+					    pin_names[BH_HOOK_TC_OUT])))
+			continue;
+		*ret_probe = probe;
+		return true;
+	}
+	return false;
 }
 
 /* Folders of other builds go once their programs are replaced on the links. */
@@ -439,7 +494,7 @@ static int make_folders(const struct load *load, struct diag *diag)
 	return err;
 }
 
-static int load_programs(struct load *load, const char *folder, const char *log, struct diag *diag)
+static int load_programs(struct load *load, struct diag *diag)
 {
 	struct bh_machine machine = {};
 	int err = choose_machine(load, diag, &machine);
@@ -447,13 +502,13 @@ static int load_programs(struct load *load, const char *folder, const char *log,
 	if (err)
 		return err;
 	load_skeleton_configure(load->skeleton, &machine);
-	err = load_skeleton_load(load->skeleton, log, diag);
+	err = load_skeleton_load(load->skeleton, load->log, diag);
 	if (!err)
 		err = pin_maps(load, diag);
 	if (!err)
 		err = keep_machine(load, &machine, diag);
 	if (!err)
-		err = pin_programs(load, folder, diag);
+		err = pin_programs(load, load->folder, diag);
 	return err;
 }
 
@@ -471,49 +526,51 @@ static int ask_ids(struct load *load, struct diag *diag)
 	return 0;
 }
 
-static int adopt_or_make(struct load *load, const struct probe *probe, struct diag *diag)
-{
-	const char *log = "";
-	const char *folder;
-	int err = make_folders(load, diag);
-
-	if (!err)
-		err = load_skeleton_open(load->arena, probe, diag, &log, &load->skeleton);
-	for (int i = 0; i < LOAD_MAP_COUNT && !err; i++)
-		err = adopt_map(load, (enum load_map)i, diag);
-	if (err)
-		return err;
-	folder = programs_folder(load, probe);
-	if (!adopt_programs(load, folder))
-		err = load_programs(load, folder, log, diag);
-	return err ? err : ask_ids(load, diag);
-}
-
-/* Pins that this run has made and nobody will use. What cannot be removed is a warning. */
-static void remove_made(const struct load *load, const char *pins, struct diag *diag)
-{
-	scoped(diag_free) struct diag *late = diag_new();
-	int err = bpffs_remove(load->pins, late);
-
-	if (!err)
-		(void)bpffs_leave(pins, late);
-	diag_take(diag, late, "what has been pinned stays: ");
-}
-
 int load_open(const char *pins, const struct probe *probe, struct diag *diag,
 	      struct load **ret_load)
 {
 	scoped(load_close) struct load *load = load_new(pins);
-	bool is_fresh = !bpffs_has(load->pins);
-	int err = adopt_or_make(load, probe, diag);
+	int err = load_skeleton_open(load->arena, probe, diag, &load->log, &load->skeleton);
 
-	if (err) {
-		if (is_fresh)
-			remove_made(load, pins, diag);
+	privileges_raise_descriptors();
+	for (int i = 0; i < LOAD_MAP_COUNT && !err; i++)
+		err = adopt_map(load, (enum load_map)i, diag);
+	if (err)
 		return err;
-	}
+	load->folder = programs_folder(load, probe);
+	load->has_programs = adopt_programs(load, load->folder);
 	*ret_load = take(load);
 	return 0;
+}
+
+int load_remove(const struct load *load, const char *pins, struct diag *diag)
+{
+	const char *links = arena_printf(load->arena, "%s/links", load->pins);
+	bpffs_names names = {};
+	int err = bpffs_list(load->arena, links, diag, &names);
+
+	if (err || names.len)
+		return err;
+	err = bpffs_remove(load->pins, diag);
+	return err ? err : bpffs_leave(pins, diag);
+}
+
+int load_make(struct load *load, struct diag *diag)
+{
+	bool is_fresh = !bpffs_has(load->pins);
+	int err = make_folders(load, diag);
+
+	if (!err && !load->has_programs)
+		err = load_programs(load, diag);
+	if (!err)
+		err = ask_ids(load, diag);
+	if (err && is_fresh) {
+		scoped(diag_free) struct diag *late = diag_new();
+
+		(void)load_remove(load, load->top, late);
+		diag_take(diag, late, "what has been pinned stays: ");
+	}
+	return err;
 }
 
 int load_new_page(const struct load *load, enum load_map map, struct diag *diag, int *ret_fd)
@@ -522,26 +579,6 @@ int load_new_page(const struct load *load, enum load_map map, struct diag *diag,
 }
 
 /* ---- reading ---- */
-
-int load_active(const struct load *load, struct diag *diag, uint64_t *ret_generation)
-{
-	struct bh_active active = {};
-	uint32_t key = 0;
-	int err = bpf_map_lookup_elem(load->map_fd[LOAD_MAP_ACTIVE], &key, &active);
-
-	if (err)
-		return diag_sys(diag, -err, "cannot read map bh_active");
-	*ret_generation = active.generation;
-	return 0;
-}
-
-int load_machine(const struct load *load, struct diag *diag, struct bh_machine *ret_machine)
-{
-	uint32_t key = 0;
-	int err = bpf_map_lookup_elem(load->map_fd[LOAD_MAP_MACHINE], &key, ret_machine);
-
-	return err ? diag_sys(diag, -err, "cannot read map bh_machine") : 0;
-}
 
 int load_instructions(const struct load *load, struct diag *diag,
 		      uint32_t ret_counts[BH_HOOK_COUNT])

@@ -63,12 +63,29 @@ bool load_is_gone(const struct load *load);
 struct load *load_of_version(const char *pins, uint32_t version);
 
 /*
- * Maps and programs of this build, adopted or made and pinned. pins must be prepared. Nothing is
- * attached and nothing that is in force changes. On an error pins that were not there are
- * gone again.
+ * Whether this build's programs are pinned there, and so what there is no need to ask the kernel again:
+ * it has taken them, and pins end with it.
+ */
+bool load_knows_kernel(const char *pins, struct probe *ret_probe);
+
+/*
+ * Maps and programs of this build, as far as they are pinned, to be changed. pins must be prepared.
+ * Nothing is made: load_make does that, and until then what is not pinned has no descriptor.
  */
 int load_open(const char *pins, const struct probe *probe, struct diag *diag,
 	      struct load **ret_load);
+
+/*
+ * Makes and pins what was not there. Nothing is attached and nothing that is in force changes. On
+ * an error pins that were not there are gone again.
+ */
+int load_make(struct load *load, struct diag *diag);
+
+/*
+ * Unpins all that the load has, and leaves pins when nothing is in it. Programs that are attached all the
+ * same keep theirs, and then it does nothing.
+ */
+int load_remove(const struct load *load, const char *pins, struct diag *diag);
 
 const char *load_pins(const struct load *load); /* PINS/v<ABI> */
 
@@ -79,18 +96,24 @@ const char *load_map_name(enum load_map map);
 /* The program of a hook; -1 in a load that was opened to read. */
 int load_program_fd(const struct load *load, enum bh_hook hook);
 
-/* Its id, asked once: a program that is not known again would be taken for another's. 0 as above. */
+/* The program that carries flows over, on no hook; -1 as above. */
+int load_carry_fd(const struct load *load);
+
+/* The id of a hook's program, asked once: one that is not known again would be taken for another's. 0 as above. */
 uint32_t load_program_id(const struct load *load, enum bh_hook hook);
 
 /* Removes the pins of programs of other builds, once none of them is on a link any more. */
 int load_prune(const struct load *load, const struct probe *probe, struct diag *diag);
 
-/* The generation in force, 0: none. */
+/* The generation in force, 0: none, whatever that means to packets, or no maps yet. */
 int load_active(const struct load *load, struct diag *diag, uint64_t *ret_generation);
+
+/* Whether no generation is in force and everything passes, as said; see BH_ACTIVE_OPEN. */
+bool load_is_open(const struct load *load);
 
 /*
  * A page of an array of maps: its descriptor, for the caller to close. -ENOENT without words when the
- * element is empty.
+ * element is empty. Takes CAP_SYS_ADMIN, but for a page that is held or kept.
  */
 int load_page_fd(const struct load *load, enum load_map map, uint32_t index, struct diag *diag,
 		 int *ret_fd);
@@ -113,6 +136,20 @@ struct load_span {
 int load_page_ids(const struct load *load, struct arena *arena, struct load_span span,
 		  struct diag *diag, uint32_t **ret_ids);
 
+/*
+ * Opens pages for as long as the load is open, so that load_page_fd finds them without CAP_SYS_ADMIN:
+ * one that stands in an element, or all of a span. An empty element is no error, and neither is a map
+ * that is not there yet.
+ */
+int load_hold_page(const struct load *load, enum load_map map, uint32_t index, struct diag *diag);
+int load_hold_pages(const struct load *load, struct load_span span, struct diag *diag);
+
+/* The same for a page that this run has made. The descriptor is the load's from here on. */
+int load_keep_page(const struct load *load, enum load_map map, int fd, struct diag *diag);
+
+/* Closes all pages that are held or kept: whoever takes a run back needs descriptors more than these. */
+void load_let_go(const struct load *load);
+
 /* The clock of the programs, to turn ticks and jiffies into time. */
 int load_machine(const struct load *load, struct diag *diag, struct bh_machine *ret_machine);
 
@@ -129,7 +166,10 @@ int load_new_page(const struct load *load, enum load_map map, struct diag *diag,
 int load_put_pages(const struct load *load, enum load_map map, const uint32_t *indices,
 		   const int *fds, uint32_t n, struct diag *diag);
 
-/* Bytes of kernel memory behind all maps, pages included. */
+/*
+ * Bytes of kernel memory behind all maps, pages included; one page of each map has to be held, where
+ * none can be opened.
+ */
 int load_memory(const struct load *load, struct diag *diag, uint64_t *ret_bytes);
 
 /* Verified instructions of each program; 0 where the kernel does not tell (before 5.16). */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The skeleton, for load.c and run.c: the same programs with the same choices, on other maps.
+ * The skeleton, for load.c and run.c: the same programs with the same choices, on other maps. And
+ * what a load holds, for those who open by id.
  */
 #ifndef KERNEL_LOAD_SKELETON_H
 #define KERNEL_LOAD_SKELETON_H
@@ -10,6 +11,7 @@
 struct bpf_map;
 struct bpf_program;
 struct enforce;
+struct held;
 
 /*
  * Opens it and chooses the programs by what the kernel knows. *ret_log is where the verifier's
@@ -23,6 +25,9 @@ void load_skeleton_configure(struct enforce *skeleton, const struct bh_machine *
 
 /* Makes the maps that were not replaced by others, and loads the programs. */
 int load_skeleton_load(struct enforce *skeleton, const char *log, struct diag *diag);
+
+/* What the load has opened by its id. */
+struct held *load_held(const struct load *load);
 
 struct bpf_map *load_skeleton_map(const struct enforce *skeleton, enum load_map map);
 struct bpf_program *load_skeleton_program(const struct enforce *skeleton, enum bh_hook hook);

@@ -1,37 +1,110 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Pages: the inner maps of arrays of maps. The other half of load.h.
+ * What maps hold: pages, the inner maps of arrays of maps, and single words. The other half of load.h.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "kernel/held.h"
 #include "kernel/load.h"
 #include "kernel/load_skeleton.h"
 
 enum { NOT_SUPPORTED = 524 }; /* ENOTSUPP of the kernel, which has no name here */
 
+/* The id of the page in an element; -ENOENT without words when there is none, or no map yet. */
+static int page_id(const struct load *load, enum load_map map, uint32_t index, struct diag *diag,
+		   uint32_t *ret_id)
+{
+	int fd = load_map_fd(load, map);
+	int err = fd < 0 ? -ENOENT : bpf_map_lookup_elem(fd, &index, ret_id);
+
+	if (err && err != -ENOENT)
+		return diag_sys(diag, -err, "cannot read element %u of map %s", index,
+				load_map_name(map));
+	return err;
+}
+
+static int open_page(enum load_map map, uint32_t id, struct diag *diag, int *ret_fd)
+{
+	int fd = bpf_map_get_fd_by_id(id);
+
+	if (fd == -ENOENT)
+		return -ENOENT;
+	if (fd < 0)
+		return diag_sys(diag, -fd, "cannot open a page of map %s by its id%s",
+				load_map_name(map),
+				fd == -EPERM ? " (which takes CAP_SYS_ADMIN)" : "");
+	*ret_fd = fd;
+	return 0;
+}
+
 int load_page_fd(const struct load *load, enum load_map map, uint32_t index, struct diag *diag,
 		 int *ret_fd)
 {
 	uint32_t id = 0;
-	int err = bpf_map_lookup_elem(load_map_fd(load, map), &index, &id);
-	int fd;
+	int err = page_id(load, map, index, diag, &id);
+	int fd = err ? -1 : held_map(load_held(load), id);
 
-	if (err == -ENOENT)
-		return -ENOENT;
-	if (err)
-		return diag_sys(diag, -err, "cannot read element %u of map %s", index,
-				load_map_name(map));
-	fd = bpf_map_get_fd_by_id(id);
-	if (fd == -ENOENT)
-		return -ENOENT;
+	if (err || fd < 0)
+		return err ? err : open_page(map, id, diag, ret_fd);
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
-		return diag_sys(diag, -fd, "cannot open page %u of map %s", index,
-				load_map_name(map));
+		return diag_sys(diag, errno, "cannot keep a descriptor");
 	*ret_fd = fd;
+	return 0;
+}
+
+static int hold_id(const struct load *load, enum load_map map, uint32_t id, struct diag *diag)
+{
+	int fd = -1;
+	int err = held_map(load_held(load), id) < 0 ? open_page(map, id, diag, &fd) : 0;
+
+	if (fd >= 0)
+		held_add_map(load_held(load), id, fd);
+	return err == -ENOENT ? 0 : err;
+}
+
+int load_hold_page(const struct load *load, enum load_map map, uint32_t index, struct diag *diag)
+{
+	uint32_t id = 0;
+	int err = page_id(load, map, index, diag, &id);
+
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	return hold_id(load, map, id, diag);
+}
+
+int load_hold_pages(const struct load *load, struct load_span span, struct diag *diag)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	uint32_t *ids = NULL;
+	int err = load_page_ids(load, arena, span, diag, &ids);
+
+	for (uint32_t i = 0; i < span.n && ids && !err; i++)
+		err = ids[i] ? hold_id(load, span.map, ids[i], diag) : 0;
+	return err;
+}
+
+void load_let_go(const struct load *load)
+{
+	held_close_maps(load_held(load));
+}
+
+int load_keep_page(const struct load *load, enum load_map map, int fd, struct diag *diag)
+{
+	scoped(close) int kept = fd;
+	struct bpf_map_info info = {};
+	uint32_t size = sizeof(info);
+	int err = bpf_obj_get_info_by_fd(kept, &info, &size);
+
+	if (err)
+		return diag_sys(diag, -err, "cannot ask for the id of a page of map %s",
+				load_map_name(map));
+	held_add_map(load_held(load), info.id, take_fd(kept));
 	return 0;
 }
 
@@ -41,14 +114,12 @@ int load_page_ids(const struct load *load, struct arena *arena, struct load_span
 	uint32_t *ids = arena_calloc(arena, span.n, sizeof(*ids));
 
 	for (uint32_t i = 0; i < span.n; i++) {
-		uint32_t index = span.first + i;
-		int err = bpf_map_lookup_elem(load_map_fd(load, span.map), &index, &ids[i]);
+		int err = page_id(load, span.map, span.first + i, diag, &ids[i]);
 
 		if (err == -ENOENT)
 			i += span.part - 1 - i % span.part; /* on to the next part */
 		else if (err)
-			return diag_sys(diag, -err, "cannot read element %u of map %s", index,
-					load_map_name(span.map));
+			return err;
 	}
 	*ret_ids = ids;
 	return 0;
@@ -107,7 +178,7 @@ static struct page_form page_form(enum load_map map)
 	if (map == LOAD_MAP_COUNTERS)
 		return (struct page_form){BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct bh_row),
 					  BH_PAGE_ROWS, 0};
-	return (struct page_form){BPF_MAP_TYPE_ARRAY, BH_STATE_PAGE_SIZE, 1, 0};
+	return (struct page_form){BPF_MAP_TYPE_ARRAY, BH_STATE_VALUE_SIZE, 1, 0};
 }
 
 int load_skeleton_page(const struct enforce *skeleton, enum load_map map, struct diag *diag,
@@ -125,6 +196,39 @@ int load_skeleton_page(const struct enforce *skeleton, enum load_map map, struct
 				load_map_name(map), form.value_size / 1024);
 	*ret_fd = fd;
 	return 0;
+}
+
+/* ---- single words ---- */
+
+int load_active(const struct load *load, struct diag *diag, uint64_t *ret_generation)
+{
+	struct bh_active active = {};
+	uint32_t key = 0;
+	int fd = load_map_fd(load, LOAD_MAP_ACTIVE);
+	int err = fd < 0 ? 0 : bpf_map_lookup_elem(fd, &key, &active);
+
+	if (err)
+		return diag_sys(diag, -err, "cannot read map bh_active");
+	*ret_generation = active.generation == BH_ACTIVE_OPEN ? 0 : active.generation;
+	return 0;
+}
+
+bool load_is_open(const struct load *load)
+{
+	struct bh_active active = {};
+	uint32_t key = 0;
+	int fd = load_map_fd(load, LOAD_MAP_ACTIVE);
+
+	return fd >= 0 && !bpf_map_lookup_elem(fd, &key, &active) &&
+	       active.generation == BH_ACTIVE_OPEN;
+}
+
+int load_machine(const struct load *load, struct diag *diag, struct bh_machine *ret_machine)
+{
+	uint32_t key = 0;
+	int err = bpf_map_lookup_elem(load_map_fd(load, LOAD_MAP_MACHINE), &key, ret_machine);
+
+	return err ? diag_sys(diag, -err, "cannot read map bh_machine") : 0;
 }
 
 /* ---- memory ---- */
@@ -160,23 +264,38 @@ static bool seen_before(const uint32_t *ids, uint32_t i, const struct load_span 
 	       (at && ids[i] == ids[i - at]);
 }
 
+/* All pages of a map have one form, and what one takes, each does: one that is held, or any. */
+static int page_memory(const struct load *load, struct load_span span, const uint32_t *ids,
+		       struct diag *diag, uint64_t *ret_bytes)
+{
+	uint32_t chosen = span.n;
+	scoped(close) int fd = -1;
+	int err;
+
+	for (uint32_t i = 0; i < span.n; i++)
+		if (ids[i] && (chosen == span.n || held_map(load_held(load), ids[i]) >= 0))
+			chosen = i;
+	if (chosen == span.n)
+		return 0;
+	err = load_page_fd(load, span.map, span.first + chosen, diag, &fd);
+	if (!err)
+		*ret_bytes = map_memory(fd);
+	return err == -ENOENT ? 0 : err;
+}
+
 static int pages_memory(const struct load *load, struct arena *arena, struct load_span span,
 			struct diag *diag, uint64_t *bytes)
 {
 	uint32_t *ids = NULL;
+	uint64_t each = 0;
 	int err = load_page_ids(load, arena, span, diag, &ids);
 
-	if (err || !ids)
-		return err;
-	for (uint32_t i = 0; i < span.n; i++) {
-		if (!ids[i] || seen_before(ids, i, &span))
-			continue;
-		scoped(close) int fd = bpf_map_get_fd_by_id(ids[i]);
-
-		if (fd >= 0)
-			*bytes += map_memory(fd);
-	}
-	return 0;
+	if (!err && ids)
+		err = page_memory(load, span, ids, diag, &each);
+	for (uint32_t i = 0; i < span.n && ids && !err; i++)
+		if (ids[i] && !seen_before(ids, i, &span))
+			*bytes += each;
+	return err;
 }
 
 int load_memory(const struct load *load, struct diag *diag, uint64_t *ret_bytes)

@@ -24,6 +24,7 @@
 #include "kernel/abi_new.h"
 
 enum {
+	LOOPBACK = 1, /* in every network namespace */
 	NO_SUCH_LINK = 0x7ffffff0,
 	VALUE_SIZE = 4096,
 	NOT_SUPPORTED = 524, /* ENOTSUPP of the kernel, which has no name here */
@@ -202,28 +203,14 @@ static int try_clsact(void)
 	return err ? err : bpf_tc_attach(&ingress, &opts);
 }
 
-/* For XDP the kernel says EINVAL both of a link that is not there and of what it does not know. */
-static int try_xdp_link(void)
-{
-	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_SKB_MODE);
-	int program;
-
-	if (unshare(CLONE_NEWNET))
-		return -errno;
-	program = load_empty(BPF_PROG_TYPE_XDP, 0);
-	if (program < 0)
-		return program;
-	return came_of(bpf_link_create(program, 1, BPF_XDP, &opts));
-}
-
-/* What comes of a trial that needs links of its own: it is made in a process that may leave them. */
-static int try_apart(int (*attempt)(void))
+/* In a process that may leave its namespace: making one and taking it down costs milliseconds. */
+static int try_clsact_apart(void)
 {
 	int status = 0;
 	pid_t child = fork();
 
 	if (child == 0) {
-		int err = attempt();
+		int err = try_clsact();
 
 		_exit(-err > UINT8_MAX ? EINVAL : -err);
 	}
@@ -233,6 +220,23 @@ static int try_apart(int (*attempt)(void))
 		if (errno != EINTR)
 			return -errno;
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
+}
+
+/*
+ * Of a link that cannot exist the kernel says EINVAL here, as it does of what it does not know. So it is
+ * asked for one in the card's own hardware on the loopback, which has none: where there are XDP links it
+ * says so (EOPNOTSUPP), and nothing is attached.
+ */
+static int try_xdp_link(void)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_HW_MODE);
+	scoped(close) int program = load_empty(BPF_PROG_TYPE_XDP, 0);
+	int err;
+
+	if (program < 0)
+		return program;
+	err = came_of(bpf_link_create(program, LOOPBACK, BPF_XDP, &opts));
+	return err == -EOPNOTSUPP ? 0 : err;
 }
 
 static int try_test_run(void)
@@ -263,13 +267,13 @@ static int try_feature(enum probe_feature feature)
 	case PROBE_BOOT_TIME:
 		return try_helper(BPF_FUNC_ktime_get_boot_ns);
 	case PROBE_XDP_LINK:
-		return try_apart(try_xdp_link);
+		return try_xdp_link();
 	case PROBE_ATOMICS:
 		return try_atomics();
 	case PROBE_GLOBAL_POINTERS:
 		return try_global_pointers();
 	case PROBE_CLSACT:
-		return try_apart(try_clsact);
+		return try_clsact_apart();
 	case PROBE_TCX:
 		return try_hook(BPF_PROG_TYPE_SCHED_CLS, BH_TCX_INGRESS);
 	case PROBE_XDP_FRAGS:
@@ -285,9 +289,7 @@ static int try_feature(enum probe_feature feature)
 /* That a namespace cannot be had (seccomp, user.max_net_namespaces) is not the feature's fault. */
 static const char *where_tried(enum probe_feature feature)
 {
-	bool apart = feature == PROBE_XDP_LINK || feature == PROBE_CLSACT;
-
-	return apart ? " in a network namespace of its own" : "";
+	return feature == PROBE_CLSACT ? " in a network namespace of its own" : "";
 }
 
 /* What kernels say of what they do not know; any other failure says nothing about the kernel. */
@@ -350,11 +352,29 @@ static int ask_jit(int program, bool *ret_jit)
 	return err;
 }
 
+static int ask(enum probe_feature feature, struct diag *diag, struct probe *probe)
+{
+	int err = try_feature(feature);
+
+	if (err && !means_missing(err))
+		return diag_sys(diag, -err, "cannot ask the kernel for %s%s%s",
+				probe_words(feature), where_tried(feature),
+				err == -EPERM ? " (which takes CAP_SYS_ADMIN)" : "");
+	probe->has[feature] = !err;
+	return 0;
+}
+
+int probe_clsact(struct diag *diag, struct probe *probe)
+{
+	return ask(PROBE_CLSACT, diag, probe);
+}
+
 int probe_kernel(struct diag *diag, struct probe *ret_probe)
 {
 	struct probe probe = {};
 	struct utsname names;
 	scoped(close) int program = -1;
+	int err = 0;
 
 	libbpf_set_print(NULL);
 	if (uname(&names) == 0)
@@ -365,20 +385,17 @@ int probe_kernel(struct diag *diag, struct probe *ret_probe)
 		return diag_sys(diag, EPERM,
 				"cannot ask the kernel what it can do (root is needed, with "
 				"CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN)");
-	for (int i = 0; i < PROBE_COUNT; i++) {
-		int err = try_feature((enum probe_feature)i);
-
-		if (err && !means_missing(err))
-			return diag_sys(diag, -err, "cannot ask the kernel for %s%s",
-					probe_words((enum probe_feature)i), where_tried(i));
-		probe.has[i] = !err;
-	}
-	if (program >= 0) {
-		int err = ask_jit(program, &probe.jit);
-
-		if (err)
-			return diag_sys(diag, -err, "cannot ask the kernel for a program's size");
-	}
+	for (int i = 0; i < PROBE_COUNT && !err; i++)
+		if (i != PROBE_CLSACT)
+			err = ask((enum probe_feature)i, diag, &probe);
+	if (!err && !probe.has[PROBE_TCX])
+		err = probe_clsact(diag, &probe);
+	if (err)
+		return err;
+	if (program >= 0)
+		err = ask_jit(program, &probe.jit);
+	if (err)
+		return diag_sys(diag, -err, "cannot ask the kernel for a program's size");
 	probe.unprivileged_disabled = read_number("/proc/sys/kernel/unprivileged_bpf_disabled");
 	*ret_probe = probe;
 	return 0;

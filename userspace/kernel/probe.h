@@ -43,12 +43,16 @@ struct probe {
 };
 
 /*
- * Tries everything. Nothing stays behind. -EPERM with words when the caller may not ask
+ * Tries everything, but clsact only where there is no tcx: that takes a namespace, and milliseconds, and
+ * who has tcx does not need it. Nothing stays behind. -EPERM with words when the caller may not ask
  * (without CAP_BPF and CAP_NET_ADMIN the answers would be lies), another -errno with words when a trial
  * failed for want of memory, descriptors or a network namespace: what is not known is never said to be
  * missing.
  */
 int probe_kernel(struct diag *diag, struct probe *ret_probe);
+
+/* Tries clsact too, for those who tell all; on an error as above the answer stays what it was. */
+int probe_clsact(struct diag *diag, struct probe *probe);
 
 /*
  * 0 when bulkhead can enforce with these answers; else -EOPNOTSUPP and one sentence that names

@@ -176,7 +176,7 @@ int store_read_record(const struct store *store, struct arena *arena, struct dia
 		return err;
 	if (text)
 		return store_json_parse_record(text, path, arena, diag, ret_record);
-	*ret_record = (struct store_record){.boot = ""};
+	*ret_record = (struct store_record){.boot = "", .pins = ""};
 	return 0;
 }
 

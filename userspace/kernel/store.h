@@ -46,6 +46,8 @@ struct store_record {
 	const char *boot; /* boot_id: pins and namespaces of another boot are gone */
 	uint64_t netns_device;
 	uint64_t netns_inode;
+	const char
+		*pins;	/* of the instance that it is of; "": not told, as before there was this */
 	uint64_t since; /* enforcing without a break since then; 0: not enforcing */
 	uint64_t last;	/* highest generation number ever handed out */
 	struct store_generation current;	/* as of the writing: see store_settle */

@@ -171,6 +171,7 @@ char *store_json_print_record(const struct store_record *record)
 	set_text(object, "boot", record->boot ? record->boot : "");
 	set_number(object, "netns_device", record->netns_device);
 	set_number(object, "netns_inode", record->netns_inode);
+	set_text(object, "pins", record->pins ? record->pins : "");
 	set_number(object, "since", record->since);
 	set_number(object, "last", record->last);
 	(void)json_object_set_new(object, "azure_dmi", json_boolean(record->azure_dmi));
@@ -228,6 +229,8 @@ static bool get_addresses(const json_t *object, struct arena *arena, struct stor
 static bool get_record(const json_t *object, struct arena *arena, struct store_record *record)
 {
 	record->azure_dmi = json_is_true(json_object_get(object, "azure_dmi"));
+	if (!get_text(object, "pins", arena, &record->pins))
+		record->pins = "";
 	return get_small(object, "abi", &record->abi) &&
 	       get_text(object, "boot", arena, &record->boot) &&
 	       get_number(object, "netns_device", &record->netns_device) &&

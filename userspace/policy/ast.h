@@ -163,6 +163,7 @@ typedef ARRAY(struct ast_rule) ast_rules;
 /* One file. Without a group it holds sets and services for all files. */
 struct ast_file {
 	const struct source *source;
+	bool unread;			  /* not there, or no YAML: it may hold any name */
 	bool flawed;			  /* anything in the file */
 	bool head_flawed;		  /* a key of the file itself, group to order */
 	struct ast_name group;		  /* line 0: a file of shared names */

@@ -222,6 +222,8 @@ static void refuse_unknown(struct resolving *r, uint32_t scope, const struct ast
 	const struct joined_group *owner = owner_of_service(r, item->name);
 	struct nearest nearest = {.wanted = item->name};
 
+	if (r->partial)
+		return;
 	if (owner) {
 		diag_bad(r->diag, item->mark,
 			 "no service '" STR_FMT "' here; expected it in this group or in a file "

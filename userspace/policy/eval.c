@@ -55,6 +55,7 @@ enum {
 	PROTO_TCP = 6,
 	PROTO_UDP = 17,
 	PROTO_ICMPV6 = 58,
+	PROTO_SCTP = 132,
 };
 
 static bool in_v4(const struct addr *addr, uint32_t prefix, unsigned len)
@@ -252,9 +253,16 @@ bool eval_before_rules(const struct policy *policy, const struct tuple *tuple,
 	return true;
 }
 
-static bool ports_have(const port_ranges *ports, uint16_t port)
+static bool carries_ports(const struct tuple *tuple)
 {
-	for (size_t i = 0; i < ports->len; i++)
+	return tuple->protocol == PROTO_TCP || tuple->protocol == PROTO_UDP ||
+	       tuple->protocol == PROTO_SCTP;
+}
+
+/* A packet without ports has none of those that are named. */
+static bool ports_have(const port_ranges *ports, const struct tuple *tuple, uint16_t port)
+{
+	for (size_t i = 0; i < ports->len && carries_ports(tuple); i++)
 		if (port_range_has(ports->at[i], port))
 			return true;
 	return !ports->len;
@@ -269,11 +277,32 @@ static bool protocol_matches(const struct policy_clause *clause, const struct tu
 	return clause->protocol == -1 || clause->protocol == tuple->protocol;
 }
 
-static bool destination_port_matches(const struct policy_clause *clause, const struct tuple *tuple)
+static bool type_matches(const struct policy_clause *clause, const struct tuple *tuple)
 {
-	return ports_have(&clause->destination_ports, tuple->destination_port) &&
-	       (clause->icmp_type == -1 || clause->icmp_type == tuple->icmp_type) &&
+	if (clause->icmp_type == -1)
+		return true;
+	return (is_icmp(tuple) || is_icmpv6(tuple)) && clause->icmp_type == tuple->icmp_type &&
 	       (clause->icmp_code == -1 || clause->icmp_code == tuple->icmp_code);
+}
+
+/* What a clause says of the packet, in the order of what makes one come nearer than another. */
+enum {
+	NEAR_PROTOCOL = 1 << 2,
+	NEAR_SOURCE_PORT = 1 << 1,
+	NEAR_DESTINATION_PORT = 1 << 0,
+	NEAR_ALL = NEAR_PROTOCOL | NEAR_SOURCE_PORT | NEAR_DESTINATION_PORT,
+};
+
+static unsigned nearness(const struct policy_clause *clause, const struct tuple *tuple)
+{
+	unsigned near = protocol_matches(clause, tuple) ? NEAR_PROTOCOL : 0;
+
+	if (ports_have(&clause->source_ports, tuple, tuple->source_port))
+		near |= NEAR_SOURCE_PORT;
+	if (ports_have(&clause->destination_ports, tuple, tuple->destination_port) &&
+	    type_matches(clause, tuple))
+		near |= NEAR_DESTINATION_PORT;
+	return near;
 }
 
 static bool self_has(const addr_list *self, const struct addr *addr)
@@ -296,23 +325,23 @@ static bool set_has(const struct policy *policy, uint32_t set_id, const struct a
 bool eval_rule(const struct policy *policy, const struct policy_rule *rule,
 	       const struct tuple *tuple, const addr_list *self, struct rule_match *ret_match)
 {
-	struct rule_match match = {
-		.source = set_has(policy, rule->source, &tuple->source, self),
-		.destination = set_has(policy, rule->destination, &tuple->destination, self),
-	};
+	bool source = set_has(policy, rule->source, &tuple->source, self);
+	bool destination = set_has(policy, rule->destination, &tuple->destination, self);
+	unsigned nearest = 0;
 
 	for (size_t i = 0; i < rule->clauses.len; i++) {
-		const struct policy_clause *clause = &rule->clauses.at[i];
-		bool protocol = protocol_matches(clause, tuple);
-		bool source_port =
-			protocol && ports_have(&clause->source_ports, tuple->source_port);
+		unsigned near = nearness(&rule->clauses.at[i], tuple);
 
-		match.protocol |= protocol;
-		match.source_port |= source_port;
-		match.destination_port |= source_port && destination_port_matches(clause, tuple);
+		nearest = near > nearest ? near : nearest;
 	}
-	*ret_match = match;
-	return match.source && match.destination && match.destination_port;
+	*ret_match = (struct rule_match){
+		.protocol = nearest & NEAR_PROTOCOL,
+		.source = source,
+		.source_port = nearest & NEAR_SOURCE_PORT,
+		.destination = destination,
+		.destination_port = nearest & NEAR_DESTINATION_PORT,
+	};
+	return source && destination && nearest == NEAR_ALL;
 }
 
 static uint32_t first_match(const struct policy *policy, enum policy_tier tier,

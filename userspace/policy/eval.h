@@ -54,8 +54,9 @@ struct rule_match {
 };
 
 /*
- * The five answers for one rule. protocol, source_port and destination_port are true when one
- * clause satisfies all up to and including that one, so that all five true is a match.
+ * The five answers for one rule, each for itself. protocol, source_port and destination_port are those
+ * of the clause that comes nearest: by protocol first, then by source port. So all five true is a
+ * match, and what is false is what would have to be another.
  * Returns whether the rule matches.
  */
 bool eval_rule(const struct policy *policy, const struct policy_rule *rule,

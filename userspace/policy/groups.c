@@ -78,7 +78,7 @@ static void join_part(struct resolving *r, struct ast_file *file)
 	agree(r, "mode", &file->mode, &joined->mode);
 	agree(r, "existing_flows", &file->existing_flows, &joined->existing_flows);
 	agree_on_order(r, &file->order, &joined->order);
-	joined->flawed |= file->head_flawed;
+	joined->flawed |= file->head_flawed || r->partial;
 	array_push(r->arena, &joined->parts, file);
 }
 

@@ -7,21 +7,13 @@
 #include "policy/parse.h"
 #include "policy/policy.h"
 #include "policy/tags.h"
+#include "policy/traffic.h"
 #include "policy/value.h"
 
 enum {
 	NAME_MAX_LEN = 80,
 	DESCRIPTION_MAX_LEN = 140,
 	RULES_MAX = 2 * 4096, /* each priority once in each direction */
-};
-
-enum {
-	PROTO_ANY = -1,
-	PROTO_ICMP = 1,
-	PROTO_TCP = 6,
-	PROTO_UDP = 17,
-	PROTO_ICMPV6 = 58,
-	PROTO_SCTP = 132
 };
 
 static const char *const access_words[] = {"allow", "deny", "always-allow", NULL};
@@ -204,168 +196,6 @@ static void sets(struct value_reader *reader, const struct yaml_node *node, ast_
 	}
 }
 
-static bool has_ports(int protocol)
-{
-	return protocol == PROTO_TCP || protocol == PROTO_UDP || protocol == PROTO_SCTP;
-}
-
-static bool is_icmp(int protocol)
-{
-	return protocol == PROTO_ICMP || protocol == PROTO_ICMPV6;
-}
-
-static const char *protocol_hint(struct arena *arena, struct str text, bool allow_any)
-{
-	struct nearest nearest = {.wanted = text};
-
-	policy_try_protocols(&nearest);
-	if (nearest.text.len)
-		return nearest_hint(arena, &nearest);
-	return arena_printf(
-		arena,
-		"; expected %stcp, udp, sctp, icmp, icmpv6, esp, ah, gre or a number, 0 "
-		"to 255",
-		allow_any ? "any, " : "");
-}
-
-static bool refuse_protocol(struct value_reader *reader, struct str text, struct mark at,
-			    bool allow_any)
-{
-	scoped(arena_free) struct arena *arena = arena_new();
-
-	return !diag_bad(reader->diag, at, "'" STR_FMT "' is no protocol%s", STR_ARG(text),
-			 protocol_hint(arena, text, allow_any));
-}
-
-/* A name or a number from 0 to 255; any only where allow_any. */
-static bool protocol_text(struct value_reader *reader, struct str text, struct mark at,
-			  bool allow_any, int *ret_protocol)
-{
-	int protocol = policy_protocol_number(text);
-	uint64_t number;
-
-	if (allow_any && str_eq(text, STR("any")))
-		protocol = PROTO_ANY;
-	else if (protocol < 0 && str_number(text, 255, &number))
-		protocol = (int)number;
-	else if (protocol < 0)
-		return refuse_protocol(reader, text, at, allow_any);
-	*ret_protocol = protocol;
-	return true;
-}
-
-static bool byte_text(struct value_reader *reader, struct str text, struct mark at,
-		      const char *what, int *ret_value)
-{
-	uint64_t number;
-
-	if (!str_number(text, 255, &number))
-		return !diag_bad(reader->diag, at,
-				 "'" STR_FMT "' is no %s; expected a number, 0 to 255",
-				 STR_ARG(text), what);
-	*ret_value = (int)number;
-	return true;
-}
-
-enum { PROTOCOL_TEXT_SIZE = 12 };
-
-/* buffer: PROTOCOL_TEXT_SIZE */
-static const char *protocol_text_of(int protocol, char *buffer)
-{
-	const char *name = policy_protocol_name(protocol);
-
-	(void)snprintf(buffer, PROTOCOL_TEXT_SIZE, "%d", protocol);
-	return name ? name : buffer;
-}
-
-/* What stands behind PROTOCOL/ in a service item. */
-static bool item_detail(struct value_reader *reader, struct str detail,
-			struct ast_service_item *item)
-{
-	struct str type = detail, code = {};
-	char number[PROTOCOL_TEXT_SIZE];
-
-	if (has_ports(item->protocol)) {
-		item->has_ports = true;
-		return value_port_text(reader, detail, item->mark, &item->ports);
-	}
-	if (!is_icmp(item->protocol))
-		return !diag_bad(reader->diag, item->mark,
-				 "'%s' has no ports; expected the protocol alone, or tcp, udp or "
-				 "sctp with ports, or icmp or icmpv6 with a type",
-				 protocol_text_of(item->protocol, number));
-	if (str_cut(detail, '/', &type, &code) &&
-	    !byte_text(reader, code, item->mark, "ICMP code", &item->icmp_code))
-		return false;
-	return byte_text(reader, type, item->mark, "ICMP type", &item->icmp_type);
-}
-
-/* Whether the text is the name of a service rather than a protocol. */
-static bool is_service_name(struct str text)
-{
-	return !memchr(text.at, '/', text.len) && policy_protocol_number(text) < 0 &&
-	       !(text.at[0] >= '0' && text.at[0] <= '9');
-}
-
-/*
- * PROTOCOL[/PORTS], icmp/TYPE[/CODE], or the name of a service. what is the key or the service in
- * whose list it stands, in_rule whether that may hold names.
- */
-static bool service_item(struct value_reader *reader, const struct yaml_node *node,
-			 const char *what, bool in_rule, struct ast_service_item *ret_item)
-{
-	struct ast_service_item item = {.mark = node->mark, .icmp_type = -1, .icmp_code = -1};
-	struct str text, protocol, detail = {};
-
-	if (!value_item(reader, node, what, &text))
-		return false;
-	if (str_eq(text, STR("any")) || str_eq(text, STR("*")))
-		return !diag_bad(reader->diag, node->mark,
-				 "'" STR_FMT
-				 "' is no service; expected 'protocol: any' in place of "
-				 "services",
-				 STR_ARG(text));
-	if (is_service_name(text)) {
-		item.is_name = true;
-		item.name = text;
-		if (!in_rule)
-			return !diag_bad(reader->diag, node->mark,
-					 "'" STR_FMT "' in a service; expected PROTOCOL/PORTS such "
-					 "as tcp/443, since a service names no other",
-					 STR_ARG(text));
-		*ret_item = item;
-		return true;
-	}
-	protocol = text;
-	if (str_cut(text, '/', &protocol, &detail) && !detail.len)
-		return !diag_bad(reader->diag, node->mark,
-				 "nothing behind the '/' of '" STR_FMT "'; expected ports, or an "
-				 "ICMP type",
-				 STR_ARG(text));
-	if (!protocol_text(reader, protocol, node->mark, false, &item.protocol) ||
-	    (detail.len && !item_detail(reader, detail, &item)))
-		return false;
-	*ret_item = item;
-	return true;
-}
-
-static void service_items(struct value_reader *reader, const struct yaml_node *node,
-			  const char *what, bool in_rule, ast_service_items *items)
-{
-	const struct yaml_node *nodes;
-	size_t len;
-
-	if (!value_items(reader, node, what, &nodes, &len))
-		return;
-	array_reserve(reader->arena, items, len);
-	for (size_t i = 0; i < len; i++) {
-		struct ast_service_item item;
-
-		if (service_item(reader, &nodes[i], what, in_rule, &item))
-			array_push(reader->arena, items, item);
-	}
-}
-
 static void services(struct value_reader *reader, const struct yaml_node *node,
 		     ast_services *services)
 {
@@ -379,45 +209,9 @@ static void services(struct value_reader *reader, const struct yaml_node *node,
 
 		if (!own_name(reader, &entry->key, "service", &service.name))
 			continue;
-		service_items(reader, &entry->value, entry->key.text.at, false, &service.items);
+		traffic_services(reader, &entry->value, entry->key.text.at, false, &service.items);
 		service.flawed = value_n_flaws(reader) > before;
 		array_push(reader->arena, services, service);
-	}
-}
-
-static void protocols(struct value_reader *reader, const struct yaml_node *node,
-		      ast_protocols *protocols)
-{
-	const struct yaml_node *items;
-	size_t len;
-
-	if (!value_items(reader, node, "protocol", &items, &len))
-		return;
-	array_reserve(reader->arena, protocols, len);
-	for (size_t i = 0; i < len; i++) {
-		struct ast_protocol protocol = {.mark = items[i].mark};
-		struct str text;
-
-		if (value_item(reader, &items[i], "protocol", &text) &&
-		    protocol_text(reader, text, items[i].mark, true, &protocol.number))
-			array_push(reader->arena, protocols, protocol);
-	}
-}
-
-static void ports(struct value_reader *reader, const struct yaml_node *node, const char *what,
-		  ast_ports *ports)
-{
-	const struct yaml_node *items;
-	size_t len;
-
-	if (!node || !value_items(reader, node, what, &items, &len))
-		return;
-	array_reserve(reader->arena, ports, len);
-	for (size_t i = 0; i < len; i++) {
-		struct ast_port port;
-
-		if (value_port(reader, &items[i], what, &port))
-			array_push(reader->arena, ports, port);
 	}
 }
 
@@ -462,7 +256,7 @@ static const struct value_key rule_keys[RULE_KEY_COUNT] = {
 
 static bool is_icmp_alone(const struct ast_rule *rule)
 {
-	return rule->protocols.len == 1 && is_icmp(rule->protocols.at[0].number);
+	return rule->protocols.len == 1 && traffic_is_icmp(rule->protocols.at[0].number);
 }
 
 /* Ports go with protocols that have them; an ICMP type with icmp or icmpv6 alone. */
@@ -470,15 +264,16 @@ static void check_protocols(struct value_reader *reader, const struct yaml_node 
 			    const struct yaml_node *const *values, const struct ast_rule *rule)
 {
 	bool with_ports = values[RULE_SOURCE_PORTS] || values[RULE_DESTINATION_PORTS];
-	char number[PROTOCOL_TEXT_SIZE];
+	char number[TRAFFIC_NAME_SIZE];
 
 	for (size_t i = 0; i < rule->protocols.len; i++) {
 		const struct ast_protocol *protocol = &rule->protocols.at[i];
 
-		if (with_ports && protocol->number != PROTO_ANY && !has_ports(protocol->number))
+		if (with_ports && protocol->number != TRAFFIC_ANY &&
+		    !traffic_has_ports(protocol->number))
 			diag_bad(reader->diag, protocol->mark,
 				 "'%s' has no ports; expected tcp, udp, sctp or any beside ports",
-				 protocol_text_of(protocol->number, number));
+				 traffic_protocol_name(protocol->number, number));
 	}
 	if ((values[RULE_ICMP_TYPE] || values[RULE_ICMP_CODE]) && !is_icmp_alone(rule))
 		diag_bad(reader->diag,
@@ -499,7 +294,7 @@ static void rule_services(struct value_reader *reader, const struct yaml_node *n
 						RULE_ICMP_TYPE, RULE_ICMP_CODE};
 
 	rule->has_services = true;
-	service_items(reader, values[RULE_SERVICES], "services", true, &rule->services);
+	traffic_services(reader, values[RULE_SERVICES], "services", true, &rule->services);
 	for (size_t i = 0; i < ARRAY_LEN(without); i++) {
 		if (values[without[i]])
 			diag_bad(reader->diag, value_key_mark(node, values[without[i]]),
@@ -514,7 +309,7 @@ static void rule_traffic(struct value_reader *reader, const struct yaml_node *no
 {
 	size_t before;
 
-	ports(reader, values[RULE_SOURCE_PORTS], "source_ports", &rule->source_ports);
+	traffic_ports(reader, values[RULE_SOURCE_PORTS], "source_ports", &rule->source_ports);
 	if (values[RULE_SERVICES]) {
 		rule_services(reader, node, values, rule);
 		return;
@@ -524,9 +319,9 @@ static void rule_traffic(struct value_reader *reader, const struct yaml_node *no
 		diag_bad(reader->diag, node->mark,
 			 "a rule has no 'protocol' and no 'services'; expected one of the two");
 	else
-		protocols(reader, values[RULE_PROTOCOL], &rule->protocols);
-	ports(reader, values[RULE_DESTINATION_PORTS], "destination_ports",
-	      &rule->destination_ports);
+		traffic_protocols(reader, values[RULE_PROTOCOL], &rule->protocols);
+	traffic_ports(reader, values[RULE_DESTINATION_PORTS], "destination_ports",
+		      &rule->destination_ports);
 	number(reader, values[RULE_ICMP_TYPE], "icmp_type", 0, 255, &rule->icmp_type);
 	number(reader, values[RULE_ICMP_CODE], "icmp_code", 0, 255, &rule->icmp_code);
 	/* Of a list in which not all was understood nothing can be said. */

@@ -176,6 +176,22 @@ static void check_matchable(struct resolving *r, const struct ast_rule *ast,
 			 protocols & FAMILY_V4 ? "icmpv6" : "icmp");
 }
 
+/* The source of a rule; self is none for what comes in, and alone would match nothing. */
+static uint32_t source_of(struct resolving *r, uint32_t group_id, const struct ast_rule *ast)
+{
+	uint32_t source = sets_of_peers(r, group_id, &ast->source);
+	uint32_t foreign = source;
+
+	if (direction_of(ast) == DIRECTION_IN && source != NO_SET)
+		foreign = sets_foreign(r, source, ast->source.at[0].mark);
+	if (foreign == NO_SET || foreign == source || sets_families(r, foreign))
+		return foreign;
+	diag_bad(r->diag, ast->source.at[0].mark,
+		 "no packet can match: nothing that comes in by a link is from the host itself; "
+		 "expected another source than 'self'");
+	return NO_SET;
+}
+
 static void add_rule(struct resolving *r, uint32_t group_id, const struct ast_rule *ast)
 {
 	const struct joined_group *joined = &r->groups.at[group_id];
@@ -198,7 +214,7 @@ static void add_rule(struct resolving *r, uint32_t group_id, const struct ast_ru
 		check_by_tier(r, group, ast);
 	if (!joined->flawed && ast->name.mark.line)
 		check_default_names(r, group, ast);
-	rule.source = sets_of_peers(r, group_id, &ast->source);
+	rule.source = source_of(r, group_id, ast);
 	rule.destination = sets_of_peers(r, group_id, &ast->destination);
 	whole = clauses_of_rule(r, group_id, ast, &rule);
 	if (rule.source == NO_SET || rule.destination == NO_SET || !whole || !rule.clauses.len)
@@ -356,7 +372,7 @@ static bool has_flaw(struct ast_file *const *files, size_t n_files, const struct
 	bool flaw = host->flawed;
 
 	for (size_t i = 0; i < n_files; i++)
-		flaw |= files[i]->flawed;
+		flaw |= files[i]->flawed || files[i]->unread;
 	return flaw;
 }
 
@@ -367,6 +383,8 @@ int resolve(struct arena *arena, struct ast_file *const *files, size_t n_files,
 	size_t n_before = diag_n_errors(diag);
 	int err;
 
+	for (size_t i = 0; i < n_files; i++)
+		r.partial |= files[i]->unread;
 	sets_start(&r);
 	groups_join(&r, files, n_files);
 	sets_resolve_named(&r, &r.shared);

@@ -11,8 +11,8 @@
 
 /*
  * Every mistake goes into diag, and -EBADMSG comes back if there was one, or if a tree or host is
- * flawed: what is right of those is judged all the same, and nothing is said that may follow from what
- * was refused before. -E2BIG, with the
+ * flawed or unread: the rest is judged all the same, and nothing is said that may follow from what
+ * was refused before. Of an unread file nothing but that is looked at. -E2BIG, with the
  * arithmetic, when a limit is the only one (65,534 rules; 2,000,000 address ranges in all
  * different sets together). *ret_policy is then untouched. n_files may be 0 and no file may have
  * a group: the policy is then empty (apply refuses that, check warns). The order of the files

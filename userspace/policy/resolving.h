@@ -71,6 +71,7 @@ struct resolving {
 	struct arena *arena;
 	struct diag *diag;
 	const struct hostconf *host;
+	bool partial; /* a file is unread: what is not found is not missing */
 	ARRAY(struct joined_group) groups;
 	struct scope shared;
 	struct policy policy;
@@ -87,6 +88,8 @@ struct resolving {
 	size_t largest_set;
 	struct mark largest_at;
 	uint32_t tag_sets[TAG_COUNT];
+	ARRAY(uint32_t)
+	foreign; /* for a set with self the one without, or NO_SET: not asked for yet */
 	struct named_set *path[RESOLVE_SET_DEPTH]; /* sets being resolved, outermost first */
 	size_t path_len;
 };
@@ -103,6 +106,12 @@ void sets_resolve_named(struct resolving *r, const struct scope *scope);
  * the shared names. NO_SET when a name is unknown or its set is bad.
  */
 uint32_t sets_of_peers(struct resolving *r, uint32_t scope, const ast_peers *peers);
+
+/*
+ * The same set without self: the source of what comes in by a link, which is never the host itself
+ * (docs/decisions/0023). at is the place where it is used.
+ */
+uint32_t sets_foreign(struct resolving *r, uint32_t set_id, struct mark at);
 
 /* The set of a tag for a default rule; NO_SET when it needs virtual_network. */
 uint32_t sets_of_tag(struct resolving *r, enum tag tag);

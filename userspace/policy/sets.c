@@ -112,6 +112,22 @@ static uint32_t intern(struct resolving *r, const struct policy_set *set, struct
 	return (uint32_t)r->policy.sets.len - 1;
 }
 
+uint32_t sets_foreign(struct resolving *r, uint32_t set_id, struct mark at)
+{
+	struct policy_set set;
+
+	if (set_id == NO_SET || !r->policy.sets.at[set_id].self)
+		return set_id;
+	while (r->foreign.len <= set_id)
+		array_push(r->arena, &r->foreign, (uint32_t)NO_SET);
+	if (r->foreign.at[set_id] == NO_SET) {
+		set = r->policy.sets.at[set_id];
+		set.self = false;
+		r->foreign.at[set_id] = intern(r, &set, at);
+	}
+	return r->foreign.at[set_id];
+}
+
 void sets_start(struct resolving *r)
 {
 	for (int tag = 0; tag < TAG_COUNT; tag++)
@@ -309,6 +325,8 @@ static void refuse_unknown(struct resolving *r, uint32_t scope, const struct ast
 	const struct joined_group *owner = owner_of_set(r, peer->name);
 	struct nearest nearest = {.wanted = peer->name};
 
+	if (r->partial)
+		return;
 	if (owner) {
 		diag_bad(r->diag, peer->mark,
 			 "no set '" STR_FMT

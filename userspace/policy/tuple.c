@@ -8,14 +8,7 @@
 #include <errno.h>
 
 #include "policy/names.h"
-
-enum {
-	PROTO_ICMP = 1,
-	PROTO_TCP = 6,
-	PROTO_UDP = 17,
-	PROTO_ICMPV6 = 58,
-	PROTO_SCTP = 132,
-};
+#include "policy/traffic.h"
 
 /* The text being read: what is left of it, and what places are counted from. */
 struct reader {
@@ -39,13 +32,12 @@ static struct mark place(const struct reader *reader, struct str slice)
 
 static bool has_ports(const struct tuple *tuple)
 {
-	return tuple->protocol == PROTO_TCP || tuple->protocol == PROTO_UDP ||
-	       tuple->protocol == PROTO_SCTP;
+	return traffic_has_ports(tuple->protocol);
 }
 
 static bool has_type(const struct tuple *tuple)
 {
-	return tuple->protocol == (tuple->source.family == ADDR_V4 ? PROTO_ICMP : PROTO_ICMPV6);
+	return tuple->protocol == (tuple->source.family == ADDR_V4 ? TRAFFIC_ICMP : TRAFFIC_ICMPV6);
 }
 
 static int read_direction(struct reader *reader, struct tuple *tuple)
@@ -212,7 +204,7 @@ static int read_words(struct reader *reader, struct tuple *tuple)
 	struct str word = {};
 
 	if (has_type(tuple))
-		tuple->icmp_type = tuple->protocol == PROTO_ICMP ? 8 : 128;
+		tuple->icmp_type = tuple->protocol == TRAFFIC_ICMP ? 8 : 128;
 	if (read_icmp(reader, "type", tuple, &tuple->icmp_type))
 		return -EBADMSG;
 	if (has_type(tuple) && str_trim(reader->rest).at == behind.at &&
@@ -240,8 +232,7 @@ static int read_words(struct reader *reader, struct tuple *tuple)
 	return 0;
 }
 
-/* Hop-by-hop, routing, fragment, destination options: the walk goes on behind them. */
-static bool is_extension(uint8_t protocol)
+bool tuple_is_extension(uint8_t protocol)
 {
 	return protocol == 0 || protocol == 43 || protocol == 44 || protocol == 60;
 }
@@ -255,15 +246,15 @@ static int check_families(struct reader *reader, const struct tuple *tuple, stru
 		return diag_bad(reader->diag, place(reader, destination),
 				"source and destination are of different families; expected both "
 				"IPv4 or both IPv6");
-	if (tuple->source.family == ADDR_V6 && is_extension(tuple->protocol))
+	if (tuple->source.family == ADDR_V6 && tuple_is_extension(tuple->protocol))
 		return diag_bad(
 			reader->diag, place(reader, protocol),
 			"%u is an extension header of IPv6; expected the protocol behind it",
 			tuple->protocol);
-	if (named && tuple->protocol == PROTO_ICMP && !has_type(tuple))
+	if (named && tuple->protocol == TRAFFIC_ICMP && !has_type(tuple))
 		return diag_bad(reader->diag, place(reader, protocol),
 				"icmp is IPv4's; expected icmpv6 between IPv6 addresses");
-	if (named && tuple->protocol == PROTO_ICMPV6 && !has_type(tuple))
+	if (named && tuple->protocol == TRAFFIC_ICMPV6 && !has_type(tuple))
 		return diag_bad(reader->diag, place(reader, protocol),
 				"icmpv6 is IPv6's; expected icmp between IPv4 addresses");
 	return 0;
@@ -310,7 +301,7 @@ static const char *print_end(const struct tuple *tuple, const struct addr *addr,
 const char *tuple_print(const struct tuple *tuple, char *buffer)
 {
 	const char *name = policy_protocol_name(tuple->protocol);
-	bool is_icmp = tuple->protocol == PROTO_ICMP || tuple->protocol == PROTO_ICMPV6;
+	bool is_icmp = traffic_is_icmp(tuple->protocol);
 	char source[END_SIZE], destination[END_SIZE], number[4], icmp[24] = "";
 
 	snprintf(number, sizeof(number), "%u", tuple->protocol);
@@ -332,8 +323,8 @@ const char *tuple_print(const struct tuple *tuple, char *buffer)
 /* Echo request and echo reply exchanged; other types stay. */
 static uint8_t turn_type(const struct tuple *tuple)
 {
-	uint8_t request = tuple->protocol == PROTO_ICMP ? 8 : 128;
-	uint8_t reply = tuple->protocol == PROTO_ICMP ? 0 : 129;
+	uint8_t request = tuple->protocol == TRAFFIC_ICMP ? 8 : 128;
+	uint8_t reply = tuple->protocol == TRAFFIC_ICMP ? 0 : 129;
 
 	if (tuple->icmp_type == request)
 		return reply;

@@ -32,6 +32,12 @@ enum { TUPLE_TEXT_SIZE = 160 };
  */
 int tuple_parse(struct str text, struct mark at, struct diag *diag, struct tuple *ret_tuple);
 
+/*
+ * Hop-by-hop, routing, fragment and destination options: over IPv6 the walk goes on behind them, so
+ * that none is the protocol of a packet, and tuple_parse refuses them there.
+ */
+bool tuple_is_extension(uint8_t protocol);
+
 /* The text that tuple_parse reads back, type and code always said; buffer has TUPLE_TEXT_SIZE bytes. */
 const char *tuple_print(const struct tuple *tuple, char *buffer);
 

@@ -41,20 +41,26 @@ struct addr address_of_number(int family, line_number number)
 	return addr;
 }
 
-/* Addresses that are neither special nor decided before rules. */
+/* Addresses from which the rules judge what comes in: first two ranges of those that packets have. */
+enum { COMMON_RANGES = 2, RANK_COMMON = 2 };
+
 static const struct {
 	line_number first;
 	line_number last;
-} usual[FAMILIES][2] = {
-	{{0x01000000, 0x7effffff}, {0x80000000, 0xdfffffff}},
+} usual[FAMILIES][6] = {
+	{{0x01000000, 0x7effffff}, {0x80000000, 0xdfffffff}, {0xf0000000, 0xfffffffe}},
 	{{(line_number)0x2000 << 112, ((line_number)0x4000 << 112) - 1},
-	 {(line_number)0xfc00 << 112, ((line_number)0xfe00 << 112) - 1}},
+	 {(line_number)0xfc00 << 112, ((line_number)0xfe00 << 112) - 1},
+	 {(line_number)0x4000 << 112, ((line_number)0xfc00 << 112) - 1},
+	 {(line_number)0xfe00 << 112, ((line_number)0xff00 << 112) - 1},
+	 {(line_number)1 << 48, ((line_number)0x2000 << 112) - 1},
+	 {2, ((line_number)0xffff << 32) - 1}},
 };
 
-/* The first usual address from first to last; false: none is. */
+/* The first usual address from first to last, common ones before others; false: none is. */
 static bool find_usual(int family, line_number first, line_number last, line_number *ret_address)
 {
-	for (size_t i = 0; i < ARRAY_LEN(usual[family]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(usual[family]) && usual[family][i].last; i++) {
 		line_number address =
 			first > usual[family][i].first ? first : usual[family][i].first;
 
@@ -64,6 +70,15 @@ static bool find_usual(int family, line_number first, line_number last, line_num
 		return true;
 	}
 	return false;
+}
+
+int address_rank(int family, line_number number)
+{
+	for (int i = 0; i < (int)ARRAY_LEN(usual[family]); i++)
+		if (usual[family][i].last && number >= usual[family][i].first &&
+		    number <= usual[family][i].last)
+			return i < COMMON_RANGES ? RANK_COMMON : 1;
+	return 0;
 }
 
 static struct segments segments_of(struct arena *arena, const struct policy *policy, int family,
@@ -87,6 +102,7 @@ struct walk {
 	int family;
 	struct pool *known; /* sets and class of the points */
 	struct address_points *points;
+	struct address_point *last; /* that of the piece before; NULL: there is none */
 };
 
 /* Addresses with the same sets and one class. */
@@ -114,24 +130,32 @@ static line_number another(int family, const struct piece *piece, line_number on
 static void improve(int family, const struct piece *piece, struct address_point *point)
 {
 	bool alone = point->other == point->example;
-	line_number number, unused;
+	line_number number;
 
-	if (!find_usual(family, point->example, point->example, &number) &&
-	    find_usual(family, piece->first, piece->last, &number)) {
+	if (find_usual(family, piece->first, piece->last, &number) &&
+	    address_rank(family, number) > address_rank(family, point->example)) {
 		point->example = number;
 		if (alone)
 			point->other = number;
 	}
 	number = another(family, piece, point->example);
-	if (number != point->example && (point->other == point->example ||
-					 !find_usual(family, point->other, point->other, &unused)))
+	if (number != point->example &&
+	    (point->other == point->example ||
+	     address_rank(family, number) > address_rank(family, point->other)))
 		point->other = number;
+	point->both_common = point->other != point->example &&
+			     address_rank(family, point->example) == RANK_COMMON &&
+			     address_rank(family, point->other) == RANK_COMMON;
 }
 
-static void add_piece(struct walk *walk, const struct piece *piece)
+/* The point of the piece. Most pieces of an image are of the point of the one before. */
+static struct address_point *point_of(struct walk *walk, const struct piece *piece)
 {
-	uint32_t i = pool_put_two(walk->known, piece->sets, piece->class);
+	uint32_t i;
 
+	if (walk->last && walk->last->sets == piece->sets && walk->last->class == piece->class)
+		return walk->last;
+	i = pool_put_two(walk->known, piece->sets, piece->class);
 	if (i == walk->points->of[walk->family].len)
 		array_push(walk->arena, &walk->points->of[walk->family],
 			   (struct address_point){
@@ -141,7 +165,14 @@ static void add_piece(struct walk *walk, const struct piece *piece)
 				   .other = piece->first,
 			   });
 	assert(i < walk->points->of[walk->family].len);
-	improve(walk->family, piece, &walk->points->of[walk->family].at[i]);
+	return &walk->points->of[walk->family].at[i];
+}
+
+static void add_piece(struct walk *walk, const struct piece *piece)
+{
+	walk->last = point_of(walk, piece);
+	if (!walk->last->both_common)
+		improve(walk->family, piece, walk->last);
 }
 
 static bool walk_family(struct walk *walk, const struct image *image,
@@ -180,7 +211,7 @@ bool address_points(struct arena *arena, const struct policy *policy, const stru
 	for (int family = 0; family < FAMILIES && walked; family++) {
 		struct segments segments = segments_of(arena, policy, family, points.sets);
 		scoped(pool_free) struct pool *known = pool_new(1);
-		struct walk walk = {arena, family, known, &points};
+		struct walk walk = {arena, family, known, &points, NULL};
 
 		points.n_segments += segments.len;
 		walked = walk_family(&walk, image, &segments);

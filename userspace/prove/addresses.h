@@ -18,6 +18,7 @@ struct address_point {
 	uint32_t class;
 	line_number example; /* one that packets commonly have, where there is one */
 	line_number other;   /* another one; the same where there is no other */
+	bool both_common;    /* no two could be better examples */
 };
 
 struct address_points {
@@ -33,6 +34,12 @@ struct address_points {
 bool address_points(struct arena *arena, const struct policy *policy, const struct image *image,
 		    struct address_points *ret_points);
 void address_points_fini(struct address_points *points);
+
+/*
+ * How good an example the address is: 2 one that packets commonly have, 1 any other, 0 one from which
+ * no packet that comes in is left to the rules.
+ */
+int address_rank(int family, line_number number);
 
 struct addr address_of_number(int family, line_number number);
 

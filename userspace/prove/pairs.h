@@ -6,20 +6,13 @@
 #ifndef PROVE_PAIRS_H
 #define PROVE_PAIRS_H
 
-#include "prove/addresses.h"
-#include "prove/rules.h"
-
-/* One address of a pair. */
-struct origin {
-	uint32_t point; /* of the family */
-	bool self;	/* it is one of the host's own */
-};
+#include "prove/sides.h"
 
 /* Pairs of addresses with the same rules and the same class. */
 struct pair_point {
 	uint32_t rules; /* number in the pool */
 	uint32_t class;
-	bool is[FAMILIES];		    /* some pair is of the family: the example */
+	bool is[FAMILIES];		    /* some packet of the family has them: the example */
 	struct origin example[FAMILIES][2]; /* source, destination */
 };
 
@@ -35,7 +28,7 @@ struct pair_points {
  * stands behind one in its tier is out of reach where that matches, and is left out of the sets.
  */
 void pair_points(struct arena *arena, const struct rules *rules, const struct image *image,
-		 const struct address_points *addresses, const uint64_t *all_services,
+		 const struct side sides[2], const uint64_t *all_services,
 		 struct pair_points *ret_points);
 void pair_points_fini(struct pair_points *points);
 

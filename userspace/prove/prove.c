@@ -6,6 +6,7 @@
 #include "prove/prove.h"
 
 #include "classify/verify.h"
+#include "prove/bits.h"
 #include "prove/runs.h"
 #include "prove/set.h"
 #include "prove/verdicts.h"
@@ -90,21 +91,52 @@ static const char *find_setting(const struct hostconf *host, const struct bh_con
 
 /* ---- steps ---- */
 
+/* What stands for the pairs of sides, and for those with each service, where they were not formed. */
+static void count_bits(const struct side sides[2], const struct service_points *services,
+		       struct prove_result *result)
+{
+	uint64_t n = 0;
+
+	for (size_t s = 0; s < sides[0].points.len; s++)
+		for (size_t d = 0; d < sides[1].points.len; d++)
+			n += side_points_meet(&sides[0].points.at[s], &sides[1].points.at[d]);
+	result->n_pairs += n;
+	result->n_combinations += n * services->all.len;
+}
+
+/* Goes through all pairs. */
+static void compare_pairs(struct arena *arena, const struct verdicts *known,
+			  const struct side sides[2], struct prove_result *result)
+{
+	struct verdicts verdicts = *known;
+	struct pair_points pairs;
+
+	verdicts.pairs = &pairs;
+	pair_points(arena, known->rules, known->image, sides, known->services->always, &pairs);
+	result->n_pairs += pairs.n;
+	verdicts_compare(arena, &verdicts, result);
+	pair_points_fini(&pairs);
+}
+
 static void prove_direction(struct arena *arena, const struct policy *policy,
 			    const struct image *image, enum policy_direction direction,
 			    const struct address_points *addresses, struct prove_result *result)
 {
 	struct rules rules = rules_of(policy, direction);
 	struct service_points services;
-	struct pair_points pairs;
-	struct verdicts verdicts = {&rules, image, addresses, &services, &pairs};
+	struct side sides[2];
+	struct verdicts verdicts = {&rules, image, addresses, &services, NULL};
 
 	service_points(arena, &rules, image, &services);
-	pair_points(arena, &rules, image, addresses, services.always, &pairs);
+	for (int side = 0; side < 2; side++)
+		side_find(arena, &rules, image, addresses, side, &sides[side]);
 	result->n_services += services.all.len;
-	result->n_pairs += pairs.n;
-	verdicts_compare(arena, &verdicts, result);
-	pair_points_fini(&pairs);
+	if (bits_hold(&rules, image, sides, &services))
+		count_bits(sides, &services, result);
+	else
+		compare_pairs(arena, &verdicts, sides, result);
+	for (int side = 0; side < 2; side++)
+		side_fini(&sides[side]);
 	service_points_fini(&services);
 }
 
@@ -122,19 +154,33 @@ static const char *find_fault(struct arena *arena, const struct policy *policy,
 	return NULL;
 }
 
+/* The words for a difference that no packet which is left to the rules shows. */
+static const char *unseen(struct arena *arena, const struct tuple *packet)
+{
+	char text[TUPLE_TEXT_SIZE];
+
+	return arena_printf(arena,
+			    "of packets that are decided before any rule, such as '%s', the image "
+			    "has not what the rules add up to",
+			    tuple_print(packet, text));
+}
+
 void prove(struct arena *arena, const struct policy *policy, const struct image *image,
 	   struct prove_result *ret_result)
 {
 	scoped(arena_free) struct arena *scratch = arena_new();
-	struct prove_result result = {.fault = find_fault(arena, policy, image)};
+	const char *fault = find_fault(arena, policy, image);
 	struct address_points addresses = {};
+	struct prove_result result = {};
 
-	if (!result.fault && !address_points(scratch, policy, image, &addresses))
-		result.fault = "the image tells apart more addresses than any policy could";
-	if (result.fault)
+	if (!fault && !address_points(scratch, policy, image, &addresses))
+		fault = "the image tells apart more addresses than any policy could";
+	if (fault)
 		result.answer = PROVE_FAULT;
-	for (int d = 0; d < DIRECTION_COUNT && !result.fault; d++)
+	for (int d = 0; d < DIRECTION_COUNT && !fault; d++)
 		prove_direction(scratch, policy, image, d, &addresses, &result);
+	if (result.answer == PROVE_FAULT)
+		result.fault = fault ? fault : unseen(arena, &result.packet);
 	result.n_segments = addresses.n_segments;
 	address_points_fini(&addresses);
 	*ret_result = result;
@@ -162,16 +208,25 @@ static uint64_t count_cells(const struct image *image, enum bh_direction directi
 	return n;
 }
 
-/* In nanoseconds, as measured; rather too many than too few. */
-static uint64_t estimate_direction(const struct policy *policy, const struct image *image,
-				   enum bh_direction direction)
+/* By bits: each set once, each row, and the count of what they stand for. */
+static uint64_t estimate_bits(const struct bh_direction_head *tables, uint64_t n_words)
 {
-	const struct bh_direction_head *tables = &image_head(image)->direction[direction];
-	uint64_t n_words = policy->rules.len / 64 + 1;
+	uint64_t n_sets = (uint64_t)tables->n_source + tables->n_destination + tables->n_pair;
+	uint64_t n_rows = 1;
+
+	for (int tier = 0; tier < BH_TIER_COUNT; tier++)
+		n_rows *= tables->tier_rules[tier] + 1ULL;
+	return n_sets * n_words * 150 + n_rows * 100 +
+	       (uint64_t)tables->n_source * tables->n_destination * 4;
+}
+
+/* By pairs, or by bits that do not hold. */
+static uint64_t estimate_pairs(const struct bh_direction_head *tables, uint64_t n_words)
+{
 	uint64_t n_pairs = (uint64_t)tables->n_source * tables->n_destination;
 	uint64_t n_rows = 4ULL * tables->n_pair;
 	uint64_t n_columns = tables->row_len * 32ULL;
-	uint64_t each = 16;
+	uint64_t each = 20;
 
 	if (tables->product == BH_PRODUCT_BITS) {
 		n_rows = n_pairs;
@@ -181,19 +236,41 @@ static uint64_t estimate_direction(const struct policy *policy, const struct ima
 	/* Sets of rules that lead to one row are looked at one by one. */
 	if (n_rows > n_pairs)
 		n_rows = n_pairs;
-	return n_pairs * (100 + n_words * 2) + n_rows * n_columns * each +
-	       count_cells(image, direction) * (100 + n_words * 4);
+	return n_pairs * (100 + n_words * 2) + n_rows * n_columns * each;
 }
 
-uint64_t prove_estimate(const struct policy *policy, const struct image *image)
+/* In nanoseconds, as measured; rather too many than too few. */
+static uint64_t estimate_direction(const struct policy *policy, const struct image *image,
+				   enum bh_direction direction, bool wrong)
+{
+	const struct bh_direction_head *tables = &image_head(image)->direction[direction];
+	uint64_t n_words = policy->rules.len / 64 + 1;
+	uint64_t cells = count_cells(image, direction) * (100 + n_words * 4);
+
+	if (tables->product == BH_PRODUCT_BITS && !wrong)
+		return cells + estimate_bits(tables, n_words);
+	return cells + estimate_pairs(tables, n_words);
+}
+
+static uint64_t estimate(const struct policy *policy, const struct image *image, bool wrong)
 {
 	uint64_t ns = 10000000 + image->tables_size * 2;
 
 	if (verify_tables(image))
 		return 0;
 	for (size_t i = 0; i < policy->sets.len; i++)
-		ns += policy->sets.at[i].ranges.len * 400;
+		ns += policy->sets.at[i].ranges.len * 500;
 	for (int d = 0; d < BH_DIRECTION_COUNT; d++)
-		ns += estimate_direction(policy, image, d);
+		ns += estimate_direction(policy, image, d, wrong);
 	return ns / 1000000;
+}
+
+uint64_t prove_estimate(const struct policy *policy, const struct image *image)
+{
+	return estimate(policy, image, false);
+}
+
+uint64_t prove_estimate_wrong(const struct policy *policy, const struct image *image)
+{
+	return estimate(policy, image, true);
 }

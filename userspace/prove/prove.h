@@ -12,7 +12,7 @@
 
 enum prove_answer {
 	PROVE_HOLDS,
-	PROVE_FAULT,   /* no packet is needed to see that the image is wrong: fault says why */
+	PROVE_FAULT,   /* the image is wrong, and no packet shows it: fault says how */
 	PROVE_DIFFERS, /* packet is answered otherwise than the policy says */
 };
 
@@ -21,8 +21,9 @@ struct prove_result {
 	const char *fault; /* words */
 
 	/*
-	 * Of the combinations that differ one, where the verdict does if there is such a one: a
-	 * packet, the addresses in it that are the host's own (none, one or two; sorted), and both answers.
+	 * Of the combinations that differ one, where the verdict does if there is such a one: a packet
+	 * that can be and that is left to the rules, the addresses in it that are the host's own (none,
+	 * one or two; sorted), and both answers.
 	 */
 	struct tuple packet;
 	struct addr self[2];
@@ -47,5 +48,8 @@ void prove(struct arena *arena, const struct policy *policy, const struct image 
  * sound, since it says so at once.
  */
 uint64_t prove_estimate(const struct policy *policy, const struct image *image);
+
+/* The same of an image that may be wrong, where all pairs are gone through to find a packet. */
+uint64_t prove_estimate_wrong(const struct policy *policy, const struct image *image);
 
 #endif

@@ -191,6 +191,11 @@ uint32_t runs_port_class(const struct image *image, uint32_t root, uint32_t port
 	return root ? table16(image, table32(image, root)[port >> 8])[port & 0xff] : 0;
 }
 
+bool runs_same_block(const struct image *image, uint32_t root, uint32_t one, uint32_t other)
+{
+	return table32(image, root)[one / RUNS_PORTS] == table32(image, root)[other / RUNS_PORTS];
+}
+
 uint32_t runs_cell(const struct image *image, const struct bh_proto_slot *slot, uint32_t source,
 		   uint32_t destination)
 {
@@ -248,6 +253,24 @@ static uint32_t first_common(const struct image *image, const uint32_t sets[3], 
 			return (word - begin) * 64 + (uint32_t)__builtin_ctzll(common) + 1;
 	}
 	return 0;
+}
+
+const uint8_t *runs_set(const struct image *image, enum bh_direction direction, enum runs_set kind,
+			uint32_t class)
+{
+	const struct bh_direction_head *tables = tables_of(image, direction);
+	const uint32_t before[] = {
+		[RUNS_SET_SOURCE] = 0,
+		[RUNS_SET_DESTINATION] = tables->n_source,
+		[RUNS_SET_SERVICE] = tables->n_source + tables->n_destination,
+	};
+
+	return image->tables + table32(image, tables->pair)[before[kind] + class];
+}
+
+uint32_t runs_row(const struct image *image, enum bh_direction direction, uint32_t row)
+{
+	return table16(image, tables_of(image, direction)->row)[row];
 }
 
 static uint32_t outcome_of_bits(const struct image *image, const struct bh_direction_head *tables,

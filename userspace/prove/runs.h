@@ -20,6 +20,10 @@ uint32_t runs_class(const struct image *image, enum addr_family family, line_num
 /* The class of a port under the root of a slot. */
 uint32_t runs_port_class(const struct image *image, uint32_t root, uint32_t port);
 
+/* Whether the classes of all the ports around two, up to each multiple of RUNS_PORTS, are one table. */
+enum { RUNS_PORTS = 256 };
+bool runs_same_block(const struct image *image, uint32_t root, uint32_t one, uint32_t other);
+
 /* The protocol class of a cell of a slot: one class of source ports, one of destination ports. */
 uint32_t runs_cell(const struct image *image, const struct bh_proto_slot *slot, uint32_t source,
 		   uint32_t destination);
@@ -34,6 +38,20 @@ uint32_t runs_side(const struct image *image, enum bh_direction direction, int s
 /* What a pair of sides is known by: its pair class, or with bits the two classes in one number. */
 uint32_t runs_pair(const struct image *image, enum bh_direction direction, uint32_t source,
 		   uint32_t destination);
+
+/* A set of rules of a direction that is by bits: of a class of sources, destinations or services. */
+enum runs_set {
+	RUNS_SET_SOURCE,
+	RUNS_SET_DESTINATION,
+	RUNS_SET_SERVICE,
+};
+
+/* Its words, of which tier_end of the direction tells the number. */
+const uint8_t *runs_set(const struct image *image, enum bh_direction direction, enum runs_set kind,
+			uint32_t class);
+
+/* The number of the outcome in a row of such a direction. */
+uint32_t runs_row(const struct image *image, enum bh_direction direction, uint32_t row);
 
 /* The number of an outcome; pair as runs_pair gives it. */
 uint32_t runs_outcome(const struct image *image, enum bh_direction direction, uint32_t pair,

@@ -8,6 +8,7 @@
 
 #include <assert.h>
 
+#include "policy/eval.h"
 #include "prove/runs.h"
 #include "prove/set.h"
 
@@ -18,6 +19,7 @@ enum {
 	PROTOCOL_ICMPV6 = 58,
 	PROTOCOL_SCTP = 132,
 	LAST_PORT = 65535,
+	TRIED_MAX = 16 * 256, /* more than stand in a row that are decided before any rule */
 };
 
 /* A way in which a rule matches. */
@@ -50,7 +52,7 @@ struct maker {
 	ARRAY(struct way) ways;
 };
 
-bool service_is_typed(int family, uint8_t protocol)
+static bool is_typed(int family, uint8_t protocol)
 {
 	return protocol == (family ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP);
 }
@@ -60,11 +62,80 @@ static bool has_ports(uint8_t protocol)
 	return protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP || protocol == PROTOCOL_SCTP;
 }
 
+struct tuple service_tuple(enum policy_direction direction, int family,
+			   const struct service *service)
+{
+	struct tuple tuple = {.direction = direction, .protocol = service->protocol};
+
+	if (is_typed(family, service->protocol)) {
+		tuple.icmp_type = service->destination_port >> 8;
+		tuple.icmp_code = service->destination_port & 0xff;
+		return tuple;
+	}
+	tuple.source_port = service->source_port;
+	tuple.destination_port = service->destination_port;
+	return tuple;
+}
+
+/*
+ * Whether the rules judge a service between whichever usual addresses: those are asked of which the
+ * most is decided before any rule.
+ */
+static bool is_judged(const struct maker *maker, const struct service *service)
+{
+	static const line_number ends[FAMILIES][2][2] = {
+		{{0xc0000201, 0xa83f8110}, {0xc0000201, 0xa9fea9fe}}, /* to Azure's platform */
+		{{(line_number)0xfe80 << 112 | 1, (line_number)0x2001 << 112}, /* link-local */
+		 {(line_number)0x2001 << 112, (line_number)0x2001 << 112}},
+	};
+	struct tuple tuple = service_tuple(maker->rules->direction, maker->family, service);
+	struct verdict before;
+
+	if (maker->family && tuple_is_extension(service->protocol))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(ends[0]); i++) {
+		tuple.source = address_of_number(maker->family, ends[maker->family][i][0]);
+		tuple.destination = address_of_number(maker->family, ends[maker->family][i][1]);
+		if (eval_before_rules(maker->rules->policy, &tuple, &before))
+			return false;
+	}
+	return true;
+}
+
+/* Whether packets are left to the rules wherever this number stands in that place. */
+static bool is_plain(const struct maker *maker, bool destination, uint32_t number)
+{
+	static const uint16_t leases[] = {67, 68, 546, 547};
+	const struct service service = {true, false, maker->protocol, 0, (uint16_t)number};
+
+	if (destination && is_typed(maker->family, maker->protocol))
+		return is_judged(maker, &service);
+	for (size_t i = 0; i < ARRAY_LEN(leases); i++)
+		if (has_ports(maker->protocol) && leases[i] == number)
+			return false;
+	return true;
+}
+
+/* The first plain number from first to last; false: there is none near. */
+static bool find_plain(const struct maker *maker, bool destination, uint32_t first, uint32_t last,
+		       uint16_t *ret_number)
+{
+	uint32_t number = first;
+
+	while (number <= last && number - first < TRIED_MAX &&
+	       !is_plain(maker, destination, number))
+		number++;
+	if (number > last || number - first == TRIED_MAX)
+		return false;
+	*ret_number = (uint16_t)number;
+	return true;
+}
+
 /* The last number that stands in that place of a packet of the protocol. */
 static uint32_t last_port(const struct maker *maker, bool destination)
 {
 	bool varies = has_ports(maker->protocol) ||
-		      (destination && service_is_typed(maker->family, maker->protocol));
+		      (destination && is_typed(maker->family, maker->protocol));
 
 	return varies ? LAST_PORT : 0;
 }
@@ -110,7 +181,7 @@ static void add_way(struct maker *maker, struct sweep *sweep, bool destination, 
 	const struct policy_clause *clause = maker->ways.at[way].clause;
 	const port_ranges *ports = destination ? &clause->destination_ports : &clause->source_ports;
 
-	if (destination && service_is_typed(maker->family, maker->protocol)) {
+	if (destination && is_typed(maker->family, maker->protocol)) {
 		add_types(maker, sweep, way);
 		return;
 	}
@@ -125,11 +196,18 @@ static uint32_t last_of_class(const struct maker *maker, uint32_t root, uint32_t
 			      uint32_t last)
 {
 	uint32_t class = runs_port_class(maker->image, root, first);
+	uint32_t begin = first;
 
 	if (!root)
 		return last;
-	while (first < last && runs_port_class(maker->image, root, first + 1) == class)
+	while (first < last && runs_port_class(maker->image, root, first + 1) == class) {
 		first++;
+		/* A block that is of one class, again and again. */
+		while (first - begin >= RUNS_PORTS - 1 && first % RUNS_PORTS == RUNS_PORTS - 1 &&
+		       first + RUNS_PORTS <= last &&
+		       runs_same_block(maker->image, root, first, first + 1))
+			first += RUNS_PORTS;
+	}
 	return first;
 }
 
@@ -142,11 +220,12 @@ static void find_ports(struct maker *maker, bool destination, struct pool *ways,
 	struct sweep sweep = {.last = LAST_PORT};
 	struct segments segments;
 	size_t s = 0;
+	uint32_t i;
 
 	for (uint32_t way = 0; way < maker->ways.len; way++)
 		add_way(maker, &sweep, destination, way);
 	segments = sweep_segments(maker->arena, &sweep, ways);
-	for (uint32_t port = 0; port <= end;) {
+	for (uint32_t port = 0, next; port <= end; port = next) {
 		struct port_point point = {.example = port};
 		uint32_t last = end;
 
@@ -156,9 +235,13 @@ static void find_ports(struct maker *maker, bool destination, struct pool *ways,
 			last = (uint32_t)segments.at[s + 1].first - 1;
 		point.ways = segments.at[s].members;
 		point.class = runs_port_class(maker->image, root, port);
-		if (pool_put_two(known, point.ways, point.class) == ports->len)
+		next = last_of_class(maker, root, port, last) + 1;
+		i = pool_put_two(known, point.ways, point.class);
+		if (i == ports->len)
 			array_push(maker->arena, ports, point);
-		port = last_of_class(maker, root, port, last) + 1;
+		assert(i < ports->len);
+		if (!is_plain(maker, destination, ports->at[i].example))
+			(void)find_plain(maker, destination, port, next - 1, &ports->at[i].example);
 	}
 }
 
@@ -171,6 +254,7 @@ static uint32_t rules_matched(struct maker *maker, const uint64_t *source,
 		for (uint64_t both = source[w] & destination[w]; both; both &= both - 1) {
 			size_t way = w * 64 + (size_t)__builtin_ctzll(both);
 
+			assert(maker->ways.at && way < maker->ways.len);
 			set_put(maker->matched, maker->ways.at[way].rule, true);
 		}
 	return pool_put(maker->points->rules, maker->matched);
@@ -185,15 +269,18 @@ static void add_cell(struct maker *maker, const struct pool *ways, const struct 
 		.class = runs_cell(maker->image, maker->slot, source->class, destination->class),
 	};
 	uint32_t i = pool_put_two(maker->known, point.rules, point.class);
+	struct service now = {true, false, maker->protocol, source->example, destination->example};
 	struct service *example;
 
 	if (i == maker->points->all.len)
 		array_push(maker->arena, &maker->points->all, point);
 	assert(i < maker->points->all.len);
 	example = &maker->points->all.at[i].example[maker->family];
-	if (!example->is)
-		*example = (struct service){true, maker->protocol, source->example,
-					    destination->example};
+	if (example->is && example->judged)
+		return;
+	now.judged = is_judged(maker, &now);
+	if (!example->is || now.judged)
+		*example = now;
 }
 
 static void add_protocol(struct maker *maker)
@@ -212,12 +299,13 @@ static void add_protocol(struct maker *maker)
 
 /*
  * What tells a protocol apart from others: whether clauses name it, what stands in the place of
- * ports, and its slot.
+ * ports, its slot, and whether packets have it.
  */
 static bool is_new(struct maker *maker, const bool named[256], struct pool *seen)
 {
 	bool alone = named[maker->protocol] || has_ports(maker->protocol) ||
-		     service_is_typed(maker->family, maker->protocol);
+		     is_typed(maker->family, maker->protocol) ||
+		     (maker->family && tuple_is_extension(maker->protocol));
 	uint32_t slot = (uint32_t)((const uint8_t *)maker->slot - maker->image->tables);
 	uint32_t protocol = alone ? maker->protocol : 256;
 	uint32_t n = seen->len;

@@ -5,11 +5,13 @@
 #ifndef PROVE_SERVICES_H
 #define PROVE_SERVICES_H
 
+#include "policy/tuple.h"
 #include "prove/addresses.h"
 #include "prove/rules.h"
 
 struct service {
-	bool is; /* there is one */
+	bool is;     /* there is one */
+	bool judged; /* some packet of it is left to the rules */
 	uint8_t protocol;
 	uint16_t source_port;
 	uint16_t destination_port; /* ICMP: type << 8 | code */
@@ -36,7 +38,8 @@ void service_points(struct arena *arena, const struct rules *rules, const struct
 		    struct service_points *ret_points);
 void service_points_fini(struct service_points *points);
 
-/* Whether the destination "port" of the protocol is an ICMP type and code. */
-bool service_is_typed(int family, uint8_t protocol);
+/* The packet of a direction, without its addresses. */
+struct tuple service_tuple(enum policy_direction direction, int family,
+			   const struct service *service);
 
 #endif

@@ -6,6 +6,7 @@
 #include "prove/verdicts.h"
 
 #include "policy/eval.h"
+#include "prove/expected.h"
 #include "prove/runs.h"
 #include "prove/set.h"
 
@@ -82,47 +83,14 @@ static void match_tier(struct maker *maker, enum policy_tier tier, const uint64_
 			return;
 }
 
-static uint16_t rule_in_image(uint32_t rule)
-{
-	return rule == POLICY_NO_RULE ? BH_NO_RULE : (uint16_t)rule;
-}
-
-static uint8_t verdict_in_image(const struct policy_outcome *outcome)
-{
-	if (!outcome->allow)
-		return BH_DENY;
-	return outcome->would_deny ? BH_WOULD_DENY : BH_ALLOW;
-}
-
-/*
- * No outcome may carry BH_OUTCOME_NO_STATE: whether the turned tuple of a whole class is allowed
- * is not looked into here, so an image that says so is not proven.
- */
-static struct bh_outcome expect(const struct rules *rules, const uint32_t matched[TIER_COUNT])
-{
-	struct bh_outcome expected = {.direction = rules->direction};
-	struct policy_outcome outcome;
-
-	policy_combine(rules->policy, rules->direction, matched, &outcome);
-	expected.verdict = verdict_in_image(&outcome);
-	if (outcome.log)
-		expected.flags |= BH_OUTCOME_LOG;
-	if (outcome.keep)
-		expected.flags |= BH_OUTCOME_KEEP;
-	expected.reason = outcome.no_group ? BH_REASON_NO_GROUP : BH_REASON_RULE;
-	expected.rule = rule_in_image(outcome.rule);
-	for (int tier = 0; tier < TIER_COUNT; tier++)
-		expected.tier_rule[tier] = rule_in_image(outcome.tier_rule[tier]);
-	return expected;
-}
-
 static uint32_t put_triple(struct maker *maker, const uint32_t matched[TIER_COUNT])
 {
 	const uint64_t record[2] = {(uint64_t)matched[0] << 32 | matched[1], matched[2]};
 	uint32_t triple = pool_put(maker->triples, record);
 
 	if (triple == maker->expected.len) {
-		array_push(maker->arena, &maker->expected, expect(maker->of->rules, matched));
+		array_push(maker->arena, &maker->expected,
+			   expected_outcome(maker->of->rules, matched));
 		array_push(maker->arena, &maker->equal, (uint32_t)NONE);
 	}
 	return triple;
@@ -148,78 +116,58 @@ static uint32_t triple_of(struct maker *maker, uint32_t service)
 
 /* ---- a difference ---- */
 
-static struct tuple tuple_of(enum policy_direction direction, int family,
-			     const struct service *service)
-{
-	struct tuple tuple = {.direction = direction, .protocol = service->protocol};
-
-	if (service_is_typed(family, service->protocol)) {
-		tuple.icmp_type = service->destination_port >> 8;
-		tuple.icmp_code = service->destination_port & 0xff;
-		return tuple;
-	}
-	tuple.source_port = service->source_port;
-	tuple.destination_port = service->destination_port;
-	return tuple;
-}
-
-/* The ends of the packet, two different ones where there are two, and which are the host's own. */
-static void set_ends(const struct maker *maker, const struct pair_point *pair, int family,
-		     struct prove_result *result)
+/* The ends of the packet, and which are the host's own. */
+static void set_ends(const struct origin ends[2], int family, struct prove_result *result)
 {
 	struct tuple *packet = &result->packet;
-	const struct origin *origin = pair->example[family];
-	const struct address_point *points = maker->of->addresses->of[family].at;
-	line_number source = points[origin[0].point].example;
-	line_number destination = points[origin[1].point].example;
 	int order;
 
-	if (source == destination)
-		destination = points[origin[1].point].other;
-	if (source == destination)
-		source = points[origin[0].point].other;
-	packet->source = address_of_number(family, source);
-	packet->destination = address_of_number(family, destination);
+	packet->source = address_of_number(family, ends[0].address);
+	packet->destination = address_of_number(family, ends[1].address);
 	order = addr_compare(&packet->source, &packet->destination);
 	result->n_self = 0;
-	if (origin[order > 0].self)
+	if (ends[order > 0].self)
 		result->self[result->n_self++] = order > 0 ? packet->destination : packet->source;
-	if (origin[order <= 0].self && (order || !result->n_self))
+	if (order && ends[order <= 0].self)
 		result->self[result->n_self++] = order > 0 ? packet->source : packet->destination;
 }
 
-/*
- * How well a difference shows that the image is wrong: best by another verdict, of a packet
- * that the rules judge. Least by one address that is at once the host's own and not, which may be
- * all that the points of a pair have.
- */
-static int rank_of(const struct policy *policy, const struct prove_result *result)
+/* Whether the packet is left to the rules, so that both answers are seen by it. */
+static bool is_judged(const struct policy *policy, const struct tuple *packet)
 {
+	bool extension = packet->source.family == ADDR_V6 && tuple_is_extension(packet->protocol);
 	struct verdict before;
-	bool verdict = result->expected.verdict != result->found.verdict;
-	bool judged = !eval_before_rules(policy, &result->packet, &before);
-	bool ends = addr_compare(&result->packet.source, &result->packet.destination);
 
-	return 4 * ends + 2 * verdict + judged;
+	return !extension && !eval_before_rules(policy, packet, &before);
 }
 
-/* NOLINTNEXTLINE(readability-function-size): a combination, and both answers to it */
+/* How well it shows that the image is wrong: best by a packet, with another verdict. */
+static int rank_of(const struct prove_result *result)
+{
+	switch (result->answer) {
+	case PROVE_HOLDS:
+		return 0;
+	case PROVE_FAULT:
+		return 1;
+	case PROVE_DIFFERS:
+		break;
+	}
+	return 2 + (result->expected.verdict != result->found.verdict);
+}
+
 static void differ(struct maker *maker, const struct pair_point *pair,
-		   const struct service_point *service, int family,
-		   const struct bh_outcome *expected, const struct bh_outcome *found)
+		   const struct service *service, int family, const struct bh_outcome *answers[2])
 {
 	struct prove_result *result = maker->result;
-	const struct policy *policy = maker->of->rules->policy;
 	struct prove_result now = *result;
 
-	now.packet = tuple_of(maker->of->rules->direction, family, &service->example[family]);
-	set_ends(maker, pair, family, &now);
-	now.expected = *expected;
-	now.found = *found;
-	if (result->answer == PROVE_DIFFERS && rank_of(policy, result) >= rank_of(policy, &now))
-		return;
-	now.answer = PROVE_DIFFERS;
-	*result = now;
+	now.packet = service_tuple(maker->of->rules->direction, family, service);
+	set_ends(pair->example[family], family, &now);
+	now.expected = *answers[0];
+	now.found = *answers[1];
+	now.answer = is_judged(maker->of->rules->policy, &now.packet) ? PROVE_DIFFERS : PROVE_FAULT;
+	if (rank_of(&now) > rank_of(result))
+		*result = now;
 }
 
 /* ---- both ---- */
@@ -231,6 +179,7 @@ static void compare_one(struct maker *maker, const struct pair_point *pair, uint
 	uint32_t triple = triple_of(maker, service);
 	uint32_t id = runs_outcome(maker->of->image, direction, pair->class, point->class);
 	const struct bh_outcome *found;
+	int n_families = 0;
 
 	if (maker->equal.at[triple] == id)
 		return;
@@ -243,10 +192,11 @@ static void compare_one(struct maker *maker, const struct pair_point *pair, uint
 	for (int family = 0; family < FAMILIES; family++) {
 		if (!pair->is[family] || !point->example[family].is)
 			continue;
-		maker->result->n_differ++;
-		differ(maker, pair, point, family, &maker->expected.at[triple], found);
-		return;
+		n_families++;
+		differ(maker, pair, &point->example[family], family,
+		       (const struct bh_outcome *[]){&maker->expected.at[triple], found});
 	}
+	maker->result->n_differ += n_families > 0;
 }
 
 static void compare_pair(struct maker *maker, const struct pair_point *pair)

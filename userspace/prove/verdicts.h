@@ -19,7 +19,11 @@ struct verdicts {
 	const struct pair_points *pairs;
 };
 
-/* Adds to n_combinations and n_differ of the result, and keeps in it the worst difference. */
+/*
+ * Adds to n_combinations and n_differ of the result, and keeps in it the worst difference. Where none
+ * is seen by a packet that is left to the rules, the answer is PROVE_FAULT, without words, and packet
+ * is one that differs.
+ */
 void verdicts_compare(struct arena *arena, const struct verdicts *verdicts,
 		      struct prove_result *result);
 

@@ -83,6 +83,20 @@ Test(diag, control_characters_of_quoted_text_do_not_reach_the_terminal)
 	cr_assert_str_eq(diag_messages(diag, &n)[0].text, "no set 'a?[2Jb?c?'");
 }
 
+Test(diag, nor_do_those_of_a_path)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(diag_free) struct diag *diag = diag_new();
+	struct source source = {.path = "a\x1b]0;b\a\xc2\x9bm.yaml", .text = STR("x\n")};
+
+	(void)diag_bad(diag, (struct mark){.source = &source, .line = 1, .column = 1}, "words");
+	(void)diag_bad(diag, (struct mark){.source = &source}, "of all");
+	(void)diag_refuse(diag, -EINVAL, "cannot open '%s'", source.path);
+	cr_assert_str_eq(printed(arena, diag), "a?]0;b??m.yaml: of all\n"
+					       "a?]0;b??m.yaml:1:1: words\n  x\n  ^\n"
+					       "cannot open 'a?]0;b??m.yaml'\n");
+}
+
 Test(diag, a_place_is_shown_with_its_line_and_a_caret)
 {
 	shows("group: web\nrules: x\n", (struct mark){.line = 2, .column = 8, .len = 1},

@@ -23,6 +23,30 @@ Test(str, a_copy_ends_in_nul_where_the_slice_does)
 	cr_assert_str_eq(str_dup(arena, STR("")), "");
 }
 
+static void is_shown(const char *text, const char *expected)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+
+	cr_assert_str_eq(str_make_visible(str_dup(arena, str_of(text))), expected);
+}
+
+Test(str, what_a_terminal_would_obey_becomes_a_question_mark)
+{
+	is_shown("", "");
+	is_shown("/etc/web.yaml", "/etc/web.yaml");
+	is_shown("\xc3\xa4\xe2\x82\xac\xf0\x9f\x99\x82", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x99\x82");
+	is_shown("a\x1b[2Jb\nc\x7f", "a?[2Jb?c?");
+	/* C1: as two bytes, as one, and as a character in too many. */
+	is_shown("a\xc2\x9b"
+		 "b\x9b"
+		 "c\xc0\x9b"
+		 "d\xe0\x82\x9b"
+		 "e",
+		 "a?b?c??d???e");
+	is_shown("cut \xe2\x82", "cut ??");
+	is_shown("\xc2\xa0", "\xc2\xa0");
+}
+
 Test(str, comparing_is_by_bytes_and_the_shorter_first)
 {
 	cr_assert(str_eq(STR("web"), STR("web")));

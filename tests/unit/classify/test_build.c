@@ -199,6 +199,7 @@ Test(build, host_settings_come_into_the_image)
 {
 	struct build_limits limits = build_limits_default();
 	const struct bh_config *config;
+	struct bh_config state = {};
 	struct loaded loaded;
 	struct image image;
 
@@ -229,6 +230,8 @@ Test(build, host_settings_come_into_the_image)
 	cr_assert_eq(config->tables[BH_TABLE_ESTABLISHED4].first_page, 2);
 	cr_assert_eq(config->tables[BH_TABLE_ESTABLISHED6].first_page, 3);
 	cr_assert_eq(config->tables[BH_TABLE_FRAGMENTS].first_page, 4);
+	cr_assert_eq(build_state(&loaded.policy.host, &state), 5, "part of a page is a page");
+	cr_assert(!memcmp(state.tables, config->tables, sizeof(state.tables)));
 	unload(&loaded);
 }
 

@@ -115,6 +115,19 @@ Test(image, what_is_decoded_is_what_was_encoded)
 	unload(&encoded.loaded);
 }
 
+Test(image, a_sealed_image_has_the_digest_of_its_encoded_form)
+{
+	struct encoded encoded;
+	struct image_digest digest;
+
+	encode(&encoded, BH_ADDRESS4_BLOCKS);
+	digest = image_digest_of(encoded.data, encoded.size);
+	encoded.image.digest = (struct image_digest){};
+	image_seal(&encoded.image);
+	cr_assert(!memcmp(&encoded.image.digest, &digest, sizeof(digest)));
+	unload(&encoded.loaded);
+}
+
 Test(image, notes_name_what_was_compiled)
 {
 	struct encoded encoded;

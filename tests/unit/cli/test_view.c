@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Both views: nothing is missing in either, and what they make of the values. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,7 @@ static void done(struct shown *shown)
 /* What has been written, all of it. */
 static const char *text_of(struct shown *shown)
 {
-	cr_assert(view_end(shown->view));
+	cr_assert_eq(view_end(shown->view), 0);
 	fflush(shown->out);
 	return shown->text;
 }
@@ -156,6 +157,27 @@ Test(view, bytes_are_told_in_the_largest_unit)
 	cr_assert_str_eq(size_text(1024 * 1024 * 3 / 2), "1.5 MB");
 	cr_assert_str_eq(size_text(5ULL << 40), "5.0 TB");
 	cr_assert_str_eq(size_text(UINT64_MAX), "16 EB");
+}
+
+Test(view, what_has_no_direction_is_shown_in_none)
+{
+	struct view_stat stat = {.by = "note",
+				 .name = "flow-ended",
+				 .direction = "",
+				 .packets = 2,
+				 .packet_rate = -1,
+				 .byte_rate = -1};
+	struct shown shown;
+
+	start(&shown, false);
+	shown.view->ops->stat(shown.view, &stat);
+	stat.direction = "outbound";
+	shown.view->ops->stat(shown.view, &stat);
+	cr_assert_str_eq(text_of(&shown),
+			 "BY    NAME        DIRECTION  PACKETS  BYTES  PACKETS/S  BYTES/S\n"
+			 "note  flow-ended  -                2    0 B\n"
+			 "note  flow-ended  out              2    0 B\n");
+	done(&shown);
 }
 
 static void flow_line(uint64_t idle, uint64_t ends, const char *expected)
@@ -287,7 +309,7 @@ Test(view, nothing_shown_is_nothing_written)
 		cr_assert_str_eq(text_of(&shown), "");
 		done(&shown);
 	}
-	cr_assert(view_end(NULL));
+	cr_assert_eq(view_end(NULL), 0);
 }
 
 Test(view, output_that_cannot_be_written_is_told)
@@ -299,7 +321,8 @@ Test(view, output_that_cannot_be_written_is_told)
 	cr_assert_not_null(full);
 	view = view_new(false, full);
 	view->ops->version(view, &version);
-	cr_assert_not(view_end(view));
+	cr_assert_eq(view_end(view), -ENOSPC);
+	cr_assert(view_is_broken(view));
 	view_free(view);
 	fclose(full);
 }

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "bpf/abi.h"
 #include "tests/unit/kernel/folder.h"
 
 void at_init(struct at *at)
@@ -46,10 +47,11 @@ struct store_generation generation(uint64_t number)
 struct store_record full_record(struct arena *arena)
 {
 	struct store_record record = {
-		.abi = 3,
+		.abi = BH_ABI_VERSION,
 		.boot = "0b4bc0de-0000-4000-8000-000000000000",
 		.netns_device = 4,
 		.netns_inode = 4026531840,
+		.pins = "/sys/fs/bpf/a \"b",
 		.since = 1700000000,
 		.last = 9007199254740993,
 		.current = generation(12),
@@ -95,6 +97,7 @@ void same_record(const struct store_record *a, const struct store_record *b)
 	cr_assert_str_eq(a->boot, b->boot);
 	cr_assert_eq(a->netns_device, b->netns_device);
 	cr_assert_eq(a->netns_inode, b->netns_inode);
+	cr_assert_str_eq(a->pins, b->pins);
 	cr_assert_eq(a->since, b->since);
 	cr_assert_eq(a->last, b->last);
 	cr_assert_eq(a->azure_dmi, b->azure_dmi);

@@ -34,7 +34,7 @@ Test(store, a_record_reads_back_as_it_was_written)
 
 Test(store, a_record_that_was_never_written_reads_as_all_zero)
 {
-	const struct store_record zero = {.boot = ""};
+	const struct store_record zero = {.boot = "", .pins = ""};
 	struct store_record back = {.abi = 77};
 	struct at at;
 

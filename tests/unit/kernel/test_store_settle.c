@@ -110,7 +110,7 @@ Test(store, a_record_of_another_network_namespace_is_refused_unless_it_is_of_ano
 	cr_assert_eq(store_check_netns(at.store, &record, 5, 1000, at.diag), -EXDEV);
 	record.boot = "another";
 	cr_assert_eq(store_check_netns(at.store, &record, 4, 1001, at.diag), 0);
-	record = (struct store_record){.boot = ""};
+	record = (struct store_record){.boot = "", .pins = ""};
 	cr_assert_eq(store_check_netns(at.store, &record, 4, 1001, at.diag), 0);
 	at_fini(&at);
 }

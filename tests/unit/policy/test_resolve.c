@@ -138,6 +138,33 @@ Test(resolve, the_default_rules_are_two_or_azures_six_and_none_in_admin)
 	unload(&loaded);
 }
 
+Test(resolve, self_is_a_source_of_what_goes_out_alone)
+{
+	static const char *const text =
+		"bulkhead: 1\ngroup: web\n"
+		"rules:\n"
+		"  - {name: a, priority: 100, direction: inbound, access: allow, protocol: tcp,\n"
+		"     source: [self, 10.0.0.0/8], destination: self}\n"
+		"  - {name: b, priority: 101, direction: inbound, access: deny, protocol: tcp,\n"
+		"     source: [10.0.0.0/8, self], destination: any}\n"
+		"  - {name: c, priority: 100, direction: outbound, access: allow, protocol: tcp,\n"
+		"     source: [self, 10.0.0.0/8], destination: self}\n";
+	struct loaded loaded;
+	const struct policy_rule *in, *also, *out;
+
+	good(&loaded, NULL, TEXTS(text));
+	in = &loaded.policy.rules.at[find_rule(&loaded, "web/a")];
+	also = &loaded.policy.rules.at[find_rule(&loaded, "web/b")];
+	out = &loaded.policy.rules.at[find_rule(&loaded, "web/c")];
+	cr_assert(!loaded.policy.sets.at[in->source].self);
+	cr_assert_eq(loaded.policy.sets.at[in->source].ranges.len, 1);
+	cr_assert_eq(also->source, in->source);
+	cr_assert(loaded.policy.sets.at[in->destination].self);
+	cr_assert(loaded.policy.sets.at[out->source].self);
+	cr_assert(loaded.policy.sets.at[out->destination].self);
+	unload(&loaded);
+}
+
 Test(resolve, equal_sets_are_one_and_unused_ones_are_dropped)
 {
 	static const char *const text =

@@ -89,24 +89,41 @@ Test(trace, every_rule_up_to_the_match_is_told_with_five_answers)
 {
 	steps_are("in tcp 10.0.0.1:1 10.0.0.2:443", "admin: telnet psqd.\n"
 						    "subnet: no group\n"
-						    "nic: dns .s.d. two-ways psqdr!\n");
-	steps_are("in udp 192.0.2.1:54 10.0.0.2:53", "admin: telnet .s.d.\n"
+						    "nic: dns .s.dr two-ways psqdr!\n");
+	steps_are("in udp 192.0.2.1:54 10.0.0.2:53", "admin: telnet .sqd.\n"
 						     "subnet: no group\n"
-						     "nic: dns ps.d. two-ways p.qdr ping .s.d. "
+						     "nic: dns ps.dr two-ways p.qdr ping .sqd. "
 						     "DenyAllInBound psqdr!\n");
-	/* The first clause has the protocol, the second the port: neither has both. */
+	/* The first clause has the protocol, the second the port: the first comes nearer. */
 	steps_are("in tcp 10.0.0.1:1 10.0.0.2:53", "admin: telnet psqd.\n"
 						   "subnet: no group\n"
-						   "nic: dns .s.d. two-ways psqd. ping .s.d. "
+						   "nic: dns .s.dr two-ways psqd. ping .sqd. "
 						   "DenyAllInBound psqdr!\n");
-	steps_are("in icmp 192.0.2.1 10.0.0.2 type 13", "admin: telnet .s.d.\n"
+	steps_are("in icmp 192.0.2.1 10.0.0.2 type 13", "admin: telnet .sqd.\n"
 							"subnet: no group\n"
-							"nic: dns .s.d. two-ways ...d. ping psqd. "
+							"nic: dns .s.dr two-ways ..qd. ping psqd. "
 							"DenyAllInBound psqdr!\n");
 	steps_are("in tcp 10.0.0.1:1 224.0.0.1:443", "admin: telnet psqd.\n"
 						     "subnet: no group\n"
-						     "nic: dns .s.d. two-ways psq.r ping .s.d. "
+						     "nic: dns .s.dr two-ways psq.r ping .sqd. "
 						     "DenyAllInBound psqdr!\n");
+}
+
+Test(trace, where_the_protocol_alone_is_another_that_alone_is_told)
+{
+	steps_are("in udp 192.0.2.1:53 10.0.0.2:23", "admin: telnet .sqdr\n"
+						     "subnet: no group\n"
+						     "nic: dns psqdr!\n");
+	/* And the source port alone. */
+	steps_are("in udp 192.0.2.1:54 10.0.0.2:23", "admin: telnet .sqdr\n"
+						     "subnet: no group\n"
+						     "nic: dns ps.dr two-ways p.qd. ping .sqd. "
+						     "DenyAllInBound psqdr!\n");
+	/* A packet without ports has none that is named, and any. */
+	steps_are("in gre 192.0.2.1 10.0.0.2", "admin: telnet .sqd.\n"
+					       "subnet: no group\n"
+					       "nic: dns .s.dr two-ways ..qd. ping .sqd. "
+					       "DenyAllInBound psqdr!\n");
 }
 
 Test(trace, tiers_behind_an_end_are_not_reached)

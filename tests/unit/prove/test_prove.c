@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "classify/build.h"
+#include "classify/lookup.h"
+#include "prove/bits.h"
 #include "prove/prove.h"
 #include "tests/lib/policy_text.h"
 
@@ -181,6 +183,95 @@ Test(prove, a_protocol_that_no_rule_names_counts_too)
 	unload(&proof.loaded);
 }
 
+/* Of the protocols that no rule names the first is an extension header, which no packet has over IPv6. */
+Test(prove, an_extension_header_of_ipv6_is_no_packet)
+{
+	struct proof proof;
+	uint16_t *slot_of;
+
+	proof_load(&proof);
+	slot_of = words16(&proof, head_of(&proof)->direction[BH_IN].slot_of) + 256;
+	for (int protocol = 0; protocol < 256; protocol++)
+		if (protocol != 58)
+			slot_of[protocol] = slot_of[6];
+	cr_assert_eq(proof_make(&proof), PROVE_DIFFERS);
+	cr_assert_str_eq(packet_text(&proof), "in udp [2001:db8::1]:0 [2000::]:80");
+	unload(&proof.loaded);
+}
+
+/* The image takes redirects, which are denied before any rule, for pings; then type 7, too. */
+Test(prove, a_packet_is_named_that_is_left_to_the_rules)
+{
+	const struct bh_proto_slot *slots;
+	struct proof proof;
+	uint32_t *types;
+
+	proof_load(&proof);
+	slots = (void *)words16(&proof, head_of(&proof)->direction[BH_IN].slots);
+	slots += words16(&proof, head_of(&proof)->direction[BH_IN].slot_of)[1];
+	types = (void *)words16(&proof, slots->destination_root);
+	types[5] = types[8];
+	cr_assert_eq(proof_make(&proof), PROVE_FAULT);
+	cr_assert_str_eq(proof.result.fault,
+			 "of packets that are decided before any rule, such as 'in icmp 1.0.0.0 "
+			 "1.0.0.1 type 5 code 0', the image has not what the rules add up to");
+	types[7] = types[8];
+	cr_assert_eq(proof_make(&proof), PROVE_DIFFERS);
+	cr_assert_str_eq(packet_text(&proof), "in icmp 1.0.0.0 1.0.0.1 type 7 code 0");
+	unload(&proof.loaded);
+}
+
+static const char ends_text[] =
+	"bulkhead: 1\n"
+	"group: ends\n"
+	"rules:\n"
+	"  - {name: a, priority: 100, direction: outbound, access: allow, protocol: tcp,\n"
+	"     source: 10.0.0.1, destination: 10.0.0.1}\n"
+	"  - {name: b, priority: 110, direction: outbound, access: allow, protocol: udp,\n"
+	"     source: self, destination: any}\n"
+	"  - {name: c, priority: 120, direction: outbound, access: allow, protocol: sctp,\n"
+	"     source: any, destination: self}\n";
+
+/* The class that the image gives the source, and the destination, where that is the host's own. */
+static void classes_of(const struct proof *proof, const char *text, const char *own,
+		       uint32_t ret_classes[2])
+{
+	scoped(diag_free) struct diag *diag = diag_new();
+	struct lookup_steps steps;
+	struct tuple tuple;
+	struct addr addr;
+
+	cr_assert_eq(tuple_parse(str_of(text), (struct mark){}, diag, &tuple), 0);
+	cr_assert_eq(addr_parse(str_of(own), &addr), 0);
+	lookup_steps(&proof->image, &tuple, &(addr_list){.at = &addr, .len = 1}, &steps);
+	ret_classes[0] = steps.side_class[0];
+	ret_classes[1] = steps.side_class[1];
+}
+
+Test(prove, one_address_is_not_at_once_the_hosts_own_and_anothers)
+{
+	struct build_limits limits = build_limits_default();
+	uint32_t own[2], foreign[2];
+	struct proof proof;
+	uint16_t *pair;
+
+	load_texts(&proof.loaded, NULL, (const char *const[]){ends_text, NULL});
+	cr_assert_eq(proof.loaded.err, 0, "%s", proof.loaded.messages);
+	cr_assert_eq(build(proof.loaded.arena, &proof.loaded.policy, NULL, 0, &limits,
+			   proof.loaded.diag, &proof.image),
+		     0);
+	classes_of(&proof, "out tcp 10.0.0.1:1 10.0.0.2:1", "10.0.0.1", own);
+	classes_of(&proof, "out tcp 10.0.0.2:1 10.0.0.1:1", "10.0.0.2", foreign);
+	pair = words16(&proof, head_of(&proof)->direction[BH_OUT].pair);
+	pair += own[0] * head_of(&proof)->direction[BH_OUT].n_destination;
+	/* No packet has both classes; to another address many have. */
+	pair[foreign[1]] = !pair[foreign[1]];
+	cr_assert_eq(proof_make(&proof), PROVE_HOLDS);
+	pair[own[1]] = !pair[own[1]];
+	cr_assert_eq(proof_make(&proof), PROVE_DIFFERS);
+	unload(&proof.loaded);
+}
+
 Test(prove, a_verdict_that_differs_is_named_before_a_flag_that_does)
 {
 	struct bh_outcome *outcomes;
@@ -299,5 +390,107 @@ Test(prove, no_rule_at_all_is_proven_too)
 			   proof.loaded.diag, &proof.image),
 		     0);
 	cr_assert_eq(proof_make(&proof), PROVE_HOLDS);
+	unload(&proof.loaded);
+}
+
+/* Of a direction all that its sets and rows are compared with. */
+struct by_bits {
+	struct rules rules;
+	struct address_points addresses;
+	struct service_points services;
+	struct side sides[2];
+};
+
+static void by_bits_init(struct by_bits *known, struct proof *proof,
+			 enum policy_direction direction)
+{
+	struct arena *arena = proof->loaded.arena;
+
+	*known = (struct by_bits){.rules = rules_of(&proof->loaded.policy, direction)};
+	cr_assert(address_points(arena, &proof->loaded.policy, &proof->image, &known->addresses));
+	service_points(arena, &known->rules, &proof->image, &known->services);
+	for (int side = 0; side < 2; side++)
+		side_find(arena, &known->rules, &proof->image, &known->addresses, side,
+			  &known->sides[side]);
+}
+
+static void by_bits_fini(struct by_bits *known)
+{
+	for (int side = 0; side < 2; side++)
+		side_fini(&known->sides[side]);
+	service_points_fini(&known->services);
+	address_points_fini(&known->addresses);
+}
+
+static bool holds(const struct by_bits *known, const struct proof *proof)
+{
+	return bits_hold(&known->rules, &proof->image, known->sides, &known->services);
+}
+
+/* Each bit of a set, those behind the last rule of a tier too. */
+static void each_bit_counts(const struct by_bits *known, struct proof *proof, uint32_t address,
+			    uint32_t n_words)
+{
+	for (uint32_t bit = 0; bit < n_words * 64; bit++) {
+		proof->image.tables[address + bit / 8] ^= 1 << bit % 8;
+		cr_assert_not(holds(known, proof), "bit %u at %u", bit, address);
+		proof->image.tables[address + bit / 8] ^= 1 << bit % 8;
+	}
+}
+
+static void each_row_counts(const struct by_bits *known, struct proof *proof,
+			    const struct bh_direction_head *tables)
+{
+	uint16_t *rows = words16(proof, tables->row);
+	uint32_t n = 1;
+
+	for (int tier = 0; tier < BH_TIER_COUNT; tier++)
+		n *= tables->tier_rules[tier] + 1U;
+	for (uint32_t row = 0; row < n; row++) {
+		uint16_t before = rows[row];
+
+		rows[row] = (uint16_t)((before + 1) % head_of(proof)->n_outcomes);
+		cr_assert_not(holds(known, proof), "row %u of %u", row, n);
+		rows[row] = before;
+	}
+}
+
+Test(prove, by_bits_each_bit_of_a_set_counts_and_each_row)
+{
+	struct build_limits limits = build_limits_default();
+	struct proof proof;
+
+	limits.force_product = BH_PRODUCT_BITS;
+	load_texts(&proof.loaded, NULL, (const char *const[]){policy_text, admin_text, NULL});
+	cr_assert_eq(build(proof.loaded.arena, &proof.loaded.policy, NULL, 0, &limits,
+			   proof.loaded.diag, &proof.image),
+		     0);
+	for (int d = 0; d < DIRECTION_COUNT; d++) {
+		const struct bh_direction_head *tables = &head_of(&proof)->direction[d];
+		const uint32_t *sets = (const void *)(proof.image.tables + tables->pair);
+		uint32_t n_sets = tables->n_source + tables->n_destination + tables->n_pair;
+		struct by_bits known;
+
+		by_bits_init(&known, &proof, (enum policy_direction)d);
+		cr_assert(holds(&known, &proof), "direction %d", d);
+		for (uint32_t i = 0; i < n_sets; i++)
+			each_bit_counts(&known, &proof, sets[i],
+					tables->tier_end[BH_TIER_COUNT - 1]);
+		each_row_counts(&known, &proof, tables);
+		by_bits_fini(&known);
+	}
+	cr_assert_eq(proof_make(&proof), PROVE_HOLDS);
+	unload(&proof.loaded);
+}
+
+Test(prove, what_is_not_by_bits_is_not_shown_by_them)
+{
+	struct by_bits known;
+	struct proof proof;
+
+	proof_load(&proof);
+	by_bits_init(&known, &proof, DIRECTION_IN);
+	cr_assert_not(holds(&known, &proof));
+	by_bits_fini(&known);
 	unload(&proof.loaded);
 }
