@@ -41,7 +41,7 @@ class Tap:
         failed = 0
         print(f"1..{len(self.tests)}")
         for number, test in enumerate(self.tests, 1):
-            result, words = "ok", ""
+            result, words, why = "ok", "", []
             try:
                 test()
             except Skip as skip:
@@ -49,7 +49,7 @@ class Tap:
             except Exception as error:  # pylint: disable=broad-except
                 failed += 1
                 result = "not ok"
-                lines = f"{type(error).__name__}: {error}".splitlines()[:20]
-                print("\n".join(f"# {line}" for line in lines))
-            print(f"{result} {number} - {test.__name__}{words}", flush=True)
+                why = f"{type(error).__name__}: {error}".splitlines()[:20]
+            # What is said of a point stands behind it.
+            print("\n# ".join([f"{result} {number} - {test.__name__}{words}", *why]), flush=True)
         sys.exit(1 if failed else 0)

@@ -23,6 +23,8 @@ UNMEASURED = "--unmeasured" in sys.argv[2:]
 NOWHERE = ["--pins", "/sys/fs/bpf/bulkhead-nowhere", "--state", "/nonexistent"]
 PACKET = ["in", "tcp", "192.0.2.1:40000", "10.0.0.4:443"]
 
+END = b"\0"  # no output holds it
+
 tap = Tap()
 
 
@@ -40,23 +42,21 @@ def measured(*args):
 
 
 def on_terminal(*args, env):
-    """What a command writes when its output is a terminal."""
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.chdir(CASES)
-        os.execvpe(BULKHEAD[0], [*BULKHEAD, *args], {"LC_ALL": "C", **env})
+    """
+    What a command writes when its output is a terminal: no more than the terminal holds unread. Its
+    other end stays open until all is read: a terminal that nobody holds may end with words unread.
+    """
+    reader, terminal = pty.openpty()
+    done = subprocess.run([*BULKHEAD, *args], cwd=CASES, stdin=terminal, stdout=terminal,
+                          stderr=terminal, check=False, timeout=60, env={"LC_ALL": "C", **env})
+    assert done.returncode >= 0, done
+    os.write(terminal, END)
     text = b""
-    while True:
-        try:
-            piece = os.read(fd, 65536)
-        except OSError:  # what a terminal says at its end
-            break
-        if not piece:
-            break
-        text += piece
-    os.close(fd)
-    os.waitpid(pid, 0)
-    return text.decode()
+    while not text.endswith(END):
+        text += os.read(reader, 65536)
+    os.close(terminal)
+    os.close(reader)
+    return text[:-len(END)].decode()
 
 
 COMMANDS = [
