@@ -88,6 +88,7 @@ class Generator:
         place = [] if cpu is None else [str(cpu)]
         self.process = host.popen(program(), link, path, *place, stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE, text=True)
+        self.host, self.link = host, link
         self.sent = 0
         self.nanoseconds = 0
         self.cpu = 0  # with a CPU to stay on: of it, too
@@ -105,6 +106,11 @@ class Generator:
         self.nanoseconds += int(nanoseconds)
         self.cpu += int(cpu)
         return int(sent)
+
+    def taken(self):
+        """How many frames its link has taken: what finds the ring of the other side full is lost."""
+        lines = self.host.run("ethtool", "-S", self.link).stdout.splitlines()
+        return sum(int(line.split()[-1]) for line in lines if line.split(":")[0].endswith("_xdp_xmit"))
 
     def rate(self):
         """Frames a second while it sent."""

@@ -6,9 +6,9 @@
  * frames, kernels from 5.18). FRAMES holds frames of GENERATOR_FRAME_SIZE bytes, one behind the
  * other. Each line of stdin is "COUNT [LINK [FIRST N [EVERY OTHER [FROM SPAN]]]]": so many are sent into the link, the N frames
  * from FIRST in turn, else all; EVERY, OTHER, FROM and SPAN behind them are those of
- * tests/lib/generator.h; and a line "SENT NANOSECONDS CPU" is printed. With a CPU it stays
- * there, and CPU are the nanoseconds that it and that CPU's ksoftirqd have run: the whole way of the
- * frames, to where they are dropped. The peer of the link needs NAPI: XDP on it, or GRO switched on.
+ * tests/lib/generator.h; and a line "SENT NANOSECONDS CPU" is printed. It stays on the CPU, or else
+ * where it began. With a CPU, CPU are the nanoseconds that it and that CPU's ksoftirqd have run: the whole
+ * way of the frames, to where they are dropped. The peer of the link needs NAPI: XDP on it, or GRO switched on.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -89,18 +89,26 @@ static FILE *open_schedstat(const char *name)
 	return found;
 }
 
-/* Softirqs that are too many for the sender's context run there. */
-static FILE *stay_on(const char *number)
+/*
+ * The link's frames are taken out of its ring where they were put in. Moved to another CPU while the one
+ * before it has no time for them, it would fill the ring, and what the ring does not hold is lost.
+ */
+static void stay_on(int cpu)
 {
-	int cpu = (int)strtol(number, NULL, 10);
-	FILE *schedstat;
 	cpu_set_t one;
-	char name[32];
 
 	CPU_ZERO(&one);
 	CPU_SET(cpu, &one);
-	if (sched_setaffinity(0, sizeof(one), &one))
+	if (cpu < 0 || sched_setaffinity(0, sizeof(one), &one))
 		fail("CPU");
+}
+
+/* Softirqs that are too many for the sender's context run there. */
+static FILE *open_ksoftirqd(int cpu)
+{
+	FILE *schedstat;
+	char name[32];
+
 	snprintf(name, sizeof(name), "ksoftirqd/%d", cpu);
 	schedstat = open_schedstat(name);
 	if (!schedstat)
@@ -173,6 +181,7 @@ int main(int argc, char **argv)
 	struct generator *generator;
 	char line[LINE_SIZE];
 	uint32_t n_frames;
+	int cpu;
 
 	if (argc != 3 && argc != 4) {
 		fputs("usage: generator LINK FRAMES [CPU]\n", stderr);
@@ -185,8 +194,10 @@ int main(int argc, char **argv)
 	if (!generator->bss->settings.ifindex)
 		fail(argv[1]);
 	n_frames = read_frames(argv[2], bpf_map__fd(generator->maps.frames));
+	cpu = argc == 4 ? (int)strtol(argv[3], NULL, 10) : sched_getcpu();
+	stay_on(cpu);
 	if (argc == 4)
-		schedstat = stay_on(argv[3]);
+		schedstat = open_ksoftirqd(cpu);
 	while (n_frames && fgets(line, sizeof(line), stdin)) {
 		int count = read_order(generator, line, n_frames);
 
