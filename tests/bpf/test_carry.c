@@ -5,34 +5,13 @@
  */
 #include <criterion/criterion.h>
 
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
-#include <string.h>
-#include <time.h>
-
 #include <bpf/bpf.h>
 
+#include "tests/bpf/carrying.h"
 #include "tests/bpf/cells.h"
 
 enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ICMPV6 = 58, PROTO_GRE = 47 };
 enum { ECHO = 0 }; /* as a protocol: the family's own ICMP */
-
-static const char other_sizes[] =
-	"bulkhead: 1\ntables: {flows: 16384, half_open: 2048, fragments: 2048}\n";
-
-static struct scene *scene_of_carrying(void)
-{
-	if (!enforcer_is_possible())
-		cr_skip_test("loading programs needs root");
-	return scene_new();
-}
-
-static void carry(const struct scene *scene, bool on)
-{
-	cr_assert_eq(enforcer_carry(scene->enforcer, on ? BH_CARRY_ON : BH_CARRY_OFF, 0, 0), 1);
-	cr_assert_eq(enforcer_carry(scene->enforcer, BH_CARRY_IS_ON, 0, 0), on);
-}
 
 /* What the loader does: all that is left in the other slot. */
 static uint32_t move_all(const struct scene *scene)
@@ -47,16 +26,6 @@ static uint32_t move_all(const struct scene *scene)
 			n += enforcer_carry(scene->enforcer, BH_CARRY_MOVE, table, way);
 	}
 	return n;
-}
-
-static void put_in_force(const struct scene *scene, uint64_t generation)
-{
-	const struct bh_active active = {.generation = generation};
-	uint32_t key = 0;
-
-	cr_assert_eq(
-		bpf_map_update_elem(enforcer_map(scene->enforcer, "bh_active"), &key, &active, 0),
-		0);
 }
 
 /* ---- flows of every kind ---- */
@@ -118,7 +87,7 @@ static void open_all(const struct scene *scene)
 
 static struct scene *scene_of_flows(void)
 {
-	struct scene *scene = scene_of_carrying();
+	struct scene *scene = carrying_scene();
 
 	scene_apply(scene, NULL, scene_policy);
 	open_all(scene);
@@ -143,20 +112,20 @@ Test(carry, a_reply_passes_by_a_flow_of_the_other_slot_while_that_is_said)
 	scoped(scene_free) struct scene *scene = scene_of_flows();
 	struct flowtable_entry entry;
 
-	scene_apply_apart(scene, other_sizes, scene_policy);
+	scene_apply_apart(scene, carrying_other_sizes, scene_policy);
 	for (uint32_t i = 0; i < SUBJECTS; i++) {
 		struct subject subject = subject_of(i);
 
 		cr_expect_not(answer(scene, i), "%s %u, not said yet", case_of(i)->name, i);
 		cr_expect_not(scene_entry(scene, &subject, &entry), "%s %u", case_of(i)->name, i);
 	}
-	carry(scene, true);
+	carrying_say(scene, true);
 	for (uint32_t i = 0; i < SUBJECTS; i++) {
 		cr_expect(answer(scene, i), "%s %u", case_of(i)->name, i);
 		check_moved(scene, i, true);
 	}
 	cr_expect_eq(move_all(scene), 0, "what has moved is still in the other slot");
-	carry(scene, false);
+	carrying_say(scene, false);
 	for (uint32_t i = 0; i < SUBJECTS; i++)
 		cr_expect(answer(scene, i), "%s %u, after it", case_of(i)->name, i);
 }
@@ -165,12 +134,12 @@ Test(carry, the_loader_moves_what_no_packet_wanted)
 {
 	scoped(scene_free) struct scene *scene = scene_of_flows();
 
-	scene_apply_apart(scene, other_sizes, scene_policy);
-	carry(scene, true);
+	scene_apply_apart(scene, carrying_other_sizes, scene_policy);
+	carrying_say(scene, true);
 	for (uint32_t i = 0; i < SUBJECTS; i += 2)
 		cr_expect(answer(scene, i), "%s %u", case_of(i)->name, i);
 	cr_expect_eq(move_all(scene), SUBJECTS / 2);
-	carry(scene, false);
+	carrying_say(scene, false);
 	for (uint32_t i = 0; i < SUBJECTS; i++)
 		check_moved(scene, i, i % 2 == 0);
 	for (uint32_t i = 0; i < SUBJECTS; i++)
@@ -183,8 +152,8 @@ Test(carry, the_opener_goes_on_with_its_flow)
 	scoped(scene_free) struct scene *scene = scene_of_flows();
 	struct bh_row by;
 
-	scene_apply_apart(scene, other_sizes, scene_policy);
-	carry(scene, true);
+	scene_apply_apart(scene, carrying_other_sizes, scene_policy);
+	carrying_say(scene, true);
 	for (uint32_t i = 0; i < SUBJECTS; i++) {
 		struct subject subject = subject_of(i);
 
@@ -202,8 +171,8 @@ Test(carry, a_flow_that_the_new_policy_denies_ends)
 	scoped(scene_free) struct scene *scene = scene_of_flows();
 	uint64_t ended = enforcer_note(scene->enforcer, BH_NOTE_FLOW_ENDED);
 
-	scene_apply_apart(scene, other_sizes, scene_denying(scene, "recheck", "enforce"));
-	carry(scene, true);
+	scene_apply_apart(scene, carrying_other_sizes, scene_denying(scene, "recheck", "enforce"));
+	carrying_say(scene, true);
 	for (int again = 0; again < 2; again++)
 		for (uint32_t i = 0; i < SUBJECTS; i++)
 			cr_expect_not(answer(scene, i), "%s %u", case_of(i)->name, i);
@@ -217,8 +186,8 @@ Test(carry, what_existing_flows_keep_says_holds_for_them)
 	scoped(scene_free) struct scene *scene = scene_of_flows();
 	struct bh_row by;
 
-	scene_apply_apart(scene, other_sizes, scene_denying(scene, "keep", "enforce"));
-	carry(scene, true);
+	scene_apply_apart(scene, carrying_other_sizes, scene_denying(scene, "keep", "enforce"));
+	carrying_say(scene, true);
 	for (uint32_t i = 0; i < SUBJECTS; i++) {
 		(void)scene_counted(scene, &by);
 		cr_expect_eq(answer(scene, i), case_of(i)->established, "%s %u", case_of(i)->name,
@@ -239,7 +208,7 @@ static void play_all(const struct scene *scene, struct subject subject, uint16_t
 static void shrink(uint8_t protocol, const char *opening)
 {
 	enum { N = 1500 };
-	scoped(scene_free) struct scene *scene = scene_of_carrying();
+	scoped(scene_free) struct scene *scene = carrying_scene();
 	struct subject subject = {ADDR_V4, protocol, true, false, 0};
 	uint32_t n_established;
 
@@ -256,13 +225,13 @@ static void shrink(uint8_t protocol, const char *opening)
 	scene_apply_apart(scene,
 			  "bulkhead: 1\ntables: {flows: 1024, half_open: 8192, fragments: 1024}\n",
 			  scene_policy);
-	carry(scene, true);
+	carrying_say(scene, true);
 	for (uint32_t i = 2; i <= N; i += 2) {
 		subject.number = (uint16_t)i;
 		cr_assert(play(scene, &subject, "<ACK"), "flow %u, moved by its answer", i);
 	}
 	cr_expect_eq(move_all(scene), N / 2);
-	carry(scene, false);
+	carrying_say(scene, false);
 	n_established = flows_count(scene->enforcer, scene_config(scene), BH_TABLE_ESTABLISHED4);
 	cr_expect(n_established > 400 && n_established <= 1024, "%u established", n_established);
 	play_all(scene, subject, N, "<ACK");
@@ -281,8 +250,8 @@ Test(carry, what_has_no_flow_in_either_slot_is_denied)
 	scoped(scene_free) struct scene *scene = scene_of_flows();
 	struct flowtable_entry entry;
 
-	scene_apply_apart(scene, other_sizes, scene_policy);
-	carry(scene, true);
+	scene_apply_apart(scene, carrying_other_sizes, scene_policy);
+	carrying_say(scene, true);
 	for (uint32_t i = 0; i < SUBJECTS; i++) {
 		struct subject subject = subject_of(i);
 
@@ -296,8 +265,8 @@ Test(carry, a_flow_past_its_time_out_is_none)
 {
 	scoped(scene_free) struct scene *scene = scene_of_flows();
 
-	scene_apply_apart(scene, other_sizes, scene_policy);
-	carry(scene, true);
+	scene_apply_apart(scene, carrying_other_sizes, scene_policy);
+	carrying_say(scene, true);
 	scene_wait(scene, 7440 + 1);
 	for (uint32_t i = 0; i < SUBJECTS / 2; i++)
 		cr_expect_not(answer(scene, i), "%s %u", case_of(i)->name, i);
@@ -307,18 +276,18 @@ Test(carry, a_flow_past_its_time_out_is_none)
 /* What has been left of an older flow with the same tuple does not stand in its way. */
 Test(carry, a_flow_takes_the_place_of_one_past_its_time_out)
 {
-	scoped(scene_free) struct scene *scene = scene_of_carrying();
+	scoped(scene_free) struct scene *scene = carrying_scene();
 	uint64_t generation;
 
 	scene_apply(scene, NULL, scene_policy);
-	scene_apply_apart(scene, other_sizes, scene_policy);
+	scene_apply_apart(scene, carrying_other_sizes, scene_policy);
 	generation = enforcer_generation(scene->enforcer);
 	open_all(scene);
 	scene_wait(scene, 7440 + 1);
-	put_in_force(scene, generation - 1);
+	carrying_put_in_force(scene, generation - 1);
 	open_all(scene);
-	put_in_force(scene, generation);
-	carry(scene, true);
+	carrying_put_in_force(scene, generation);
+	carrying_say(scene, true);
 	for (uint32_t i = 0; i < SUBJECTS; i += 2) {
 		cr_expect(answer(scene, i), "%s %u", case_of(i)->name, i);
 		check_moved(scene, i, true);
@@ -346,8 +315,8 @@ Test(carry, without_the_other_slot_s_pages_it_is_denied)
 {
 	scoped(scene_free) struct scene *scene = scene_of_flows();
 
-	scene_apply_apart(scene, other_sizes, scene_policy);
-	carry(scene, true);
+	scene_apply_apart(scene, carrying_other_sizes, scene_policy);
+	carrying_say(scene, true);
 	deny_without(scene, "bh_image", BH_IMAGE_PAGES);
 	deny_without(scene, "bh_state", BH_STATE_PAGES);
 	cr_expect(answer(scene, 0));
@@ -359,13 +328,13 @@ Test(carry, where_both_slots_have_the_same_tables_nothing_moves)
 	scoped(scene_free) struct scene *scene = scene_of_flows();
 
 	scene_apply(scene, NULL, scene_policy);
-	carry(scene, true);
+	carrying_say(scene, true);
 	cr_expect_eq(move_all(scene), 0);
 	for (uint32_t i = 0; i < SUBJECTS; i++) {
 		cr_expect(answer(scene, i), "%s %u", case_of(i)->name, i);
 		check_moved(scene, i, true);
 	}
-	carry(scene, false);
+	carrying_say(scene, false);
 }
 
 /* ---- fragments, and errors about flows ---- */
@@ -393,7 +362,7 @@ static bool send(const struct scene *scene, const struct frame *frame)
 
 Test(carry, the_rest_of_a_datagram_passes)
 {
-	scoped(scene_free) struct scene *scene = scene_of_carrying();
+	scoped(scene_free) struct scene *scene = carrying_scene();
 	struct frame frame;
 
 	scene_apply(scene, NULL, scene_policy);
@@ -404,15 +373,15 @@ Test(carry, the_rest_of_a_datagram_passes)
 		make_fragment(&frame, &subject, true);
 		cr_assert(send(scene, &frame));
 	}
-	scene_apply_apart(scene, other_sizes, scene_policy);
+	scene_apply_apart(scene, carrying_other_sizes, scene_policy);
 	for (uint16_t i = 0; i < 2; i++) {
 		const struct subject subject = {i & 1 ? ADDR_V6 : ADDR_V4, PROTO_TCP, false, false,
 						(uint16_t)(i + 1)};
 
 		make_fragment(&frame, &subject, false);
-		carry(scene, false);
+		carrying_say(scene, false);
 		cr_expect_not(send(scene, &frame));
-		carry(scene, true);
+		carrying_say(scene, true);
 		cr_expect(send(scene, &frame));
 	}
 	/* Four flows, and the two datagrams of which nothing more has come. */
@@ -421,7 +390,7 @@ Test(carry, the_rest_of_a_datagram_passes)
 
 Test(carry, an_error_about_a_flow_passes)
 {
-	scoped(scene_free) struct scene *scene = scene_of_carrying();
+	scoped(scene_free) struct scene *scene = carrying_scene();
 	const struct subject subject = {ADDR_V4, PROTO_UDP, false, false, 1};
 	struct tuple opener = subject_opener(&subject);
 	struct tuple back = tuple_turn(&opener);
@@ -435,166 +404,8 @@ Test(carry, an_error_about_a_flow_passes)
 	frame_icmp(&error, 3, 1, 0);
 	frame_payload(&error, reply.bytes + reply.ip_at, reply.size - reply.ip_at);
 	frame_finish(&error);
-	scene_apply_apart(scene, other_sizes, scene_policy);
+	scene_apply_apart(scene, carrying_other_sizes, scene_policy);
 	cr_expect_not(send(scene, &error));
-	carry(scene, true);
+	carrying_say(scene, true);
 	cr_expect(send(scene, &error));
-}
-
-/* ---- two at a time ---- */
-
-enum { ROUNDS = 256, BATCHES_MAX = 100, SECOND_TENTHS = 8, SPINS = 2000 };
-
-/* Two threads and the test's own, which wait for each other around each round. */
-struct race {
-	struct scene *scene;
-	struct subject subject;
-	bool loader; /* the second one moves what it finds; else it answers, too */
-	bool late;   /* answers have begun before the flip, and may be denied */
-	bool over;
-	atomic_uint met;
-	atomic_uint n_denied;
-};
-
-static void meet(struct race *race, uint32_t meeting)
-{
-	uint32_t spins = 0;
-
-	atomic_fetch_add(&race->met, 1);
-	while (atomic_load(&race->met) < 3 * meeting)
-		if (++spins % SPINS == 0)
-			(void)sched_yield();
-}
-
-/* The body of a thread: does its part in each round. */
-static void run_rounds(struct race *race, bool loader)
-{
-	bool wide = race->subject.family == ADDR_V6;
-
-	for (uint32_t meeting = 1;; meeting += 2) {
-		meet(race, meeting);
-		if (race->over)
-			return;
-		if (loader)
-			enforcer_carry(race->scene->enforcer, BH_CARRY_MOVE,
-				       wide ? BH_TABLE_HALF_OPEN6 : BH_TABLE_HALF_OPEN4, 0);
-		else if (!scene_send(race->scene, &race->subject, true,
-				     FRAME_TCP_SYN | FRAME_TCP_ACK))
-			atomic_fetch_add(&race->n_denied, 1);
-		meet(race, meeting + 1);
-	}
-}
-
-static void *answer_rounds(void *race)
-{
-	run_rounds(race, false);
-	return NULL;
-}
-
-static void *other_rounds(void *data)
-{
-	struct race *race = data;
-
-	run_rounds(race, race->loader);
-	return NULL;
-}
-
-/* A flow of the generation before, of which nobody knows in this one. */
-static void open_before(const struct race *race)
-{
-	uint64_t generation = enforcer_generation(race->scene->enforcer);
-
-	put_in_force(race->scene, generation - 1);
-	cr_assert(scene_send(race->scene, &race->subject, false, FRAME_TCP_SYN));
-	if (!race->late)
-		put_in_force(race->scene, generation);
-}
-
-static bool goes_on(const struct timespec *start)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (now.tv_sec - start->tv_sec) * 10 + (now.tv_nsec - start->tv_nsec) / 100000000 <
-	       SECOND_TENTHS;
-}
-
-/* Each has one entry, in which its answer is marked. */
-static void check_rounds(struct race *race)
-{
-	struct flowtable_entry entry;
-
-	cr_assert(race->late || !race->n_denied, "%u answers are denied", race->n_denied);
-	for (uint32_t i = 1; i <= ROUNDS; i++) {
-		race->subject.number = (uint16_t)i;
-		cr_assert(scene_entry(race->scene, &race->subject, &entry), "flow %u is lost", i);
-		cr_assert(race->late || flows_flags(&entry) & BH_FLOW_SYN_ACK,
-			  "flow %u is not marked", i);
-	}
-}
-
-/* How many rounds there were. */
-static uint32_t race_rounds(struct race *race)
-{
-	uint64_t generation = enforcer_generation(race->scene->enforcer);
-	struct timespec start;
-	uint32_t n = 0;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &start);
-	while (n < ROUNDS * BATCHES_MAX && goes_on(&start)) {
-		enforcer_forget(race->scene->enforcer);
-		for (uint32_t i = 1; i <= ROUNDS; i++, n++) {
-			race->subject.number = (uint16_t)i;
-			open_before(race);
-			meet(race, 2 * n + 1);
-			meet(race, 2 * n + 2);
-			put_in_force(race->scene, generation);
-		}
-		check_rounds(race);
-	}
-	race->over = true;
-	meet(race, 2 * n + 1);
-	return n;
-}
-
-static void race_one(enum addr_family family, bool loader, bool late)
-{
-	scoped(scene_free) struct scene *scene = scene_of_carrying();
-	struct race race = {
-		.scene = scene,
-		.subject = {family, PROTO_TCP, true, false, 1},
-		.loader = loader,
-		.late = late,
-	};
-	pthread_t threads[2];
-
-	scene_apply(scene, NULL, scene_policy);
-	scene_apply_apart(scene, other_sizes, scene_policy);
-	carry(scene, true);
-	cr_assert_eq(pthread_create(&threads[0], NULL, answer_rounds, &race), 0);
-	cr_assert_eq(pthread_create(&threads[1], NULL, other_rounds, &race), 0);
-	cr_log_info("%u rounds", race_rounds(&race));
-	for (int i = 0; i < 2; i++)
-		(void)pthread_join(threads[i], NULL);
-}
-
-static void race_both(bool loader, bool late)
-{
-	race_one(ADDR_V4, loader, late);
-	race_one(ADDR_V6, loader, late);
-}
-
-Test(carry, a_packet_and_the_loader_that_move_one_flow_lose_nothing)
-{
-	race_both(true, false);
-}
-
-Test(carry, two_packets_that_move_one_flow_lose_nothing)
-{
-	race_both(false, false);
-}
-
-Test(carry, a_packet_that_began_before_the_flip_moves_nothing_back)
-{
-	race_both(true, true);
 }
