@@ -91,7 +91,7 @@ class Generator:
         self.host, self.link = host, link
         self.sent = 0
         self.nanoseconds = 0
-        self.cpu = 0  # with a CPU to stay on: of it, too
+        self.cpu = 0  # nanoseconds that it and its CPU's ksoftirqd have run
 
     def send(self, count, link="", *which):
         """

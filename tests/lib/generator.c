@@ -7,14 +7,15 @@
  * other. Each line of stdin is "COUNT [LINK [FIRST N [EVERY OTHER [FROM SPAN]]]]": so many are sent into the link, the N frames
  * from FIRST in turn, else all; EVERY, OTHER, FROM and SPAN behind them are those of
  * tests/lib/generator.h; and a line "SENT NANOSECONDS CPU" is printed. It stays on the CPU, or else
- * where it began. With a CPU, CPU are the nanoseconds that it and that CPU's ksoftirqd have run: the whole
- * way of the frames, to where they are dropped. The peer of the link needs NAPI: XDP on it, or GRO switched on.
+ * where it began. CPU are the nanoseconds that it and that CPU's ksoftirqd have run: the whole way of
+ * the frames, to where they are dropped. All are there when the line is printed. The peer of the link needs NAPI: XDP on it, or GRO switched on.
  */
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <net/if.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,30 +64,70 @@ static uint64_t now(clockid_t clock)
 	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-/* Of a process that calls itself so; NULL when there is none. */
-static FILE *open_schedstat(const char *name)
+/* Files of the thread of a CPU where softirqs run that are too many for the sender's context. */
+struct ksoftirqd {
+	FILE *schedstat;
+	FILE *stat;
+};
+
+/* Whether a process calls itself so. */
+static bool is_called(const char *pid, const char *name)
 {
+	char path[300], own[64] = "";
+
+	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
+	scoped(fclose) FILE *comm = fopen(path, "re");
+
+	return comm && fgets(own, sizeof(own), comm) && !strncmp(own, name, strlen(name)) &&
+	       own[strlen(name)] == '\n';
+}
+
+static FILE *open_of(const char *pid, const char *file)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "/proc/%s/%s", pid, file);
+	return fopen(path, "re");
+}
+
+static struct ksoftirqd open_ksoftirqd(int cpu)
+{
+	struct ksoftirqd found = {};
 	DIR *processes = opendir("/proc");
 	struct dirent *entry;
-	FILE *found = NULL;
+	char name[32];
 
-	while (processes && !found && (entry = readdir(processes))) {
-		char path[300], own[64] = "";
-
-		if (!isdigit((unsigned char)entry->d_name[0]))
+	snprintf(name, sizeof(name), "ksoftirqd/%d", cpu);
+	while (processes && !found.stat && (entry = readdir(processes))) {
+		if (!isdigit((unsigned char)entry->d_name[0]) || !is_called(entry->d_name, name))
 			continue;
-		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
-		scoped(fclose) FILE *comm = fopen(path, "re");
-
-		if (!comm || !fgets(own, sizeof(own), comm) || strncmp(own, name, strlen(name)) ||
-		    own[strlen(name)] != '\n')
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/schedstat", entry->d_name);
-		found = fopen(path, "re");
+		found.schedstat = open_of(entry->d_name, "schedstat");
+		found.stat = open_of(entry->d_name, "stat");
 	}
 	if (processes)
 		(void)closedir(processes);
+	if (!found.schedstat || !found.stat)
+		fail(name);
 	return found;
+}
+
+/* What a file of /proc says now. */
+static const char *read_again(FILE *file, char *line, int size)
+{
+	rewind(file);
+	(void)fflush(file);
+	if (!fgets(line, size, file))
+		fail("ksoftirqd");
+	return line;
+}
+
+/* The thread sleeps when nothing is left to do for it, and is awake from when it is told that there is. */
+static void wait_until_idle(const struct ksoftirqd *ksoftirqd)
+{
+	char line[512];
+
+	while (!strstr(read_again(ksoftirqd->stat, line, sizeof(line)), ") S "))
+		(void)sched_yield();
 }
 
 /*
@@ -103,30 +144,12 @@ static void stay_on(int cpu)
 		fail("CPU");
 }
 
-/* Softirqs that are too many for the sender's context run there. */
-static FILE *open_ksoftirqd(int cpu)
+static uint64_t cpu_time(const struct ksoftirqd *ksoftirqd)
 {
-	FILE *schedstat;
-	char name[32];
+	char line[96];
 
-	snprintf(name, sizeof(name), "ksoftirqd/%d", cpu);
-	schedstat = open_schedstat(name);
-	if (!schedstat)
-		fail(name);
-	return schedstat;
-}
-
-static uint64_t cpu_time(FILE *schedstat)
-{
-	char line[96] = "";
-
-	if (!schedstat)
-		return now(CLOCK_THREAD_CPUTIME_ID);
-	rewind(schedstat);
-	(void)fflush(schedstat);
-	if (!fgets(line, sizeof(line), schedstat))
-		fail("schedstat");
-	return now(CLOCK_THREAD_CPUTIME_ID) + strtoull(line, NULL, 10);
+	return now(CLOCK_THREAD_CPUTIME_ID) +
+	       strtoull(read_again(ksoftirqd->schedstat, line, sizeof(line)), NULL, 10);
 }
 
 /* The number that is next in a line, or what it is without one. */
@@ -158,27 +181,30 @@ static int read_order(struct generator *generator, char *line, uint32_t n_frames
 	return count ? (int)strtol(count, NULL, 10) : 0;
 }
 
-static void send_frames(struct generator *generator, int count, FILE *schedstat)
+static void send_frames(struct generator *generator, int count, const struct ksoftirqd *ksoftirqd)
 {
 	const uint8_t blank[GENERATOR_FRAME_SIZE] = {};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = blank, .data_size_in = sizeof(blank),
 		    .repeat = count, .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = BATCH);
 	uint64_t before = generator->bss->sent;
 	uint64_t start = now(CLOCK_MONOTONIC);
-	uint64_t cpu = cpu_time(schedstat);
+	uint64_t cpu = cpu_time(ksoftirqd);
+	uint64_t nanoseconds;
 
 	if (bpf_prog_test_run_opts(bpf_program__fd(generator->progs.generate), &opts))
 		fail("live frames");
-	cpu = cpu_time(schedstat) - cpu;
+	nanoseconds = now(CLOCK_MONOTONIC) - start;
+	wait_until_idle(ksoftirqd);
+	cpu = cpu_time(ksoftirqd) - cpu;
 	printf("%llu %llu %llu\n", (unsigned long long)(generator->bss->sent - before),
-	       (unsigned long long)(now(CLOCK_MONOTONIC) - start), (unsigned long long)cpu);
+	       (unsigned long long)nanoseconds, (unsigned long long)cpu);
 	(void)fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
-	scoped(fclose) FILE *schedstat = NULL;
 	struct generator *generator;
+	struct ksoftirqd ksoftirqd;
 	char line[LINE_SIZE];
 	uint32_t n_frames;
 	int cpu;
@@ -196,12 +222,11 @@ int main(int argc, char **argv)
 	n_frames = read_frames(argv[2], bpf_map__fd(generator->maps.frames));
 	cpu = argc == 4 ? (int)strtol(argv[3], NULL, 10) : sched_getcpu();
 	stay_on(cpu);
-	if (argc == 4)
-		schedstat = open_ksoftirqd(cpu);
+	ksoftirqd = open_ksoftirqd(cpu);
 	while (n_frames && fgets(line, sizeof(line), stdin)) {
 		int count = read_order(generator, line, n_frames);
 
-		send_frames(generator, count, schedstat);
+		send_frames(generator, count, &ksoftirqd);
 	}
 	generator__destroy(generator);
 	return 0;
