@@ -27,4 +27,23 @@ static inline void bits_toggle(uint64_t *bits, size_t i)
 	bits[i / 64] ^= (uint64_t)1 << (i % 64);
 }
 
+#define BITS_NONE UINT32_MAX
+
+/* The largest number below end that is in the set and not below first; BITS_NONE: there is none. */
+static inline uint32_t bits_below(const uint64_t *bits, uint32_t first, uint32_t end)
+{
+	uint32_t w = end / 64;
+	uint64_t word;
+
+	if (end <= first)
+		return BITS_NONE;
+	word = end % 64 ? bits[w] & (((uint64_t)1 << end % 64) - 1) : 0;
+	while (!word && w * 64 > first)
+		word = bits[--w];
+	if (!word)
+		return BITS_NONE;
+	w = w * 64 + 63 - (uint32_t)__builtin_clzll(word);
+	return w >= first ? w : BITS_NONE;
+}
+
 #endif

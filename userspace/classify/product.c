@@ -6,6 +6,7 @@
 #include "classify/product.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "classify/bits.h"
 #include "classify/product_maker.h"
@@ -39,15 +40,48 @@ static void find_sets(struct maker *maker, int side, uint64_t *with_ranges, uint
 	}
 }
 
-/* The rules that match a side class, which is a set of sets. */
-static void rules_of_sets(const struct maker *maker, int side, const uint64_t *sets,
-			  uint64_t *rules)
+/* The rules of a direction by what they have on a side. */
+struct side_rules {
+	uint64_t *any;	 /* those that match every address */
+	uint32_t *first; /* of each set where its rules begin in list, and one behind */
+	uint32_t *list;
+};
+
+static struct side_rules list_rules(const struct maker *maker, int side)
 {
+	const struct policy *policy = maker->rules->policy;
+	struct side_rules by = {
+		.any = arena_calloc(maker->arena, maker->n_words, sizeof(*by.any)),
+		.first = arena_calloc(maker->arena, policy->sets.len + 2, sizeof(*by.first)),
+		.list = arena_calloc(maker->arena, maker->rules->n, sizeof(*by.list)),
+	};
+
 	for (uint32_t r = 0; r < maker->rules->n; r++) {
 		uint32_t set = maker_set(maker, r, side);
 
-		if (maker->rules->policy->sets.at[set].any || bits_have(sets, set))
-			bits_add(rules, r);
+		by.first[set + 2]++;
+		if (policy->sets.at[set].any)
+			bits_add(by.any, r);
+	}
+	for (size_t i = 2; i < policy->sets.len + 2; i++)
+		by.first[i] += by.first[i - 1];
+	for (uint32_t r = 0; r < maker->rules->n; r++)
+		by.list[by.first[maker_set(maker, r, side) + 1]++] = r;
+	return by;
+}
+
+/* The rules that match a side class, which is a set of sets. */
+static void rules_of_sets(const struct maker *maker, const struct side_rules *by,
+			  const uint64_t *sets, uint64_t *rules)
+{
+	memcpy(rules, by->any, maker->n_words * sizeof(*rules));
+	for (size_t w = 0; w < maker->addresses->n_words; w++) {
+		for (uint64_t left = sets[w]; left; left &= left - 1) {
+			size_t set = w * 64 + (size_t)__builtin_ctzll(left);
+
+			for (uint32_t i = by->first[set]; i < by->first[set + 1]; i++)
+				bits_add(rules, by->list[i]);
+		}
 	}
 }
 
@@ -59,6 +93,7 @@ static void make_side(struct maker *maker, int side)
 	uint64_t *with_ranges = arena_calloc(maker->arena, n_words, sizeof(*with_ranges));
 	uint64_t *with_self = arena_calloc(maker->arena, n_words, sizeof(*with_self));
 	uint64_t *state = arena_calloc(maker->arena, n_words, sizeof(*state));
+	const struct side_rules by = list_rules(maker, side);
 	uint32_t len = maker->product->side_len;
 	uint32_t n;
 
@@ -76,7 +111,7 @@ static void make_side(struct maker *maker, int side)
 	maker->product->n_side[side] = n;
 	maker->side_rules[side] = arena_calloc(maker->arena, n * maker->n_words, sizeof(uint64_t));
 	for (uint32_t c = 0; c < n; c++)
-		rules_of_sets(maker, side, intern_get(classes, c),
+		rules_of_sets(maker, &by, intern_get(classes, c),
 			      maker->side_rules[side] + c * maker->n_words);
 }
 

@@ -56,10 +56,11 @@ static uint32_t put_set(struct maker *maker, const uint64_t *rules, uint64_t *se
 	memset(set, 0, product->row_len * sizeof(*set));
 	for (int tier = 0; tier < BH_TIER_COUNT; tier++) {
 		uint32_t bit = tier ? product->tier_end[tier - 1] * 64 : 0;
+		uint32_t first = first_of(maker, tier);
+		uint32_t r = first + n_of(maker, tier);
 
-		for (uint32_t i = 0; i < n_of(maker, tier); i++)
-			if (bits_have(rules, first_of(maker, tier) + i))
-				bits_add(set, bit + i);
+		while ((r = bits_below(rules, first, r)) != BITS_NONE)
+			bits_add(set, bit + r - first);
 	}
 	return intern_put(maker->tables->sets, set, product->row_len * sizeof(*set));
 }

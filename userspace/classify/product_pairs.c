@@ -149,25 +149,35 @@ static void match_tier(const struct maker *maker, const uint64_t *set, enum poli
 	const struct direction_rules *rules = maker->rules;
 	uint32_t first = rules->policy->first[rules->direction][tier] - rules->first;
 	uint32_t n = rules->policy->n[rules->direction][tier];
+	uint32_t r = first + n;
 
+	if (!n)
+		return; /* there it says for ever that no rule does */
 	for (uint32_t p = 0; p < maker->protocols->n_classes; p++)
 		matched[p] = POLICY_NO_RULE;
-	for (uint32_t r = first + n; n && r-- > first;) {
-		if (!bits_have(set, r))
-			continue;
+	while ((r = bits_below(set, first, r)) != BITS_NONE)
 		for (uint32_t i = maker->protocol_first[r]; i < maker->protocol_first[r + 1]; i++)
 			matched[maker->protocol_list[i]] = rules->first + r;
-	}
 }
+
+/* What was asked lately, by the low bits of the rules' numbers: most rows ask for what others did. */
+enum { LATELY = 1024 };
+
+struct lately {
+	uint32_t triple[TIER_COUNT];
+	uint32_t outcome; /* and one; 0: nothing was asked */
+};
 
 struct row_maker {
 	struct maker *maker;
+	struct lately *lately;
 	struct intern *triples;	   /* rules matched in the three tiers */
 	uint16_t *triple_outcomes; /* the outcome of each */
 	size_t room;
 	struct intern *rows;
 	uint32_t *matched[TIER_COUNT]; /* of each protocol class */
 	uint16_t *outcomes;	       /* of each protocol class, filled up to whole blocks */
+	uint16_t *before;	       /* those of the row before */
 	uint32_t *row;
 };
 
@@ -188,31 +198,55 @@ static uint16_t triple_outcome(struct row_maker *rows, const uint32_t triple[TIE
 	return rows->triple_outcomes[id];
 }
 
+static uint16_t lately_outcome(struct row_maker *rows, const uint32_t triple[TIER_COUNT])
+{
+	struct lately *lately =
+		&rows->lately[(triple[0] * 5 + triple[1] * 3 + triple[2]) & (LATELY - 1)];
+
+	if (!lately->outcome || lately->triple[0] != triple[0] || lately->triple[1] != triple[1] ||
+	    lately->triple[2] != triple[2]) {
+		memcpy(lately->triple, triple, sizeof(lately->triple));
+		lately->outcome = triple_outcome(rows, triple) + 1U;
+	}
+	return (uint16_t)(lately->outcome - 1);
+}
+
+/* The blocks of a row. Most are those that the row before has in their places. */
+static void put_blocks(struct row_maker *rows)
+{
+	const size_t size = PRODUCT_BLOCK * sizeof(*rows->outcomes);
+	bool first = !intern_len(rows->rows);
+	uint16_t *before = rows->before;
+
+	for (uint32_t b = 0; b < rows->maker->product->row_len; b++) {
+		const uint16_t *block = rows->outcomes + (size_t)b * PRODUCT_BLOCK;
+
+		if (first || memcmp(block, before + (size_t)b * PRODUCT_BLOCK, size))
+			rows->row[b] = intern_put(rows->maker->tables->blocks, block, size);
+	}
+	rows->before = rows->outcomes;
+	rows->outcomes = before;
+}
+
 /* The row of one set of rules, by number. */
 static uint32_t make_row(struct row_maker *rows, const uint64_t *set)
 {
 	struct maker *maker = rows->maker;
-	uint32_t last[TIER_COUNT] = {};
+	const uint32_t *const *matched = (const uint32_t *const *)rows->matched;
 	uint16_t outcome = 0;
 
 	for (int tier = 0; tier < TIER_COUNT; tier++)
 		match_tier(maker, set, tier, rows->matched[tier]);
 	for (uint32_t p = 0; p < maker->protocols->n_classes; p++) {
-		const uint32_t triple[TIER_COUNT] = {
-			rows->matched[0][p],
-			rows->matched[1][p],
-			rows->matched[2][p],
-		};
+		const uint32_t triple[TIER_COUNT] = {matched[0][p], matched[1][p], matched[2][p]};
 
-		if (!p || memcmp(triple, last, sizeof(last)))
-			outcome = triple_outcome(rows, triple);
-		memcpy(last, triple, sizeof(last));
+		/* Word by word: a comparison of what has just been put together waits for it. */
+		if (!p || triple[0] != matched[0][p - 1] || triple[1] != matched[1][p - 1] ||
+		    triple[2] != matched[2][p - 1])
+			outcome = lately_outcome(rows, triple);
 		rows->outcomes[p] = outcome;
 	}
-	for (uint32_t b = 0; b < maker->product->row_len; b++)
-		rows->row[b] = intern_put(maker->tables->blocks,
-					  rows->outcomes + (size_t)b * PRODUCT_BLOCK,
-					  PRODUCT_BLOCK * sizeof(*rows->outcomes));
+	put_blocks(rows);
 	return intern_put(rows->rows, rows->row, maker->product->row_len * sizeof(*rows->row));
 }
 
@@ -256,11 +290,17 @@ static const char *make_rows(struct maker *maker)
 
 	product->row_len = (maker->protocols->n_classes + PRODUCT_BLOCK - 1) / PRODUCT_BLOCK;
 	size = product->row_len * sizeof(*product->rows);
-	for (int tier = 0; tier < TIER_COUNT; tier++)
+	for (int tier = 0; tier < TIER_COUNT; tier++) {
 		rows.matched[tier] = arena_calloc(maker->arena, maker->protocols->n_classes,
 						  sizeof(*rows.matched[tier]));
+		for (uint32_t p = 0; p < maker->protocols->n_classes; p++)
+			rows.matched[tier][p] = POLICY_NO_RULE;
+	}
 	rows.outcomes = arena_calloc(maker->arena, (size_t)product->row_len * PRODUCT_BLOCK,
 				     sizeof(*rows.outcomes));
+	rows.lately = arena_calloc(maker->arena, LATELY, sizeof(*rows.lately));
+	rows.before = arena_calloc(maker->arena, (size_t)product->row_len * PRODUCT_BLOCK,
+				   sizeof(*rows.before));
 	rows.row = arena_alloc(maker->arena, size);
 	for (uint32_t i = 0; i < n_sets && !why; i++) {
 		row_of[i] = make_row(&rows, intern_get(maker->shadowless, i));
