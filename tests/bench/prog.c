@@ -31,6 +31,8 @@ enum bed_id {
 	BED_PREFIXES = N_POLICIES,
 	BED_FLOWS_FEW,
 	BED_FLOWS_MANY,
+	BED_FLOWS6_FEW,
+	BED_FLOWS6_MANY,
 	BED_COUNT,
 };
 
@@ -44,6 +46,8 @@ static const struct bed_form forms[BED_COUNT] = {
 	[BED_PREFIXES] = {ADDR_V4, 1000, 100000, 1 << 10, 0},
 	[BED_FLOWS_FEW] = {ADDR_V4, 10, 500, 1 << 18, FLOWS_FEW},
 	[BED_FLOWS_MANY] = {ADDR_V4, 10, 500, 1 << 18, FLOWS_MANY},
+	[BED_FLOWS6_FEW] = {ADDR_V6, 10, 500, 1 << 18, FLOWS_FEW},
+	[BED_FLOWS6_MANY] = {ADDR_V6, 10, 500, 1 << 18, FLOWS_MANY},
 };
 
 /* One program over one bed and so many distinct packets. */
@@ -79,7 +83,7 @@ static void make_beds(struct run *run)
 		}
 		verify_policy(bed);
 		bed_establish(bed);
-		if (forms[i].n_flows) {
+		if (forms[i].n_flows && forms[i].family == ADDR_V4) {
 			bed_fill_lru(bed);
 			verify_flows(bed, (struct stretch){.mask = TRACE_LEN - 1, .n = TRACE_LEN});
 		} else {
@@ -106,7 +110,8 @@ static void make_cases(struct run *run)
 					      PROGRAM_CLASSIFY,	 PROGRAM_CLASSIFY_COUNT,
 					      PROGRAM_UNCOUNTED, PROGRAM_FULL};
 	static const enum program prefixes[] = {PROGRAM_BASE, PROGRAM_PREFIX, PROGRAM_LPM_TRIE};
-	static const enum program flows[] = {PROGRAM_BASE, PROGRAM_FLOW_TABLE, PROGRAM_LRU_HASH};
+	static const enum program flows[] = {PROGRAM_BASE, PROGRAM_FLOW_TABLE, PROGRAM_LRU_HASH,
+					     PROGRAM_FULL};
 
 	for (size_t i = 0; i < ARRAY_LEN(packets); i++) {
 		for (int bed = 0; bed < N_POLICIES; bed++)
@@ -118,6 +123,10 @@ static void make_cases(struct run *run)
 	for (size_t j = 0; j < ARRAY_LEN(flows); j++) {
 		add_case(run, BED_FLOWS_FEW, flows[j], HOT);
 		add_case(run, BED_FLOWS_MANY, flows[j], MANY);
+		if (flows[j] == PROGRAM_LRU_HASH)
+			continue; /* its keys are those of IPv4 */
+		add_case(run, BED_FLOWS6_FEW, flows[j], HOT);
+		add_case(run, BED_FLOWS6_MANY, flows[j], MANY);
 	}
 }
 

@@ -57,7 +57,8 @@ BRIEF_HELD = ("bpf-budget", "bpf-refusal", "bpf-skb", "tables-judges")
 BRIEF_TRAFFIC = ("e2e-hooks",)
 
 ARM64 = "6.1"
-ARM64_HELD = ("bpf-budget", "bpf-loaded", "bpf-refusal", "bpf-skb", "bpf-flows", "tables-judges")
+ARM64_HELD = ("bpf-budget", "bpf-loaded", "bpf-refusal", "bpf-skb", "bpf-flows", "bpf-icmp",
+              "bpf-states", "bpf-hammer", "tables-judges")
 
 # What is built, how it is started under a kernel and within how many seconds; label stands before
 # the names of tests.

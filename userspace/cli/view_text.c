@@ -118,7 +118,7 @@ static void show_packet(struct view *view, const struct view_check *check, int f
 	const struct view_ns *flow = &check->flow[family];
 
 	pair(view, family ? "IPv6 packet" : "IPv4 packet",
-	     "about %.0f ns inbound, %.0f outbound, and %.0f for its flow; cold: %.0f, %.0f, %.0f",
+	     "about %.0f ns inbound, %.0f outbound, or %.0f by its flow; cold: %.0f, %.0f, %.0f",
 	     in->hot, out->hot, flow->hot, in->cold, out->cold, flow->cold);
 }
 
