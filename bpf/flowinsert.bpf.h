@@ -65,20 +65,16 @@ static __always_inline __u64 flow_larger(__u64 one, __u64 other)
 }
 
 /*
- * Reads of each bucket what is to be written where the way is known: tags and keys. An atomic exchange waits for
- * all that is written before it, and so for lines that are in no cache; read here, they come along with
- * those of the states.
+ * Reads the tags of both buckets, of which one is written where the way is known: an atomic exchange waits for all
+ * that is written before it, and so for a line that is in no cache; read here, it comes along with those of
+ * the states.
  */
 static __always_inline void flow_fetch(const struct flow_query *query, const __u8 *page,
 				       const struct flow_ways *ways)
 {
 #pragma unroll
-	for (int i = 0; i < 2; i++) {
-		__u32 tags = bh_state_tags(ways->bucket[i] >> flow_shift(query));
-
-		(void)flow_load(page + BH_STATE_PAGE_SIZE + (tags & (BH_STATE_TAGS_SIZE - 8)));
-		(void)flow_word(page, ways->bucket[i] + FLOW_KEYS);
-	}
+	for (int i = 0; i < 2; i++)
+		(void)flow_tags(page, ways->bucket[i] >> flow_shift(query));
 }
 
 #define FLOW_AGES 0x40000000U /* of this very tick; the clock of another CPU may be behind */

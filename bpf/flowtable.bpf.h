@@ -189,6 +189,13 @@ static __always_inline __u64 flow_load(const void *at)
 	return *(const volatile __u64 *)at;
 }
 
+/* The four tags of a bucket by its number in the page. */
+static __always_inline __u64 flow_tags(const __u8 *page, __u32 bucket)
+{
+	return flow_load(page + BH_STATE_PAGE_SIZE +
+			 (bh_state_tags(bucket) & (BH_STATE_TAGS_SIZE - 8)));
+}
+
 static __always_inline bool flow_swap(struct bh_flow_state *state, __u64 old, __u64 new)
 {
 	return __sync_val_compare_and_swap(&state->meta, old, new) == old;

@@ -41,12 +41,6 @@ static __always_inline __u64 quick_same(__u64 tags, __u64 hash)
 	return ((differ - ones) & ~differ) >> 15 & ones;
 }
 
-static __always_inline __u64 quick_tags(const __u8 *page, __u32 bucket)
-{
-	return flow_load(page + BH_STATE_PAGE_SIZE +
-			 (bh_state_tags(bucket) & (BH_STATE_TAGS_SIZE - 8)));
-}
-
 /* Reads the tags; not before the value was. */
 static __always_inline void quick_look(const struct image_view *view, __u64 hash, bool wide,
 				       __u32 table, __u64 after, struct quick_ways *ways)
@@ -63,7 +57,7 @@ static __always_inline void quick_look(const struct image_view *view, __u64 hash
 		return;
 	ways->page += flow_after(after);
 	for (int i = 0; i < 2; i++)
-		ways->same[i] = quick_same(quick_tags(ways->page, ways->bucket[i] >> shift), hash);
+		ways->same[i] = quick_same(flow_tags(ways->page, ways->bucket[i] >> shift), hash);
 }
 
 /*
