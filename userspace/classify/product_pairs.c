@@ -142,50 +142,155 @@ static void list_protocols(struct maker *maker)
 	maker->protocol_list = list;
 }
 
-/* For each protocol class, the first rule of the set that one tier has for it. */
+/*
+ * Of each protocol class the first rule that a tier has for it; BH_NO_RULE is the largest of all, and the policy
+ * has no more rules than that.
+ */
+static void match_rule(const struct maker *maker, uint32_t r, uint16_t *matched)
+{
+	const uint32_t *class = maker->protocol_list + maker->protocol_first[r];
+	const uint32_t *end = maker->protocol_list + maker->protocol_first[r + 1];
+	const uint32_t n_classes = maker->protocols->n_classes;
+	const uint16_t rule = (uint16_t)(maker->rules->first + r);
+
+	if (bits_have(maker->protocols->wild, r)) {
+		for (uint32_t p = 0; p < n_classes; p++)
+			matched[p] = matched[p] < rule ? matched[p] : rule;
+		return;
+	}
+	for (; class < end; class ++)
+		if (rule < matched[*class])
+			matched[*class] = rule;
+}
+
 static void match_tier(const struct maker *maker, const uint64_t *set, enum policy_tier tier,
-		       uint32_t *matched)
+		       uint16_t *matched)
 {
 	const struct direction_rules *rules = maker->rules;
 	uint32_t first = rules->policy->first[rules->direction][tier] - rules->first;
-	uint32_t n = rules->policy->n[rules->direction][tier];
-	uint32_t r = first + n;
+	uint32_t r = first + rules->policy->n[rules->direction][tier];
 
-	if (!n)
-		return; /* there it says for ever that no rule does */
-	for (uint32_t p = 0; p < maker->protocols->n_classes; p++)
-		matched[p] = POLICY_NO_RULE;
 	while ((r = bits_below(set, first, r)) != BITS_NONE)
-		for (uint32_t i = maker->protocol_first[r]; i < maker->protocol_first[r + 1]; i++)
-			matched[maker->protocol_list[i]] = rules->first + r;
+		match_rule(maker, r, matched);
 }
+
+/* ---- what many rows begin with ---- */
+
+/*
+ * The rules that match every class of one side, with each class of the other: whichever set of rules a pair of the
+ * latter comes to, these are among them, or stand behind a rule for every protocol and port.
+ */
+struct base {
+	uint64_t *rules;
+	uint16_t *matched[TIER_COUNT];
+	/* The last row that began with it: outcomes, and the numbers of their blocks, less one. */
+	uint16_t *outcomes;
+	uint32_t *row;
+};
+
+enum { BASES_MAX = 64 };
+
+struct bases {
+	int side; /* whose classes they are of */
+	uint32_t n;
+	struct base at[BASES_MAX];
+};
+
+static void make_base(const struct maker *maker, struct base *base)
+{
+	const uint32_t n_classes = maker->protocols->n_classes;
+
+	for (int tier = 0; tier < TIER_COUNT; tier++) {
+		base->matched[tier] =
+			arena_alloc(maker->arena, n_classes * sizeof(*base->matched[tier]));
+		for (uint32_t p = 0; p < n_classes; p++)
+			base->matched[tier][p] = BH_NO_RULE;
+		match_tier(maker, base->rules, tier, base->matched[tier]);
+	}
+}
+
+/* Of the side with fewer classes; where that has many, one without rules for all. */
+static void make_bases(const struct maker *maker, struct bases *ret_bases)
+{
+	const uint32_t *n_side = maker->product->n_side;
+	struct bases bases = {.side = n_side[1] <= n_side[0]};
+	uint64_t *always = arena_calloc(maker->arena, maker->n_words, sizeof(*always));
+	bool few = n_side[bases.side] <= BASES_MAX;
+
+	bases.n = few ? n_side[bases.side] : 1;
+	assert(bases.n); /* each side has a class */
+	if (few)
+		memset(always, 0xff, maker->n_words * sizeof(*always));
+	for (uint32_t c = 0; few && c < n_side[!bases.side]; c++)
+		for (size_t w = 0; w < maker->n_words; w++)
+			always[w] &= maker->side_rules[!bases.side][c * maker->n_words + w];
+	for (uint32_t i = 0; i < bases.n; i++) {
+		struct base *base = &bases.at[i];
+
+		base->rules = arena_calloc(maker->arena, maker->n_words, sizeof(*base->rules));
+		for (size_t w = 0; w < maker->n_words; w++)
+			base->rules[w] =
+				always[w] & maker->side_rules[bases.side][i * maker->n_words + w];
+		prune(maker, base->rules);
+		make_base(maker, base);
+		base->row = arena_calloc(maker->arena, maker->product->row_len, sizeof(*base->row));
+		base->outcomes =
+			arena_calloc(maker->arena, (size_t)maker->product->row_len * PRODUCT_BLOCK,
+				     sizeof(*base->outcomes));
+	}
+	*ret_bases = bases;
+}
+
+static struct base *base_of(const struct maker *maker, struct bases *bases, uint32_t pair)
+{
+	uint32_t n = maker->product->n_side[1];
+
+	assert(n && bases->at[0].rules);
+	if (bases->n == 1)
+		return &bases->at[0];
+	return &bases->at[bases->side ? pair % n : pair / n];
+}
+
+/* ---- rows ---- */
 
 /* What was asked lately, by the low bits of the rules' numbers: most rows ask for what others did. */
 enum { LATELY = 1024 };
 
 struct lately {
-	uint32_t triple[TIER_COUNT];
+	uint64_t triple;
 	uint32_t outcome; /* and one; 0: nothing was asked */
 };
 
 struct row_maker {
 	struct maker *maker;
+	struct bases bases;
+	uint64_t *beyond; /* of a set what its base has not */
 	struct lately *lately;
-	struct intern *triples;	   /* rules matched in the three tiers */
+	struct intern *triples;	   /* rules matched in the three tiers, in one word */
 	uint16_t *triple_outcomes; /* the outcome of each */
 	size_t room;
 	struct intern *rows;
-	uint32_t *matched[TIER_COUNT]; /* of each protocol class */
+	uint16_t *matched[TIER_COUNT]; /* of each protocol class */
 	uint16_t *outcomes;	       /* of each protocol class, filled up to whole blocks */
-	uint16_t *before;	       /* those of the row before */
 	uint32_t *row;
 };
 
-static uint16_t triple_outcome(struct row_maker *rows, const uint32_t triple[TIER_COUNT])
+static uint16_t outcome_of_triple(struct maker *maker, uint64_t triple)
 {
-	struct maker *maker = rows->maker;
+	uint32_t matched[TIER_COUNT];
+
+	for (int tier = 0; tier < TIER_COUNT; tier++) {
+		matched[tier] = triple >> 16 * tier & 0xffff;
+		if (matched[tier] == BH_NO_RULE)
+			matched[tier] = POLICY_NO_RULE;
+	}
+	return maker_outcome(maker, matched);
+}
+
+static uint16_t triple_outcome(struct row_maker *rows, uint64_t triple)
+{
 	uint32_t n = intern_len(rows->triples);
-	uint32_t id = intern_put(rows->triples, triple, TIER_COUNT * sizeof(*triple));
+	uint32_t id = intern_put(rows->triples, &triple, sizeof(triple));
 
 	if (id >= n && id == rows->room) {
 		rows->room = rows->room ? rows->room * 2 : 256;
@@ -194,59 +299,72 @@ static uint16_t triple_outcome(struct row_maker *rows, const uint32_t triple[TIE
 	}
 	assert(rows->triple_outcomes);
 	if (id >= n)
-		rows->triple_outcomes[id] = maker_outcome(maker, triple);
+		rows->triple_outcomes[id] = outcome_of_triple(rows->maker, triple);
 	return rows->triple_outcomes[id];
 }
 
-static uint16_t lately_outcome(struct row_maker *rows, const uint32_t triple[TIER_COUNT])
+static uint16_t lately_outcome(struct row_maker *rows, uint64_t triple)
 {
 	struct lately *lately =
-		&rows->lately[(triple[0] * 5 + triple[1] * 3 + triple[2]) & (LATELY - 1)];
+		&rows->lately[(triple + 3 * (triple >> 16) + 5 * (triple >> 32)) & (LATELY - 1)];
 
-	if (!lately->outcome || lately->triple[0] != triple[0] || lately->triple[1] != triple[1] ||
-	    lately->triple[2] != triple[2]) {
-		memcpy(lately->triple, triple, sizeof(lately->triple));
-		lately->outcome = triple_outcome(rows, triple) + 1U;
-	}
+	if (!lately->outcome || lately->triple != triple)
+		*lately = (struct lately){triple, triple_outcome(rows, triple) + 1U};
 	return (uint16_t)(lately->outcome - 1);
 }
 
-/* The blocks of a row. Most are those that the row before has in their places. */
-static void put_blocks(struct row_maker *rows)
+/* The blocks of a row. Most are those that the last row with its base has in their places. */
+static void put_blocks(struct row_maker *rows, struct base *base)
 {
 	const size_t size = PRODUCT_BLOCK * sizeof(*rows->outcomes);
-	bool first = !intern_len(rows->rows);
-	uint16_t *before = rows->before;
+	uint16_t *before = base->outcomes;
 
 	for (uint32_t b = 0; b < rows->maker->product->row_len; b++) {
 		const uint16_t *block = rows->outcomes + (size_t)b * PRODUCT_BLOCK;
 
-		if (first || memcmp(block, before + (size_t)b * PRODUCT_BLOCK, size))
-			rows->row[b] = intern_put(rows->maker->tables->blocks, block, size);
+		if (!base->row[b] || memcmp(block, before + (size_t)b * PRODUCT_BLOCK, size))
+			base->row[b] = intern_put(rows->maker->tables->blocks, block, size) + 1;
+		rows->row[b] = base->row[b] - 1;
 	}
-	rows->before = rows->outcomes;
+	base->outcomes = rows->outcomes;
 	rows->outcomes = before;
 }
 
-/* The row of one set of rules, by number. */
-static uint32_t make_row(struct row_maker *rows, const uint64_t *set)
+static void match(struct row_maker *rows, const uint64_t *set, const struct base *base)
+{
+	const struct maker *maker = rows->maker;
+
+	for (size_t w = 0; w < maker->n_words; w++)
+		rows->beyond[w] = set[w] & ~base->rules[w];
+	for (int tier = 0; tier < TIER_COUNT; tier++) {
+		memcpy(rows->matched[tier], base->matched[tier],
+		       maker->protocols->n_classes * sizeof(*rows->matched[tier]));
+		match_tier(maker, rows->beyond, tier, rows->matched[tier]);
+	}
+}
+
+/* The row of one set of rules, by number; pair: one that comes to the set. */
+static uint32_t make_row(struct row_maker *rows, const uint64_t *set, uint32_t pair)
 {
 	struct maker *maker = rows->maker;
-	const uint32_t *const *matched = (const uint32_t *const *)rows->matched;
+	struct base *base = base_of(maker, &rows->bases, pair);
+	const uint16_t *admin = rows->matched[0];
+	const uint16_t *subnet = rows->matched[1];
+	const uint16_t *nic = rows->matched[2];
+	const uint32_t n_classes = maker->protocols->n_classes;
+	uint64_t last = UINT64_MAX; /* is no triple */
 	uint16_t outcome = 0;
 
-	for (int tier = 0; tier < TIER_COUNT; tier++)
-		match_tier(maker, set, tier, rows->matched[tier]);
-	for (uint32_t p = 0; p < maker->protocols->n_classes; p++) {
-		const uint32_t triple[TIER_COUNT] = {matched[0][p], matched[1][p], matched[2][p]};
+	match(rows, set, base);
+	for (uint32_t p = 0; p < n_classes; p++) {
+		uint64_t triple = admin[p] | (uint64_t)subnet[p] << 16 | (uint64_t)nic[p] << 32;
 
-		/* Word by word: a comparison of what has just been put together waits for it. */
-		if (!p || triple[0] != matched[0][p - 1] || triple[1] != matched[1][p - 1] ||
-		    triple[2] != matched[2][p - 1])
+		if (triple != last)
 			outcome = lately_outcome(rows, triple);
+		last = triple;
 		rows->outcomes[p] = outcome;
 	}
-	put_blocks(rows);
+	put_blocks(rows, base);
 	return intern_put(rows->rows, rows->row, maker->product->row_len * sizeof(*rows->row));
 }
 
@@ -290,21 +408,22 @@ static const char *make_rows(struct maker *maker)
 
 	product->row_len = (maker->protocols->n_classes + PRODUCT_BLOCK - 1) / PRODUCT_BLOCK;
 	size = product->row_len * sizeof(*product->rows);
-	for (int tier = 0; tier < TIER_COUNT; tier++) {
+	make_bases(maker, &rows.bases);
+	rows.beyond = arena_calloc(maker->arena, maker->n_words, sizeof(*rows.beyond));
+	for (int tier = 0; tier < TIER_COUNT; tier++)
 		rows.matched[tier] = arena_calloc(maker->arena, maker->protocols->n_classes,
 						  sizeof(*rows.matched[tier]));
-		for (uint32_t p = 0; p < maker->protocols->n_classes; p++)
-			rows.matched[tier][p] = POLICY_NO_RULE;
-	}
 	rows.outcomes = arena_calloc(maker->arena, (size_t)product->row_len * PRODUCT_BLOCK,
 				     sizeof(*rows.outcomes));
 	rows.lately = arena_calloc(maker->arena, LATELY, sizeof(*rows.lately));
-	rows.before = arena_calloc(maker->arena, (size_t)product->row_len * PRODUCT_BLOCK,
-				   sizeof(*rows.before));
 	rows.row = arena_alloc(maker->arena, size);
-	for (uint32_t i = 0; i < n_sets && !why; i++) {
-		row_of[i] = make_row(&rows, intern_get(maker->shadowless, i));
+	/* Numbers of sets are in the order of their first pairs. */
+	for (uint32_t i = 0, set = 0; set < n_sets && !why; i++) {
+		if (maker->pair_rules[i] != set)
+			continue;
+		row_of[set] = make_row(&rows, intern_get(maker->shadowless, set), i);
 		why = check_rows(maker, intern_len(all));
+		set++;
 	}
 	triple_outcomes = rows.triple_outcomes;
 	if (why)
