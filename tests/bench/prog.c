@@ -83,12 +83,12 @@ static void make_beds(struct run *run)
 		}
 		verify_policy(bed);
 		bed_establish(bed);
-		if (forms[i].n_flows && forms[i].family == ADDR_V4) {
+		if (forms[i].n_flows && forms[i].family == ADDR_V4)
 			bed_fill_lru(bed);
+		if (forms[i].n_flows)
 			verify_flows(bed, (struct stretch){.mask = TRACE_LEN - 1, .n = TRACE_LEN});
-		} else {
+		else
 			verify_policy(bed);
-		}
 		printf("verified: IPv%d, %u rules, %u prefixes, %u packets; of all %.0f %% are "
 		       "allowed, and %.1f %% of those meet their flow\n",
 		       forms[i].family, forms[i].n_rules, forms[i].n_prefixes, bed->n_tuples,
