@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <string.h>
 #include <time.h>
 
 #include "tests/bpf/carrying.h"
@@ -13,10 +12,9 @@
 
 enum { PROTO_TCP = 6 };
 
-enum { ROUNDS = 256, BATCHES_MAX = 100, SPINS = 2000 };
+enum { ROUNDS = 256, BATCHES_MAX = 100, SPINS = 2000, UNMARKED_MAX = 2 };
 
-#define RACE_NS	   800000000
-#define STALLED_NS 50000 /* many times what an answer takes */
+#define RACE_NS 800000000
 
 /* Two threads and the test's own, which wait for each other around each round. */
 struct race {
@@ -27,8 +25,7 @@ struct race {
 	bool over;
 	atomic_uint met;
 	atomic_uint n_denied;
-	bool stalled[ROUNDS + 1]; /* the processor was away from an answer for a while */
-	uint32_t n_checked;
+	uint32_t n_unmarked;
 };
 
 static void meet(struct race *race, uint32_t meeting)
@@ -49,16 +46,6 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static void answer_round(struct race *race)
-{
-	uint64_t start = now_ns();
-
-	if (!scene_send(race->scene, &race->subject, true, FRAME_TCP_SYN | FRAME_TCP_ACK))
-		atomic_fetch_add(&race->n_denied, 1);
-	if (now_ns() - start > STALLED_NS)
-		race->stalled[race->subject.number] = true;
-}
-
 /* The body of a thread: does its part in each round. */
 static void run_rounds(struct race *race, bool loader)
 {
@@ -71,8 +58,9 @@ static void run_rounds(struct race *race, bool loader)
 		if (loader)
 			enforcer_carry(race->scene->enforcer, BH_CARRY_MOVE,
 				       wide ? BH_TABLE_HALF_OPEN6 : BH_TABLE_HALF_OPEN4, 0);
-		else
-			answer_round(race);
+		else if (!scene_send(race->scene, &race->subject, true,
+				     FRAME_TCP_SYN | FRAME_TCP_ACK))
+			atomic_fetch_add(&race->n_denied, 1);
 		meet(race, meeting + 1);
 	}
 }
@@ -102,7 +90,10 @@ static void open_before(const struct race *race)
 		carrying_put_in_force(race->scene, generation);
 }
 
-/* Each has one entry, in which its answer is marked unless it stood still between finding and marking. */
+/*
+ * Each has one entry, in which its answer is marked. One that is interrupted between finding and marking it may
+ * pass unmarked (decision 0029): so do a few of a million.
+ */
 static void check_rounds(struct race *race)
 {
 	struct flowtable_entry entry;
@@ -111,12 +102,9 @@ static void check_rounds(struct race *race)
 	for (uint32_t i = 1; i <= ROUNDS; i++) {
 		race->subject.number = (uint16_t)i;
 		cr_assert(scene_entry(race->scene, &race->subject, &entry), "flow %u is lost", i);
-		if (race->late || race->stalled[i])
-			continue;
-		cr_assert(flows_flags(&entry) & BH_FLOW_SYN_ACK, "flow %u is not marked", i);
-		race->n_checked++;
+		race->n_unmarked += !race->late && !(flows_flags(&entry) & BH_FLOW_SYN_ACK);
 	}
-	memset(race->stalled, 0, sizeof(race->stalled));
+	cr_assert(race->n_unmarked <= UNMARKED_MAX, "%u flows are not marked", race->n_unmarked);
 }
 
 /* How many rounds there were. */
@@ -145,23 +133,22 @@ static uint32_t race_rounds(struct race *race)
 static void race_one(enum addr_family family, bool loader, bool late)
 {
 	scoped(scene_free) struct scene *scene = carrying_scene();
-	struct race race = {
+	/* Where an assertion ends the test, its threads go on, and what they use stays. */
+	scoped(free) struct race *race = mem_calloc(1, sizeof(*race));
+	pthread_t threads[2];
+
+	*race = (struct race){
 		.scene = scene,
 		.subject = {family, PROTO_TCP, true, false, 1},
 		.loader = loader,
 		.late = late,
 	};
-	pthread_t threads[2];
-	uint32_t n;
-
 	scene_apply(scene, NULL, scene_policy);
 	scene_apply_apart(scene, carrying_other_sizes, scene_policy);
 	carrying_say(scene, true);
-	cr_assert_eq(pthread_create(&threads[0], NULL, answer_rounds, &race), 0);
-	cr_assert_eq(pthread_create(&threads[1], NULL, other_rounds, &race), 0);
-	n = race_rounds(&race);
-	cr_log_info("%u rounds, %u marks looked at", n, race.n_checked);
-	cr_expect(late || race.n_checked > n / 4, "%u of %u marks looked at", race.n_checked, n);
+	cr_assert_eq(pthread_create(&threads[0], NULL, answer_rounds, race), 0);
+	cr_assert_eq(pthread_create(&threads[1], NULL, other_rounds, race), 0);
+	cr_log_info("%u rounds", race_rounds(race));
 	for (int i = 0; i < 2; i++)
 		(void)pthread_join(threads[i], NULL);
 }
