@@ -357,6 +357,20 @@ def another_network_namespace_is_refused(lab):
 
 
 @tap
+def a_detached_state_is_free_for_another_namespace(lab):
+    bench, _ = started(lab)
+    args = bench.host.bulkhead_args("apply", *bench.write())
+    bench.host.run(*bench.host.bulkhead_args("detach"))
+    done = bench.peer.run(*args, check=False)
+    expect(done.returncode, 0, f"status {done.stderr}")
+    assert "is in force" in done.stdout, done.stdout
+    again = bench.host.run(*args, check=False)
+    expect(again.returncode, 1, f"status {again.stdout}")
+    assert "belongs to network namespace" in again.stderr, again.stderr
+    bench.peer.run(*bench.host.bulkhead_args("detach"))
+
+
+@tap
 def pins_of_another_namespace_are_refused_with_whatever_state(lab):
     bench, pins = started(lab)
     args = bench.peer.bulkhead_args("apply", *bench.write())

@@ -131,8 +131,11 @@ static int read_record(struct detaching *run)
 		   : instance_check_state(run->store, &run->record, run->request->pins, run->diag);
 }
 
+/* The state is nobody's then: the namespace may be gone before the next apply. */
 static int close_record(struct detaching *run)
 {
+	run->record.netns_device = 0;
+	run->record.netns_inode = 0;
 	store_settle(&run->record, run->arena, 0, store_now());
 	return store_write_record(run->store, &run->record, run->diag);
 }

@@ -45,7 +45,7 @@ struct store_record {
 	uint32_t abi;
 	const char *boot; /* boot_id: pins and namespaces of another boot are gone */
 	uint64_t netns_device;
-	uint64_t netns_inode;
+	uint64_t netns_inode; /* 0: of none, as after a detach */
 	const char
 		*pins;	/* of the instance that it is of; "": not told, as before there was this */
 	uint64_t since; /* enforcing without a break since then; 0: not enforcing */
