@@ -109,7 +109,7 @@ static const char *make_pairs(struct maker *maker)
 	return why;
 }
 
-/* ---- rows ---- */
+/* ---- the first rule of each protocol class ---- */
 
 /* Turns the sets of rules of protocol classes round: for each rule, its protocol classes. */
 static void list_protocols(struct maker *maker)
