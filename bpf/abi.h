@@ -313,9 +313,9 @@ struct bh_links {
 _Static_assert(sizeof(struct bh_links) == 8 + 2048, "abi");
 
 /*
- * The word that chooses what is in force; the one write of a flip. 0: nothing is, and nobody has said what
- * that means: deny. BH_ACTIVE_OPEN: nothing is, and everything passes, as without programs; while they are
- * put on the links for the first time, and while they are taken off.
+ * The word that chooses what is in force; the one write of a flip. 0: nothing is, and nobody has
+ * said what that means: deny. BH_ACTIVE_OPEN: nothing is, and everything passes, as without
+ * programs; while they are put on the links for the first time, and while they are taken off.
  */
 #define BH_ACTIVE_OPEN (1ULL << 63)
 
@@ -509,9 +509,9 @@ struct bh_flow_key6 {
 _Static_assert(sizeof(struct bh_flow_key6) == 48, "abi");
 
 /*
- * What the loader asks of bh_carry when the tables of a new generation have other sizes than those of the
- * one before, and so pages of their own: a frame that begins with this, run by BPF_PROG_RUN. The answer is
- * what the program returns.
+ * What the loader asks of bh_carry when the tables of a new generation have other sizes than those
+ * of the one before, and so pages of their own: a frame that begins with this, run by BPF_PROG_RUN.
+ * The answer is what the program returns.
  */
 enum bh_carry {
 	BH_CARRY_IS_ON, /* whether packets look for flows in the other slot, too */

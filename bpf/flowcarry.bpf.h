@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * How flows come into tables of another size: behind the flip, out of the slot of the generation before
- * into that of the one in force, while packets pass. A flow moves when a packet wants it or when the loader,
- * by bh_carry, comes to its way; nothing else moves what lies in the old tables. It is entered into the
- * new table before it leaves the old one, so whoever looks first in the old and then in the new one finds it.
+ * into that of the one in force, while packets pass. A flow moves when a packet wants it or when
+ * the loader, by bh_carry, comes to its way; nothing else moves what lies in the old tables. It is
+ * entered into the new table before it leaves the old one, so whoever looks first in the old and
+ * then in the new one finds it.
  */
 #ifndef BPF_FLOWCARRY_BPF_H
 #define BPF_FLOWCARRY_BPF_H
@@ -41,8 +42,8 @@ __attribute__((noinline)) int flow_moves(__u64 generation)
 }
 
 /*
- * 0: all tables have the sizes of the other slot's, and so lie in its pages: applying_prepare_state() puts
- * these into both.
+ * 0: all tables have the sizes of the other slot's, and so lie in its pages:
+ * applying_prepare_state() puts these into both.
  */
 static __always_inline __u64 flow_slots_differ(const struct image_view *view,
 					       const struct image_view *other)
@@ -106,10 +107,10 @@ static __always_inline int flow_carry_enter(struct flow_query *query, __u32 tabl
 }
 
 /*
- * Moves the flow of query's key from a table of the other slot into that of query's generation: 1. 0: it
- * is not there, finds no way, or somebody else was faster. Whoever moves it has seen one entry of it stand
- * in the new table before the old one goes, its own or another's; what packets that have begun before the flip
- * have marked in the old one meanwhile comes into that.
+ * Moves the flow of query's key from a table of the other slot into that of query's generation: 1.
+ * 0: it is not there, finds no way, or somebody else was faster. Whoever moves it has seen one
+ * entry of it stand in the new table before the old one goes, its own or another's; what packets
+ * that have begun before the flip have marked in the old one meanwhile comes into that.
  */
 int flow_carry(struct flow_query *query, __u32 table);
 
@@ -198,7 +199,10 @@ FLOW_LOOPS int flow_carry_way(__u64 generation, __u32 table, __u32 number)
 	return flow_carry(&query, table);
 }
 
-/* How many of so many ways' flows were moved; and of BH_CARRY_STEP ways', so that each loop is short. */
+/*
+ * How many of so many ways' flows were moved; and of BH_CARRY_STEP ways', so that each loop is
+ * short.
+ */
 #define FLOW_CARRY_WAYS 64
 
 int flow_carry_ways(__u64 generation, __u32 table, __u32 first);

@@ -65,9 +65,9 @@ static __always_inline __u64 flow_larger(__u64 one, __u64 other)
 }
 
 /*
- * Reads the tags of both buckets, of which one is written where the way is known: an atomic exchange waits for all
- * that is written before it, and so for a line that is in no cache; read here, it comes along with those of
- * the states.
+ * Reads the tags of both buckets, of which one is written where the way is known: an atomic
+ * exchange waits for all that is written before it, and so for a line that is in no cache; read
+ * here, it comes along with those of the states.
  */
 static __always_inline void flow_fetch(const struct flow_query *query, const __u8 *page,
 				       const struct flow_ways *ways)
@@ -245,8 +245,8 @@ __attribute__((noinline)) int flow_enter(struct flow_query *query, __u32 table)
 #define FLOW_MARKS (BH_FLOW_SYN_ACK | BH_FLOW_CLOSING | BH_FLOW_FIN_OPENER | BH_FLOW_FIN_REPLIER)
 
 /*
- * Of two entries of one flow one has been taken out: the other takes over its marks, and its date where that
- * is later. taken: its meta at last; 0: somebody else has taken it out.
+ * Of two entries of one flow one has been taken out: the other takes over its marks, and its date
+ * where that is later. taken: its meta at last; 0: somebody else has taken it out.
  */
 static __always_inline void flow_inherit(struct bh_flow_state *state, __u64 meta, __u64 taken,
 					 __u32 marks)
@@ -258,8 +258,8 @@ static __always_inline void flow_inherit(struct bh_flow_state *state, __u64 meta
 /*
  * CPUs that enter one flow at a time each look again after they have published: flow_enter at the
  * tags, and here, where another way has the same one, at the keys. All entries but the one at the
- * lowest offset are taken back, and what TCP has marked in them stays; query->found says which stands. Its
- * position, or FLOW_LOST: one has been taken back, and there may be more.
+ * lowest offset are taken back, and what TCP has marked in them stays; query->found says which
+ * stands. Its position, or FLOW_LOST: one has been taken back, and there may be more.
  */
 int flow_settle(struct flow_query *query, __u32 table, int position);
 

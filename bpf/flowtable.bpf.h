@@ -159,9 +159,10 @@ static __always_inline __u32 flow_after(__u64 value)
 }
 
 /*
- * Where nothing depends on what was loaded: no load behind it is done before one that comes before it. An
- * exchange, because it fetches what was there: on arm64 an atomic that fetches nothing orders nothing, and
- * clang makes such a one of a fetch whose result nobody uses. Nothing where loads keep their order.
+ * Where nothing depends on what was loaded: no load behind it is done before one that comes before
+ * it. An exchange, because it fetches what was there: on arm64 an atomic that fetches nothing
+ * orders nothing, and clang makes such a one of a fetch whose result nobody uses. Nothing where
+ * loads keep their order.
  */
 static __always_inline void flow_fence(__u64 *word)
 {
@@ -336,8 +337,9 @@ static __always_inline int flow_scan(struct flow_query *query, const __u8 *page,
 
 /*
  * Searches one table for query's key. The position, and meta and rest in query, or FLOW_NONE. The
- * entry may be past its time-out; it may be gone when the caller looks at it. Where there is none, it is
- * looked for in another table, to which it may have gone: that one is not read before this one.
+ * entry may be past its time-out; it may be gone when the caller looks at it. Where there is none,
+ * it is looked for in another table, to which it may have gone: that one is not read before this
+ * one.
  */
 int flow_find(struct flow_query *query, __u32 table);
 

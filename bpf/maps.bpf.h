@@ -146,7 +146,10 @@ struct untracked {
 	__u64 carrying; /* the generation into whose slot it may be on its way, see bpf/flowcarry.bpf.h */
 };
 
-/* Programs alone: track writes last, bh_carry writes carrying for userspace. No pin: it goes with them. */
+/*
+ * Programs alone: track writes last, bh_carry writes carrying for userspace. No pin: it goes with
+ * them.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -246,8 +246,9 @@ static __always_inline bool quick_was_full(__u32 tick)
 }
 
 /*
- * Neither table has an entry of the packet's. While flows may lie in the other slot that says nothing; a
- * packet that has looked before the last of them came is through when the word says so no longer.
+ * Neither table has an entry of the packet's. While flows may lie in the other slot that says
+ * nothing; a packet that has looked before the last of them came is through when the word says so
+ * no longer.
  */
 static __always_inline bool quick_is_absent(const struct quick *quick)
 {

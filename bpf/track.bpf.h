@@ -350,8 +350,8 @@ static __always_inline void track_open(const struct packet *packet, const struct
 
 /*
  * Everything but the hot path. 1: wants to know what judge_other says of the packet turned around,
- * and to be called again. TRACK_ABSENT in opening: quick has seen that there is no entry. TRACK_MOVED: flows
- * lie in the other slot than the packet's.
+ * and to be called again. TRACK_ABSENT in opening: quick has seen that there is no entry.
+ * TRACK_MOVED: flows lie in the other slot than the packet's.
  */
 #define TRACK_ABSENT (1U << 29)
 #define TRACK_MOVED  (1U << 30)
@@ -387,9 +387,10 @@ FLOW_LOOPS int track_slow(struct packet *packet, struct decision *decision, __u3
 }
 
 /*
- * Before a packet looks for its flow: from the other slot, if it still lies there, it comes to that of the
- * generation in force. 1: that is not the packet's own, which has begun before the flip; it looks there, too.
- * Nothing but at the time of an apply that changes the size of tables. A global function.
+ * Before a packet looks for its flow: from the other slot, if it still lies there, it comes to that
+ * of the generation in force. 1: that is not the packet's own, which has begun before the flip; it
+ * looks there, too. Nothing but at the time of an apply that changes the size of tables. A global
+ * function.
  */
 int track_carry(const struct packet *packet, __u64 generation);
 

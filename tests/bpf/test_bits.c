@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Products by bits of some ten thousand rules: sets over several words of summary, and packets for which
- * many words have to be looked at in vain. The program gives each the rule that the plain loop gives it.
+ * Products by bits of some ten thousand rules: sets over several words of summary, and packets for
+ * which many words have to be looked at in vain. The program gives each the rule that the plain
+ * loop gives it.
  */
 #include <criterion/criterion.h>
 
@@ -14,8 +15,9 @@ enum { GROUPS = 3, GROUP_WORDS = 52, WORDS = GROUPS * GROUP_WORDS, N_RULES = WOR
 enum { PROTO_TCP = 6, FIRST_PRIORITY = 100, LAST_WORDS = 8 };
 
 /*
- * The source and destination of a rule. In each word one matches the source alone, one the destination alone, one
- * a source that no other word has, one a source that every eighth word has; the very last matches both.
+ * The source and destination of a rule. In each word one matches the source alone, one the
+ * destination alone, one a source that no other word has, one a source that every eighth word has;
+ * the very last matches both.
  */
 static const char *ends_of(struct arena *arena, uint32_t rule)
 {

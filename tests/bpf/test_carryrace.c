@@ -91,8 +91,8 @@ static void open_before(const struct race *race)
 }
 
 /*
- * Each has one entry, in which its answer is marked. One that is interrupted between finding and marking it may
- * pass unmarked (decision 0029): so do a few of a million.
+ * Each has one entry, in which its answer is marked. One that is interrupted between finding and
+ * marking it may pass unmarked (decision 0029): so do a few of a million.
  */
 static void check_rounds(struct race *race)
 {

@@ -205,7 +205,10 @@ static void flood(struct world *world, flood_fn *one, uint32_t first, const char
 	check_alive(world, name);
 }
 
-/* Whoever answers makes streams of forged queries that come twice: they hold half of the ways at most. */
+/*
+ * Whoever answers makes streams of forged queries that come twice: they hold half of the ways at
+ * most.
+ */
 static void flood_streams(struct world *world, uint32_t first)
 {
 	const uint32_t n = 50000; /* as many as the half-open table has not pushed out */

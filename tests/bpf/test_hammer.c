@@ -228,8 +228,8 @@ static void check_flags(const struct duel *duel, enum addr_family family, uint32
 }
 
 /*
- * Races until the time is up; all flags of set, and none of clear, are in each entry then. No packet of a
- * flow that was there before is denied, in whichever table it lies just then.
+ * Races until the time is up; all flags of set, and none of clear, are in each entry then. No
+ * packet of a flow that was there before is denied, in whichever table it lies just then.
  */
 static void race_on(const char *before, const char *left, const char *right, uint32_t set,
 		    uint32_t clear)

@@ -79,7 +79,10 @@ static struct kinds count(int program)
 	return kinds;
 }
 
-/* The exchanges that each has: a packet's publishes an entry and opens one anew, bh_carry's publishes. */
+/*
+ * The exchanges that each has: a packet's publishes an entry and opens one anew, bh_carry's
+ * publishes.
+ */
 static int exchanges_of(int program)
 {
 	return program == ENFORCER_CARRY ? 1 : 2;

@@ -94,8 +94,8 @@ Test(skb, a_tag_beside_the_bytes_counts_as_one_and_the_port_is_found_behind_all)
 /* ---- outside the linear part ---- */
 
 /*
- * A ring of AF_PACKET: what is sent through it is an skb that has the Ethernet header in its linear part
- * and all else in pages.
+ * A ring of AF_PACKET: what is sent through it is an skb that has the Ethernet header in its linear
+ * part and all else in pages.
  */
 struct ring {
 	int fd;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What a fuzzer is: one function over bytes that end nowhere nice. It ends the program by
- * abort where something is wrong that no sanitizer would see. Linked with libFuzzer by scripts/fuzz, and with
- * replay.c, which runs it over its kept corpus, for the tests.
+ * abort where something is wrong that no sanitizer would see. Linked with libFuzzer by
+ * scripts/fuzz, and with replay.c, which runs it over its kept corpus, for the tests.
  */
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H

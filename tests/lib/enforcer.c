@@ -141,7 +141,10 @@ static struct enforcer *make(bool reordering)
 		      load_skeleton_open(enforcer->arena, &probe, enforcer->diag, &log,
 					 &enforcer->skeleton),
 		      "cannot open the programs");
-	/* Those of a holder are loaded as for this machine, and whoever has them keeps others waiting. */
+	/*
+	 * Those of a holder are loaded as for this machine, and whoever has them keeps others
+	 * waiting.
+	 */
 	if (reordering || !enforcer_take_held(enforcer))
 		load(enforcer, log, reordering);
 	enforcer->ring =

@@ -10,7 +10,10 @@
 #include "policy/tuple.h"
 #include "tests/lib/enforcer.h"
 
-/* Of the tables that config places, which must be the one in force. Aborts at an entry without its tag. */
+/*
+ * Of the tables that config places, which must be the one in force. Aborts at an entry without its
+ * tag.
+ */
 void flows_walk(const struct enforcer *enforcer, const struct bh_config *config,
 		enum bh_table table, flowtable_take take_entry, void *data);
 

@@ -4,11 +4,12 @@
  *
  * Sends frames into a link of this namespace at the kernel's own speed (BPF_PROG_RUN with live
  * frames, kernels from 5.18). FRAMES holds frames of GENERATOR_FRAME_SIZE bytes, one behind the
- * other. Each line of stdin is "COUNT [LINK [FIRST N [EVERY OTHER [FROM SPAN]]]]": so many are sent into the link, the N frames
- * from FIRST in turn, else all; EVERY, OTHER, FROM and SPAN behind them are those of
- * tests/lib/generator.h; and a line "SENT NANOSECONDS CPU" is printed. It stays on the CPU, or else
- * where it began. CPU are the nanoseconds that it and that CPU's ksoftirqd have run: the whole way of
- * the frames, to where they are dropped. All are there when the line is printed. The peer of the link needs NAPI: XDP on it, or GRO switched on.
+ * other. Each line of stdin is "COUNT [LINK [FIRST N [EVERY OTHER [FROM SPAN]]]]": so many are sent
+ * into the link, the N frames from FIRST in turn, else all; EVERY, OTHER, FROM and SPAN behind them
+ * are those of tests/lib/generator.h; and a line "SENT NANOSECONDS CPU" is printed. It stays on the
+ * CPU, or else where it began. CPU are the nanoseconds that it and that CPU's ksoftirqd have run:
+ * the whole way of the frames, to where they are dropped. All are there when the line is printed.
+ * The peer of the link needs NAPI: XDP on it, or GRO switched on.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -123,7 +124,10 @@ static const char *read_again(FILE *file, char *line, int size)
 	return line;
 }
 
-/* The thread sleeps when nothing is left to do for it, and is awake from when it is told that there is. */
+/*
+ * The thread sleeps when nothing is left to do for it, and is awake from when it is told that there
+ * is.
+ */
 static void wait_until_idle(const struct ksoftirqd *ksoftirqd)
 {
 	uint64_t end = now(CLOCK_MONOTONIC) + WAIT_NS;
@@ -138,8 +142,9 @@ static void wait_until_idle(const struct ksoftirqd *ksoftirqd)
 }
 
 /*
- * The link's frames are taken out of its ring where they were put in. Moved to another CPU while the one
- * before it has no time for them, it would fill the ring, and what the ring does not hold is lost.
+ * The link's frames are taken out of its ring where they were put in. Moved to another CPU while
+ * the one before it has no time for them, it would fill the ring, and what the ring does not hold
+ * is lost.
  */
 static void stay_on(int cpu)
 {

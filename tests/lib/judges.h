@@ -20,7 +20,10 @@ struct judge {
 	/* Called with each new policy before its first packet; NULL: nothing to prepare. */
 	int (*prepare)(const struct policy *policy);
 	judge_fn *judge;
-	/* How it came to its last verdict, in words, where a difference is told; NULL: nothing to add. */
+	/*
+	 * How it came to its last verdict, in words, where a difference is told; NULL: nothing to
+	 * add.
+	 */
 	const char *(*detail)(void);
 };
 

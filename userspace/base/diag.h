@@ -101,8 +101,8 @@ const struct diag_message *diag_messages(const struct diag *diag, size_t *ret_le
  * Prints every message as "path:line:column: message" (no "path:…" where there is no place),
  * warnings with "warning: " and notes with "note: " before the words, then the source line and
  * a caret line under it. Sources stand in the order in which messages first named them, and
- * the messages of one source in the order of their places. Lines over 200 characters are cut around the place; control
- * characters and invalid UTF-8 of the line are shown as '?', tabs as one blank.
+ * the messages of one source in the order of their places. Lines over 200 characters are cut around
+ * the place; control characters and invalid UTF-8 of the line are shown as '?', tabs as one blank.
  */
 void diag_print(const struct diag *diag, FILE *out);
 

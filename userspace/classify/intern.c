@@ -53,7 +53,10 @@ static uint64_t mix(uint64_t hash, const uint8_t *bytes)
 	return hash ^ hash >> 32;
 }
 
-/* Four words at a time, of which none waits for another: records of a thousand bytes come by the million. */
+/*
+ * Four words at a time, of which none waits for another: records of a thousand bytes come by the
+ * million.
+ */
 static uint64_t hash_of(const uint8_t *bytes, size_t size)
 {
 	uint64_t hash = size * 0x9e3779b97f4a7c15U;

@@ -35,7 +35,10 @@ uint16_t maker_outcome(const struct maker *maker, const uint32_t matched[BH_TIER
 /* NULL when there are no more outcomes than can be counted; else why not. */
 const char *maker_check_outcomes(const struct maker *maker);
 
-/* Each fills the product, or says in the arena's words why it cannot; then the product is worth nothing. */
+/*
+ * Each fills the product, or says in the arena's words why it cannot; then the product is worth
+ * nothing.
+ */
 const char *product_pairs(struct maker *maker);
 const char *product_bits(struct maker *maker);
 

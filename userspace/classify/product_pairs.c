@@ -143,8 +143,8 @@ static void list_protocols(struct maker *maker)
 }
 
 /*
- * Of each protocol class the first rule that a tier has for it; BH_NO_RULE is the largest of all, and the policy
- * has no more rules than that.
+ * Of each protocol class the first rule that a tier has for it; BH_NO_RULE is the largest of all,
+ * and the policy has no more rules than that.
  */
 static void match_rule(const struct maker *maker, uint32_t r, uint16_t *matched)
 {
@@ -177,8 +177,9 @@ static void match_tier(const struct maker *maker, const uint64_t *set, enum poli
 /* ---- what many rows begin with ---- */
 
 /*
- * The rules that match every class of one side, with each class of the other: whichever set of rules a pair of the
- * latter comes to, these are among them, or stand behind a rule for every protocol and port.
+ * The rules that match every class of one side, with each class of the other: whichever set of
+ * rules a pair of the latter comes to, these are among them, or stand behind a rule for every
+ * protocol and port.
  */
 struct base {
 	uint64_t *rules;

@@ -62,9 +62,9 @@ static const char *with_item(struct arena *arena, const char *text, const char *
 }
 
 /*
- * The names of the tags that lie wholly in the ranges, for as far as a name is shorter than what it stands
- * for; *ranges keeps what they leave. A set is known by its ranges alone: nothing else of what the author
- * wrote is in the image.
+ * The names of the tags that lie wholly in the ranges, for as far as a name is shorter than what it
+ * stands for; *ranges keeps what they leave. A set is known by its ranges alone: nothing else of
+ * what the author wrote is in the image.
  */
 static const char *take_tags(struct arena *arena, const struct policy *policy, const char *text,
 			     addr_ranges *ranges)

@@ -53,8 +53,8 @@ static int read_trees(struct context *context, const struct inputs *inputs, stru
 }
 
 /*
- * Resolves what could be read, so that one run tells the mistakes of every file. The last tree stands for
- * those that could not be opened, if some could not.
+ * Resolves what could be read, so that one run tells the mistakes of every file. The last tree
+ * stands for those that could not be opened, if some could not.
  */
 static int resolve_files(struct context *context, struct inputs *inputs, bool some_unread)
 {

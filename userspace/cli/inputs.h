@@ -36,8 +36,9 @@ int inputs_open_file(struct context *context, const char *path, const char *what
 		     source_files *files);
 
 /*
- * Reads host.yaml alone, as above: into inputs->host, whose source is NULL where there is none, and behind
- * inputs->files. One with mistakes is flawed and no error: resolve refuses it when it has told its own.
+ * Reads host.yaml alone, as above: into inputs->host, whose source is NULL where there is none, and
+ * behind inputs->files. One with mistakes is flawed and no error: resolve refuses it when it has
+ * told its own.
  */
 int inputs_host(struct context *context, struct inputs *inputs);
 

@@ -66,7 +66,10 @@ static struct addr bystander(const struct tuple *packet)
 	return addr;
 }
 
-/* What stands behind --self, so that explain takes no end of the packet for the host's own by itself. */
+/*
+ * What stands behind --self, so that explain takes no end of the packet for the host's own by
+ * itself.
+ */
 static const char *self_text(struct arena *arena, const struct prove_result *result)
 {
 	struct addr other = bystander(&result->packet);

@@ -9,8 +9,9 @@
 struct view_proof proof_make(struct context *context, const struct inputs *inputs);
 
 /*
- * Before anything is applied: with --prove always, with --no-prove never, which is told as a warning, else
- * when it will take less than two seconds. STATUS_DONE, *ret_proven then telling whether it was made; or STATUS_NO with one message.
+ * Before anything is applied: with --prove always, with --no-prove never, which is told as a
+ * warning, else when it will take less than two seconds. STATUS_DONE, *ret_proven then telling
+ * whether it was made; or STATUS_NO with one message.
  */
 int proof_demand(struct context *context, const struct inputs *inputs, bool *ret_proven);
 

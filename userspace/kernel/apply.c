@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * apply_image reads as its contract does: what may fail comes before the one write, what must
- * see packets judged by the new image comes after it. Programs are attached before it; until it the policy
- * in force holds on new links, and where none is everything passes.
+ * see packets judged by the new image comes after it. Programs are attached before it; until it the
+ * policy in force holds on new links, and where none is everything passes.
  */
 #include "kernel/apply.h"
 
@@ -192,8 +192,8 @@ int apply_read_self(const struct load *load, struct arena *arena, struct diag *d
 /* ---- a new generation ---- */
 
 /*
- * Packets that a run before this one has left in the slot: it flipped and died; or it stopped enforcing and
- * died, and the slot has pages though nothing is in force.
+ * Packets that a run before this one has left in the slot: it flipped and died; or it stopped
+ * enforcing and died, and the slot has pages though nothing is in force.
  */
 static int wait_for_others(struct applying *run, uint64_t next)
 {
@@ -297,9 +297,9 @@ static int write_links_again(struct applying *run)
 }
 
 /*
- * What the run has changed, back to what was: the links that it has put something on, the numbers of links,
- * the record, which says what is in force, and where nothing is the pins. What cannot be is told. Returns
- * err, for which it is done.
+ * What the run has changed, back to what was: the links that it has put something on, the numbers
+ * of links, the record, which says what is in force, and where nothing is the pins. What cannot be
+ * is told. Returns err, for which it is done.
  */
 static int take_back(struct applying *run, const struct store_record *before, int err)
 {
@@ -326,15 +326,18 @@ static int end_making(struct applying *run)
 }
 
 /*
- * Programs of another ABI version enforce until ours take their places one by one, and by then what ours
- * say must be in force. Else ours come first.
+ * Programs of another ABI version enforce until ours take their places one by one, and by then what
+ * ours say must be in force. Else ours come first.
  */
 static bool takes_over(const struct applying *run)
 {
 	return !run->active && run->taken_over;
 }
 
-/* Where nothing is in force, everything passes until the flip, at whichever hooks programs are by then. */
+/*
+ * Where nothing is in force, everything passes until the flip, at whichever hooks programs are by
+ * then.
+ */
 static int attach_before(struct applying *run)
 {
 	int err = 0;
@@ -346,7 +349,10 @@ static int attach_before(struct applying *run)
 	return err ? err : applying_attach(run);
 }
 
-/* A failure takes nothing back: what the other version's programs were taken from would have nothing. */
+/*
+ * A failure takes nothing back: what the other version's programs were taken from would have
+ * nothing.
+ */
 static int attach_behind(struct applying *run)
 {
 	int err = takes_over(run) ? applying_attach(run) : 0;

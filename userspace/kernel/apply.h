@@ -41,18 +41,18 @@ struct apply_result {
 };
 
 /*
- * Takes the capabilities of the process for good: behind its first steps it has CAP_BPF, CAP_NET_ADMIN and
- * CAP_PERFMON, and before the first link is touched the first two.
+ * Takes the capabilities of the process for good: behind its first steps it has CAP_BPF,
+ * CAP_NET_ADMIN and CAP_PERFMON, and before the first link is touched the first two.
  *
  * Brings the image into force on the links, and takes off what is no longer to be covered. In this
- * order: rights and features, limits, lock, namespace, pins, what only an id opens, programs, pages, read-back,
- * new links, notes, record, the one write, flows, links that go, counters of the generation before. Where
- * nothing is in force everything passes until the write. Only where another ABI version enforces do new
- * links come after it. The same
- * image again makes no new generation; links, programs and own addresses are still brought up to
- * date. On any error what was in force still is; what fails behind the last moment for that, or while
- * something is taken back, is a warning in the diag. But -ENODEV also says, in words, that at the very end
- * a wanted hook has no program of ours any more.
+ * order: rights and features, limits, lock, namespace, pins, what only an id opens, programs,
+ * pages, read-back, new links, notes, record, the one write, flows, links that go, counters of the
+ * generation before. Where nothing is in force everything passes until the write. Only where
+ * another ABI version enforces do new links come after it. The same image again makes no new
+ * generation; links, programs and own addresses are still brought up to date. On any error what was
+ * in force still is; what fails behind the last moment for that, or while something is taken back,
+ * is a warning in the diag. But -ENODEV also says, in words, that at the very end a wanted hook has
+ * no program of ours any more.
  *
  * Errors that a command tells apart: -EOPNOTSUPP the kernel lacks something, -E2BIG over a limit,
  * -ENODEV a link cannot be attached to, -EBUSY another apply holds the lock, -EXDEV another
@@ -75,9 +75,9 @@ struct apply_removed {
 };
 
 /*
- * Stops enforcing: lets everything pass, by one write, takes all of ours off every link (links that came first go last), folds the counters,
- * removes the pins of every ABI version. The state directory stays; what cannot be written there is a
- * warning. 0 also when nothing was there.
+ * Stops enforcing: lets everything pass, by one write, takes all of ours off every link (links that
+ * came first go last), folds the counters, removes the pins of every ABI version. The state
+ * directory stays; what cannot be written there is a warning. 0 also when nothing was there.
  */
 int apply_detach(struct arena *arena, const struct apply_detach_request *request, struct diag *diag,
 		 struct apply_removed *ret_removed);

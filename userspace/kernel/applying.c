@@ -19,8 +19,8 @@ static const struct mark nowhere;
 /* ---- counters ---- */
 
 /*
- * Once a run. Totals that cannot be believed must not keep a policy from coming into force: they are empty
- * then.
+ * Once a run. Totals that cannot be believed must not keep a policy from coming into force: they
+ * are empty then.
  */
 static int read_totals(struct applying *run)
 {

@@ -34,8 +34,8 @@ struct applying {
 };
 
 /*
- * Opens what only an id opens, which takes CAP_SYS_ADMIN, for all of the run: pages that it reads, or puts
- * in another slot, and what it may find on the links.
+ * Opens what only an id opens, which takes CAP_SYS_ADMIN, for all of the run: pages that it reads,
+ * or puts in another slot, and what it may find on the links.
  */
 int applying_hold(struct applying *run);
 
@@ -43,8 +43,8 @@ int applying_hold(struct applying *run);
 int applying_fold(struct applying *run);
 
 /*
- * Counters of the generation in force for the numbers of links that are new: its programs are put on them
- * before the next generation comes into force.
+ * Counters of the generation in force for the numbers of links that are new: its programs are put
+ * on them before the next generation comes into force.
  */
 int applying_count_links(struct applying *run, uint32_t fresh);
 
@@ -52,8 +52,9 @@ int applying_count_links(struct applying *run, uint32_t fresh);
 int applying_prepare_state(struct applying *run, uint32_t slot);
 
 /*
- * Flows into state pages that are new. Packets find those of the generation before, from right before the
- * flip until all are carried over, which comes first behind it; or until it is taken back.
+ * Flows into state pages that are new. Packets find those of the generation before, from right
+ * before the flip until all are carried over, which comes first behind it; or until it is taken
+ * back.
  */
 int applying_begin_carrying(struct applying *run, uint64_t next);
 int applying_carry_flows(struct applying *run);
@@ -75,8 +76,8 @@ int applying_undo_links(struct applying *run);
 int applying_remove_links(struct applying *run);
 
 /*
- * The last look, at that list: -ENODEV with words where a wanted hook has no program of this run. 0 when
- * there is no list, of which a warning has told.
+ * The last look, at that list: -ENODEV with words where a wanted hook has no program of this run. 0
+ * when there is no list, of which a warning has told.
  */
 int applying_check_links(const struct applying *run);
 

@@ -51,9 +51,10 @@ struct attach_wish {
 };
 
 /*
- * Opens what attach_put may need of what is there and only an id opens, which takes CAP_SYS_ADMIN. A link
- * of ours that comes without a pin between the two is not known as ours. Waits, some seconds at most, for a
- * program whose link is about to go; -ENODEV, with words, when it does not, or is another instance's.
+ * Opens what attach_put may need of what is there and only an id opens, which takes CAP_SYS_ADMIN.
+ * A link of ours that comes without a pin between the two is not known as ours. Waits, some seconds
+ * at most, for a program whose link is about to go; -ENODEV, with words, when it does not, or is
+ * another instance's.
  */
 int attach_hold(const struct load *load, const struct attach_wish *wish, struct diag *diag);
 
@@ -69,7 +70,10 @@ int attach_put(struct load *load, struct arena *arena, const struct attach_wish 
 /* Takes one of ours off; no error when it is gone already. */
 int attach_remove(struct load *load, const struct attach_hook *hook, struct diag *diag);
 
-/* When all that is to be taken off is: links that are no longer covered lose the clsact that we made. */
+/*
+ * When all that is to be taken off is: links that are no longer covered lose the clsact that we
+ * made.
+ */
 int attach_tidy(const struct load *load, struct arena *arena, const struct host_facts *facts,
 		struct diag *diag);
 

@@ -112,7 +112,10 @@ int bpffs_prepare(const char *pins, struct diag *diag)
 	return err ? err : check_private(pins, diag);
 }
 
-/* NULL at the end, with errno 0, and when the folder cannot be read: it must not pass for an empty one. */
+/*
+ * NULL at the end, with errno 0, and when the folder cannot be read: it must not pass for an empty
+ * one.
+ */
 static const struct dirent *next_entry(DIR *folder)
 {
 	errno = 0;

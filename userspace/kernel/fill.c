@@ -126,8 +126,9 @@ static int zeroes_make(struct arena *arena, struct diag *diag, struct zeroes *re
 }
 
 /*
- * What is there begins anew in its place, for that takes no grace period; also under numbers that no link
- * has now, for whoever reads the rows reads those of all. What is missing and wanted is made.
+ * What is there begins anew in its place, for that takes no grace period; also under numbers that
+ * no link has now, for whoever reads the rows reads those of all. What is missing and wanted is
+ * made.
  */
 static int begin_counters(struct batch *batch, uint32_t index, bool wanted,
 			  const struct zeroes *zeroes, struct diag *diag)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Pages of the slot that no packet reads: made, written, read back, frozen, put. The load keeps those that
- * were made, for what comes behind the flip.
+ * Pages of the slot that no packet reads: made, written, read back, frozen, put. The load keeps
+ * those that were made, for what comes behind the flip.
  */
 #ifndef KERNEL_FILL_H
 #define KERNEL_FILL_H
@@ -14,8 +14,9 @@ int fill_image(const struct load *load, const struct image *image, uint32_t slot
 	       struct diag *diag);
 
 /*
- * Counters of a generation that begins: pages for n_rows rows of each link whose bit is set in numbers, and
- * nothing but zero in these and in all others of the slot, whose rows are folded by then.
+ * Counters of a generation that begins: pages for n_rows rows of each link whose bit is set in
+ * numbers, and nothing but zero in these and in all others of the slot, whose rows are folded by
+ * then.
  */
 int fill_counters(const struct load *load, uint32_t slot, uint32_t numbers, uint32_t n_rows,
 		  struct diag *diag);

@@ -17,8 +17,8 @@ uint64_t flip_next(uint64_t last, uint64_t active);
 int flip_to(const struct load *load, uint64_t generation, struct diag *diag);
 
 /*
- * Lets everything pass, by the same one store: before programs are put on links where nothing is in force,
- * and before they are taken off.
+ * Lets everything pass, by the same one store: before programs are put on links where nothing is in
+ * force, and before they are taken off.
  */
 int flip_open(const struct load *load, struct diag *diag);
 

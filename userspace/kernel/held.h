@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What has no pin is opened by its id, which takes CAP_SYS_ADMIN. A run opens what it will need while
- * it has that, and finds it here when it has not any more: pages by their ids, bpf links of ours that lost
- * their pins, names of programs.
+ * it has that, and finds it here when it has not any more: pages by their ids, bpf links of ours
+ * that lost their pins, names of programs.
  */
 #ifndef KERNEL_HELD_H
 #define KERNEL_HELD_H

@@ -43,9 +43,9 @@ const char *hook_program_name(struct arena *arena, uint32_t id);
 
 /*
  * Holds what hook_put_link may meet on that hook: links of ours, with a pin here or, which only an id
- * opens, without; and the names of the programs. -ENODEV, with words, where another instance's program is
- * (see kernel/instance.h) or one of ours without a bpf link: both only after a wait, since a link that has
- * lost its last pin looks like one and then like the other.
+ * opens, without; and the names of the programs. -ENODEV, with words, where another instance's
+ * program is (see kernel/instance.h) or one of ours without a bpf link: both only after a wait,
+ * since a link that has lost its last pin looks like one and then like the other.
  */
 int hook_hold_link(const struct load *load, const struct hook *hook, struct diag *diag);
 

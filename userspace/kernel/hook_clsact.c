@@ -2,9 +2,10 @@
 /*
  * cls_bpf at the clsact queueing discipline: no bpf link, so ours are known by the name that libbpf
  * gives a filter, and a folder "clsact-IFINDEX" beside the links remembers that we made the
- * discipline itself. A clsact that others use, or made, stays. So does one of ours as long as the link is
- * covered, whatever the mode: the kernel stops the queues of a link while it puts a discipline on it or
- * takes it off (qdisc_graft() in net/sched/sch_api.c), and loses what is sent meanwhile.
+ * discipline itself. A clsact that others use, or made, stays. So does one of ours as long as the
+ * link is covered, whatever the mode: the kernel stops the queues of a link while it puts a
+ * discipline on it or takes it off (qdisc_graft() in net/sched/sch_api.c), and loses what is sent
+ * meanwhile.
  */
 #include <errno.h>
 #include <sys/stat.h>

@@ -26,9 +26,10 @@ enum {
 };
 
 /*
- * A bpf link that nothing holds any more leaves its hook later: a pin lets go of it a grace period after it
- * was removed, and until then it can be opened like any other; then its id opens nothing, and a work item
- * takes the program off. So for a moment nobody can tell another instance's link from one that goes.
+ * A bpf link that nothing holds any more leaves its hook later: a pin lets go of it a grace period
+ * after it was removed, and until then it can be opened like any other; then its id opens nothing,
+ * and a work item takes the program off. So for a moment nobody can tell another instance's link
+ * from one that goes.
  */
 static const uint64_t going_ns = 10ULL * 1000 * 1000 * 1000;
 static const uint64_t other_ns = 3ULL * 1000 * 1000 * 1000;
@@ -131,7 +132,10 @@ static int open_pinned(struct arena *arena, const struct load *load, const struc
 	return unlink(path) ? -errno : -ENOENT;
 }
 
-/* Whether the link is on that hook: its ifindex is that of its own namespace, so its program has to run there. */
+/*
+ * Whether the link is on that hook: its ifindex is that of its own namespace, so its program has to
+ * run there.
+ */
 static int is_there(int link, const struct hook *hook, const struct running *running,
 		    bool *ret_is_there)
 {
@@ -243,7 +247,7 @@ static int check_instances(const struct load *load, const struct hook *hook,
 	return err;
 }
 
-/* The links by which these programs run on the hook, held unless it is NULL; and the programs without one. */
+/* The links by which these programs run on the hook, held unless it is NULL; who has none. */
 static int find_links(const struct hook *hook, const struct running *ours, struct held *held,
 		      struct running *ret_going)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Whose a program of ours is, and whose a state directory. Two instances may share a host, each with pins
- * and a state of its own, but not a hook: one of them would judge nothing there and not know it.
+ * Whose a program of ours is, and whose a state directory. Two instances may share a host, each
+ * with pins and a state of its own, but not a hook: one of them would judge nothing there and not
+ * know it.
  */
 #ifndef KERNEL_INSTANCE_H
 #define KERNEL_INSTANCE_H

@@ -308,8 +308,8 @@ static bool uses_map(const struct bpf_prog_info *program, const uint32_t *map_id
 }
 
 /*
- * A program of an earlier run serves only if it reads the word that this run writes; the one that carries
- * flows over reads no such word, but has to write into this run's tables.
+ * A program of an earlier run serves only if it reads the word that this run writes; the one that
+ * carries flows over reads no such word, but has to write into this run's tables.
  */
 static bool program_uses_maps(const struct load *load, int fd, enum load_map wanted)
 {

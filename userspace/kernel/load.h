@@ -82,8 +82,8 @@ int load_open(const char *pins, const struct probe *probe, struct diag *diag,
 int load_make(struct load *load, struct diag *diag);
 
 /*
- * Unpins all that the load has, and leaves pins when nothing is in it. Programs that are attached all the
- * same keep theirs, and then it does nothing.
+ * Unpins all that the load has, and leaves pins when nothing is in it. Programs that are attached
+ * all the same keep theirs, and then it does nothing.
  */
 int load_remove(const struct load *load, const char *pins, struct diag *diag);
 
@@ -99,7 +99,10 @@ int load_program_fd(const struct load *load, enum bh_hook hook);
 /* The program that carries flows over, on no hook; -1 as above. */
 int load_carry_fd(const struct load *load);
 
-/* The id of a hook's program, asked once: one that is not known again would be taken for another's. 0 as above. */
+/*
+ * The id of a hook's program, asked once: one that is not known again would be taken for another's.
+ * 0 as above.
+ */
 uint32_t load_program_id(const struct load *load, enum bh_hook hook);
 
 /* Removes the pins of programs of other builds, once none of them is on a link any more. */
@@ -119,8 +122,8 @@ int load_page_fd(const struct load *load, enum load_map map, uint32_t index, str
 		 int *ret_fd);
 
 /*
- * Elements of an array of maps, n in parts of part each. Within a part pages stand without a gap from its
- * first element on: they are put in that order and never taken out.
+ * Elements of an array of maps, n in parts of part each. Within a part pages stand without a gap
+ * from its first element on: they are put in that order and never taken out.
  */
 struct load_span {
 	enum load_map map;
@@ -147,7 +150,10 @@ int load_hold_pages(const struct load *load, struct load_span span, struct diag 
 /* The same for a page that this run has made. The descriptor is the load's from here on. */
 int load_keep_page(const struct load *load, enum load_map map, int fd, struct diag *diag);
 
-/* Closes all pages that are held or kept: whoever takes a run back needs descriptors more than these. */
+/*
+ * Closes all pages that are held or kept: whoever takes a run back needs descriptors more than
+ * these.
+ */
 void load_let_go(const struct load *load);
 
 /* The clock of the programs, to turn ticks and jiffies into time. */

@@ -19,8 +19,8 @@ enum privilege {
 
 /*
  * The process has these capabilities from here on, those among them that it had, and no others; none
- * come back, by exec neither. CAP_SYS_ADMIN stays in the place of CAP_BPF or CAP_PERFMON where it has to
- * stand for them. On an error, with words, the process may still have more.
+ * come back, by exec neither. CAP_SYS_ADMIN stays in the place of CAP_BPF or CAP_PERFMON where it
+ * has to stand for them. On an error, with words, the process may still have more.
  */
 int privileges_keep(unsigned keep, struct diag *diag);
 

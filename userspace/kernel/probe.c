@@ -223,9 +223,9 @@ static int try_clsact_apart(void)
 }
 
 /*
- * Of a link that cannot exist the kernel says EINVAL here, as it does of what it does not know. So it is
- * asked for one in the card's own hardware on the loopback, which has none: where there are XDP links it
- * says so (EOPNOTSUPP), and nothing is attached.
+ * Of a link that cannot exist the kernel says EINVAL here, as it does of what it does not know. So
+ * it is asked for one in the card's own hardware on the loopback, which has none: where there are
+ * XDP links it says so (EOPNOTSUPP), and nothing is attached.
  */
 static int try_xdp_link(void)
 {

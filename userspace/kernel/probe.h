@@ -43,11 +43,11 @@ struct probe {
 };
 
 /*
- * Tries everything, but clsact only where there is no tcx: that takes a namespace, and milliseconds, and
- * who has tcx does not need it. Nothing stays behind. -EPERM with words when the caller may not ask
- * (without CAP_BPF and CAP_NET_ADMIN the answers would be lies), another -errno with words when a trial
- * failed for want of memory, descriptors or a network namespace: what is not known is never said to be
- * missing.
+ * Tries everything, but clsact only where there is no tcx: that takes a namespace, and
+ * milliseconds, and who has tcx does not need it. Nothing stays behind. -EPERM with words when the
+ * caller may not ask (without CAP_BPF and CAP_NET_ADMIN the answers would be lies), another -errno
+ * with words when a trial failed for want of memory, descriptors or a network namespace: what is
+ * not known is never said to be missing.
  */
 int probe_kernel(struct diag *diag, struct probe *ret_probe);
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The second load; see kernel/run.h. Where the live programs have pages without number, this one has one
- * page for each state table, under every index of it: a handful of flows needs no more, and making it
- * is quick. The tables may not share it, since a flow that is found in two of them is being established.
+ * The second load; see kernel/run.h. Where the live programs have pages without number, this one
+ * has one page for each state table, under every index of it: a handful of flows needs no more, and
+ * making it is quick. The tables may not share it, since a flow that is found in two of them is
+ * being established.
  */
 #include "kernel/run.h"
 

@@ -26,9 +26,9 @@ enum { TUPLE_TEXT_SIZE = 160 };
 /*
  * Reads "DIRECTION PROTOCOL SOURCE DESTINATION [type N [code N]] [frag | established]". Ports
  * stand with tcp, udp and sctp, always, but not with frag. icmp is IPv4's and icmpv6 IPv6's;
- * their numbers over the other family may be written as numbers and have no type. text lies in the source of at, whose
- * column is that of its first character (an at without source for the command line).
- * -EBADMSG with one message when it is not well formed.
+ * their numbers over the other family may be written as numbers and have no type. text lies in the
+ * source of at, whose column is that of its first character (an at without source for the command
+ * line). -EBADMSG with one message when it is not well formed.
  */
 int tuple_parse(struct str text, struct mark at, struct diag *diag, struct tuple *ret_tuple);
 

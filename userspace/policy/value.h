@@ -18,8 +18,8 @@ struct value_reader {
 };
 
 /*
- * How much has been refused so far, by the reader or before it: what has grown while something was being
- * read is flawed.
+ * How much has been refused so far, by the reader or before it: what has grown while something was
+ * being read is flawed.
  */
 size_t value_n_flaws(const struct value_reader *reader);
 

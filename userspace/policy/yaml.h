@@ -40,10 +40,10 @@ struct yaml_entry {
 };
 
 /*
- * The source's one document, as nodes in scratch, whose texts are in the arena. -EBADMSG, with its place in diag, where there is
- * none to be had. Mistakes that leave the rest readable (anchors, aliases, tags, duplicate keys, a
- * second document) are errors in diag, and yet 0 comes back, so that the same run tells what else is
- * wrong: the caller has to count the errors.
+ * The source's one document, as nodes in scratch, whose texts are in the arena. -EBADMSG, with its
+ * place in diag, where there is none to be had. Mistakes that leave the rest readable (anchors,
+ * aliases, tags, duplicate keys, a second document) are errors in diag, and yet 0 comes back, so
+ * that the same run tells what else is wrong: the caller has to count the errors.
  */
 int yaml_read(struct arena *arena, struct arena *scratch, const struct source *source,
 	      struct diag *diag, struct yaml_node *ret_node);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * An image by bits, shown without going through what its sets combine to: where each set holds the
- * very rules that the policy has for all points of its class, the first rule that stands in three of them
- * is the first one that matches, whichever three they are.
+ * very rules that the policy has for all points of its class, the first rule that stands in three
+ * of them is the first one that matches, whichever three they are.
  */
 #ifndef PROVE_BITS_H
 #define PROVE_BITS_H

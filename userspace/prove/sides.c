@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * An address matches a rule on a side by the sets that hold it and by being the host's own, and both are
- * asked of every point, whatever the host has.
+ * An address matches a rule on a side by the sets that hold it and by being the host's own, and
+ * both are asked of every point, whatever the host has.
  */
 #include "prove/sides.h"
 

@@ -304,7 +304,10 @@ Test(build, too_many_pairs_are_refused_with_the_arithmetic)
 	made_fini(&made);
 }
 
-/* Rule r matches where bit r is in the source and in the destination; so the lowest common bit decides. */
+/*
+ * Rule r matches where bit r is in the source and in the destination; so the lowest common bit
+ * decides.
+ */
 Test(build, where_pairs_are_too_many_bits_decide)
 {
 	struct build_limits limits = build_limits_default();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Rows of pairs, which begin with the rules that match every class of one side: policies in which such rules
- * stand before and behind others and behind one for every protocol and port, against the plain loop.
+ * Rows of pairs, which begin with the rules that match every class of one side: policies in which
+ * such rules stand before and behind others and behind one for every protocol and port, against the
+ * plain loop.
  */
 #include <criterion/criterion.h>
 

@@ -91,7 +91,10 @@ Test(prove, an_image_that_says_what_its_policy_says_is_proven)
 	cr_assert_eq(proof.result.n_differ, 0);
 	/* IPv4 below, in and above 10/8; IPv6 below, at and above the one address. */
 	cr_assert_eq(proof.result.n_segments, 6);
-	/* In: tcp 80 and 443, ICMP 8, ICMPv6 128/0 and the rest match three sets of rules. Out: 23 and not. */
+	/*
+	 * In: tcp 80 and 443, ICMP 8, ICMPv6 128/0 and the rest match three sets of rules. Out: 23
+	 * and not.
+	 */
 	cr_assert_eq(proof.result.n_services, 3 + 2);
 	unload(&proof.loaded);
 }
@@ -183,7 +186,10 @@ Test(prove, a_protocol_that_no_rule_names_counts_too)
 	unload(&proof.loaded);
 }
 
-/* Of the protocols that no rule names the first is an extension header, which no packet has over IPv6. */
+/*
+ * Of the protocols that no rule names the first is an extension header, which no packet has over
+ * IPv6.
+ */
 Test(prove, an_extension_header_of_ipv6_is_no_packet)
 {
 	struct proof proof;
