@@ -247,7 +247,7 @@ static int check_instances(const struct load *load, const struct hook *hook,
 	return err;
 }
 
-/* The links by which these programs run on the hook, held unless it is NULL; who has none. */
+/* The links of these programs on the hook, held unless it is NULL; the programs that have none. */
 static int find_links(const struct hook *hook, const struct running *ours, struct held *held,
 		      struct running *ret_going)
 {
