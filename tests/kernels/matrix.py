@@ -155,10 +155,11 @@ def lines_of(machines, kernel, plan):
         status = machine.wait()
     if missing or status:
         with open(os.path.join(build, "console"), encoding="utf-8", errors="replace") as file:
-            words += "".join(file.readlines()[-20:])
+            words += "".join(file.readlines()[-80:])  # with the stacks of a panic
     for name in missing or ([f"{machines.label}{kernel} guest.py"] if status else []):
         yield {"name": name, "stdout": f"Bail out! the machine ended with status {status}",
                "stderr": words, "result": "ERROR", "returncode": status, "duration": 0}
+        words = ""
 
 
 def run(machines, kernel, brief):
@@ -190,7 +191,7 @@ def write_record(counted):
     words, table = read_record()
     for kernel, program, n in counted:
         table.setdefault(kernel, {})[program] = n
-    programs = list(next(iter(table.values())))
+    programs = list(dict.fromkeys(program for row in table.values() for program in row))
     rows = [["kernel", *programs]] + [
         [kernel, *(table[kernel].get(program, "-") for program in programs)]
         for kernel in sorted(table, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])]
