@@ -12,6 +12,7 @@ libcriterion's libraries Debian 12 has versions that refuse each other.
 
 Status: 77 apt cannot fetch them, 1 anything else went wrong; the last line says what.
 """
+import fcntl
 import os
 import shutil
 import subprocess
@@ -145,11 +146,7 @@ def fill(root, debs):
     write(os.path.join(root, "packages"), "\n".join(ROOT_PACKAGES) + "\n")
 
 
-def have_root(arch):
-    """Has the root of an architecture, from the archive unless it is here."""
-    root = root_of(arch)
-    if is_whole(root):
-        return
+def make_root(arch, root):
     folder = os.path.dirname(root)
     suite = Suite(ROOT_SUITE, arch, os.path.join(folder, "apt"))
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -159,6 +156,16 @@ def have_root(arch):
         write(root + ".ini", f"[constants]\nroot = '{root}'\n")
         os.rename(new, root)  # the last step: a root that is whole has all that belongs to it
     print(f"archive: libraries and programs of {arch} from {suite.name}", file=sys.stderr)
+
+
+def have_root(arch):
+    """Has the root of an architecture, from the archive unless it is here. One makes it, others wait."""
+    root = root_of(arch)
+    os.makedirs(os.path.dirname(root), exist_ok=True)
+    with open(os.path.join(os.path.dirname(root), "lock"), "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not is_whole(root):
+            make_root(arch, root)
 
 
 def main(args):

@@ -1,10 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
 """
-guest: runs the tests of a plan inside the machine. The plan is a list of stages in JSON, one after
-the other: {tests, workers, held: whether tests find the programs loaded, sysctl: what to set
-before}. Prints one line of JSON a test, as meson's log has it, and at the end one with what
-the verifier counted.
+guest: runs the tests of a plan inside the machine. The plan is JSON: {tests, workers, held: whether
+tests find the programs loaded, sysctl: what to set before}. Prints one line of JSON a test, as meson's
+log has it, and at the end one with what the verifier counted.
 
 usage: guest.py PLAN
 """
@@ -65,15 +64,15 @@ def work(tests, held):
         holder.close()
 
 
-def run_stage(stage):
-    for key, value in stage["sysctl"].items():
+def run_plan(plan):
+    for key, value in plan["sysctl"].items():
         with open(f"/proc/sys/{key}", "w", encoding="ascii") as file:
             file.write(value)
     tests = queue.Queue()
-    for test in stage["tests"]:
+    for test in plan["tests"]:
         tests.put(test)
-    workers = [threading.Thread(target=work, args=(tests, stage["held"]))
-               for _ in range(stage["workers"])]
+    workers = [threading.Thread(target=work, args=(tests, plan["held"]))
+               for _ in range(plan["workers"])]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -84,8 +83,8 @@ def main(path):
     with open(path, encoding="utf-8") as file:
         plan = json.load(file)
     os.environ["INSTRUCTIONS_OUT"] = INSTRUCTIONS
-    for stage in plan:
-        run_stage(stage)
+    os.environ["BULKHEAD_PACE"] = "0.01"  # of the prober
+    run_plan(plan)
     if os.path.exists(INSTRUCTIONS):
         with open(INSTRUCTIONS, encoding="ascii") as file:
             print(json.dumps({"instructions": file.read()}))

@@ -6,21 +6,24 @@ matrix: runs the tests that need a kernel under each of Debian's.
 usage: tests/kernels/matrix.py [--out FILE] [--record] [--brief | --arch arm64 | KERNEL...]
                                                                                 by default all
 
-Each kernel is booted once, by scripts/vmtest, and runs what stands below: tests of the programs,
-the verdict tables, and real traffic. 6.1 does part of it once more with hardened programs. A
-kernel that is too old has to refuse. --brief: 6.1 alone, whether it takes the programs, and
-whether they decide at each of its hooks, in about a minute. --arch arm64: 6.1 of that architecture, with
-what is built for it. --out gets a line of JSON a test, for
-scripts/report-tests. --record writes what the verifier counted to tests/kernels/instructions.
+Each kernel runs what stands below: tests of the programs with the verdict tables, and real traffic,
+each on a machine of its own that scripts/vmtest boots, as many at a time as there are CPUs. 6.1 does
+part of it once more with hardened programs. A kernel that is too old has to refuse. --brief: 6.1
+alone, whether it takes the programs, and whether they decide at each of its hooks, in about a minute.
+--arch arm64: 6.1 of that architecture, with what is built for it. --out gets a line of JSON a test,
+for scripts/report-tests. --record writes what the verifier counted to tests/kernels/instructions.
 """
 import argparse
 import collections
+import contextlib
 import json
 import os
+import queue
 import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -97,46 +100,49 @@ def entry(title, test):
             "timeout": test["timeout"] * SLOWDOWN}
 
 
-def stage(machines, title, names, held=True, sysctl=None):
+def plan(machines, kernel, names, held=True, hardened=False):
+    """What guest.py does in one machine; title stands before the names of tests."""
     known = known_tests(machines)
-    return {"tests": [entry(machines.label + title, test) for test in chosen(known, names)],
-            "held": held, "workers": 2 if held else 1, "sysctl": sysctl or {}}
+    title = machines.label + kernel + (" hardened" if hardened else "")
+    return {"kernel": kernel, "title": title + ("" if held else " traffic"),
+            "tests": [entry(title, test) for test in chosen(known, names)],
+            "held": held, "workers": 2 if held else 1,
+            "sysctl": {"net/core/bpf_jit_harden": "2"} if hardened else {}}
 
 
-def plan_of(machines, kernel, brief=False):
-    """What guest.py does under a kernel."""
+def plans_of(machines, kernel, brief=False):
+    """The machines with a kernel."""
     if machines == FOREIGN:
-        return [stage(machines, kernel, ARM64_HELD)]
+        return [plan(machines, kernel, ARM64_HELD)]
     if brief:
-        return [stage(machines, kernel, BRIEF_HELD),
-                stage(machines, kernel, BRIEF_TRAFFIC, held=False)]
+        return [plan(machines, kernel, BRIEF_HELD),
+                plan(machines, kernel, BRIEF_TRAFFIC, held=False)]
     if kernel in TOO_OLD:
-        return [stage(machines, kernel, REFUSED, held=False)]
-    held = HELD + LONG_HELD if LONG else HELD
-    stages = [stage(machines, kernel, held), stage(machines, kernel, TRAFFIC, held=False)]
+        return [plan(machines, kernel, REFUSED, held=False)]
+    plans = [plan(machines, kernel, HELD + LONG_HELD if LONG else HELD),
+             plan(machines, kernel, TRAFFIC, held=False)]
     if kernel == HARDENING:
-        harden, title = {"net/core/bpf_jit_harden": "2"}, kernel + " hardened"
-        stages.append(stage(machines, title, HARDENED, sysctl=harden))
-        stages.append(stage(machines, title, HARDENED_TRAFFIC, held=False, sysctl=harden))
-    return stages
+        plans.append(plan(machines, kernel, HARDENED, hardened=True))
+        plans.append(plan(machines, kernel, HARDENED_TRAFFIC, held=False, hardened=True))
+    return plans
 
 
-def skipped(name, reason):
-    return [{"name": name, "stdout": f"1..0 # SKIP {reason}", "result": "SKIP", "returncode": 0,
-             "duration": 0}]
+def result_of(name, result, stdout, stderr="", status=0):
+    return {"name": name, "stdout": stdout, "stderr": stderr, "result": result,
+            "returncode": status, "duration": 0}
 
 
-def lines_of(machines, kernel, plan):
-    """Boots the kernel; yields what guest.py prints, then a result for each test without."""
-    missing = [test["name"] for one in plan for test in one["tests"]]
-    build = machines.build
-    with tempfile.NamedTemporaryFile("w", suffix=".json", dir=build) as file:
-        json.dump(plan, file)
+def lines_of(machines, one):
+    """Boots a machine; yields what guest.py prints, then a result for each test without."""
+    missing = [test["name"] for test in one["tests"]]
+    console = os.path.join(machines.build, f"console-{one['title'].replace(' ', '-')}")
+    with tempfile.NamedTemporaryFile("w", suffix=".json", dir=machines.build) as file:
+        json.dump(one, file)
         file.flush()
         machine = subprocess.Popen(
             ["setpriv", "--pdeathsig", "TERM", *machines.vmtest, "--seconds",
-             str(machines.seconds), "--append", APPEND, "--console", os.path.join(build, "console"),
-             kernel, "sh", "-c", f"cd {build} && exec /usr/bin/python3 {HERE}/guest.py {file.name}"],
+             str(machines.seconds), "--append", APPEND, "--console", console, one["kernel"], "sh",
+             "-c", f"cd {machines.build} && exec /usr/bin/python3 {HERE}/guest.py {file.name}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             errors="replace", cwd=TOP)
         words = ""
@@ -154,25 +160,63 @@ def lines_of(machines, kernel, plan):
         words += said
         status = machine.wait()
     if missing or status:
-        with open(os.path.join(build, "console"), encoding="utf-8", errors="replace") as file:
+        with contextlib.suppress(FileNotFoundError), open(console, encoding="utf-8",
+                                                          errors="replace") as file:
             words += "".join(file.readlines()[-80:])  # with the stacks of a panic
-    for name in missing or ([f"{machines.label}{kernel} guest.py"] if status else []):
-        yield {"name": name, "stdout": f"Bail out! the machine ended with status {status}",
-               "stderr": words, "result": "ERROR", "returncode": status, "duration": 0}
+    for name in missing or ([f"{one['title']} guest.py"] if status else []):
+        yield result_of(name, "ERROR", f"Bail out! the machine ended with status {status}", words,
+                        status)
         words = ""
 
 
-def run(machines, kernel, brief):
-    """All results of a kernel."""
+def fetch(machines, kernel):
+    """Has the kernel in the cache. Results, where it cannot be had."""
     fetched = subprocess.run([*machines.vmtest, "--fetch", kernel], stdin=subprocess.DEVNULL,
                              capture_output=True, text=True, check=False)
+    name = machines.label + kernel
     if fetched.returncode == NOT_HERE:
-        yield from skipped(machines.label + kernel, fetched.stderr.strip().splitlines()[-1])
-    elif fetched.returncode:
-        yield {"name": machines.label + kernel, "stdout": "Bail out! vmtest failed", "stderr": fetched.stderr,
-               "result": "ERROR", "returncode": fetched.returncode, "duration": 0}
-    else:
-        yield from lines_of(machines, kernel, plan_of(machines, kernel, brief))
+        return [result_of(name, "SKIP", f"1..0 # SKIP {fetched.stderr.strip().splitlines()[-1]}")]
+    if fetched.returncode:
+        return [result_of(name, "ERROR", "Bail out! vmtest failed", fetched.stderr,
+                          fetched.returncode)]
+    return []
+
+
+def work(machines, todo, lines):
+    """Runs one machine after the other; what they say goes to lines, in the end None."""
+    try:
+        while True:
+            one = todo.get_nowait()
+            begin = time.monotonic()
+            for line in lines_of(machines, one):
+                lines.put(line)
+            lines.put({"title": one["title"], "seconds": time.monotonic() - begin})
+    except queue.Empty:
+        pass
+    finally:
+        lines.put(None)
+
+
+def run(machines, kernels, brief):
+    """What all machines say, as it comes."""
+    todo, lines, plans = queue.Queue(), queue.Queue(), []
+    for kernel in kernels:
+        failed = fetch(machines, kernel)
+        yield from failed
+        plans += [] if failed else plans_of(machines, kernel, brief)
+    for one in sorted(plans, key=lambda one: one["held"]):  # traffic takes longest
+        todo.put(one)
+    titles = {one["title"] for one in plans}
+    workers = [threading.Thread(target=work, args=(machines, todo, lines), daemon=True)
+               for _ in range(os.cpu_count() or 1)]
+    for worker in workers:
+        worker.start()
+    for _ in workers:
+        for line in iter(lines.get, None):
+            titles.discard(line.get("title"))
+            yield line
+    for title in titles:
+        yield result_of(title, "ERROR", "Bail out! what ran its machine has failed")
 
 
 # ---- what the verifier counted -------------------------------------------------------------------
@@ -222,18 +266,18 @@ def main(args):
     os.nice(10)
     failed, counted = False, []
     with open(options.out or os.devnull, "w", encoding="utf-8") as out:
-        for kernel in kernels:
-            begin = time.monotonic()
-            for line in run(machines, kernel, options.brief):
-                if "instructions" in line:
-                    counted += [row.split() for row in line["instructions"].splitlines()]
-                    continue
-                out.write(json.dumps(line) + "\n")
-                failed |= line["result"] not in ("OK", "SKIP")
-                print(f"{line['name']:40} {line['result']:8} {line['duration']:.1f} s", flush=True)
-                if not options.out and line["result"] != "OK":
-                    print(line["stdout"] + line.get("stderr", ""))
-            print(f"{kernel:40} {'':8} {time.monotonic() - begin:.1f} s", flush=True)
+        for line in run(machines, kernels, options.brief):
+            if "seconds" in line:
+                print(f"{line['title']:40} {'':8} {line['seconds']:.1f} s", flush=True)
+                continue
+            if "instructions" in line:
+                counted += [row.split() for row in line["instructions"].splitlines()]
+                continue
+            out.write(json.dumps(line) + "\n")
+            failed |= line["result"] not in ("OK", "SKIP")
+            print(f"{line['name']:40} {line['result']:8} {line['duration']:.1f} s", flush=True)
+            if not options.out and line["result"] != "OK":
+                print(line["stdout"] + line.get("stderr", ""))
     if options.record:
         write_record(counted)
     return 1 if failed else 0

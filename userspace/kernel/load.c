@@ -230,7 +230,6 @@ void load_skeleton_configure(struct enforce *skeleton, const struct bh_machine *
 	skeleton->rodata->weak_order = !LOADS_KEEP_ORDER;
 }
 
-/* Of each subprogram since Linux 7.3, of all together before. */
 static bool is_statistics(struct str line)
 {
 	return str_starts(line, STR("processed ")) || str_starts(line, STR("verification time ")) ||
@@ -238,7 +237,7 @@ static bool is_statistics(struct str line)
 	       (str_starts(line, STR("subprog ")) && memmem(line.at, line.len, " insns_self ", 12));
 }
 
-/* The verifier's complaint is the last line but its statistics. */
+/* The verifier's complaint is the last line but its statistics; since 7.3 each subprogram has some. */
 static struct str last_words(const char *log)
 {
 	struct str rest = str_of(log);
@@ -257,10 +256,9 @@ int load_skeleton_load(struct enforce *skeleton, const char *log, struct diag *d
 
 	if (!err)
 		return 0;
-	if (log[0])
-		return diag_sys(diag, -err, "cannot load the programs: " STR_FMT,
-				STR_ARG(last_words(log)));
-	return diag_sys(diag, -err, "cannot load the programs");
+	if (!log[0])
+		return diag_sys(diag, -err, "cannot load the programs");
+	return diag_sys(diag, -err, "cannot load the programs: " STR_FMT, STR_ARG(last_words(log)));
 }
 
 /* ---- opening to change ---- */
