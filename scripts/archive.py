@@ -159,7 +159,10 @@ def make_root(arch, root):
 
 
 def have_root(arch):
-    """Has the root of an architecture, from the archive unless it is here. One makes it, others wait."""
+    """
+    Has the root of an architecture, from the archive unless it is here. One makes it, others wait; a
+    machine that still runs from one with other packages loses it.
+    """
     root = root_of(arch)
     os.makedirs(os.path.dirname(root), exist_ok=True)
     with open(os.path.join(os.path.dirname(root), "lock"), "w", encoding="utf-8") as lock:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-A prober: in a process of its own it sends, in both directions and each millisecond, one datagram
+A prober: in a process of its own it sends, in both directions and each PACE, one datagram
 that every policy of a test allows and one that every policy denies, and tells at any moment
 which of them arrived. Nothing else in the test takes its time away, and no moment goes unseen.
 """
@@ -12,7 +12,7 @@ import time
 
 from netlab import LabError, wait_until
 
-# Seconds. An emulated machine would do nothing else in a millisecond, and takes ten times as long for it.
+# Seconds: a millisecond, but where an emulated machine would come to nothing else.
 PACE = float(os.environ.get("BULKHEAD_PACE", "0.001"))
 SETTLE = 0.5  # what has not arrived by then is lost
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
 guest: runs the tests of a plan inside the machine. The plan is JSON: {tests, workers, held: whether
-tests find the programs loaded, sysctl: what to set before}. Prints one line of JSON a test, as meson's
-log has it, and at the end one with what the verifier counted.
+tests find the programs loaded, sysctl: what to set before}. Prints one line of JSON a test, as
+meson's log has it, and at the end one with what the verifier counted.
 
 usage: guest.py PLAN
 """

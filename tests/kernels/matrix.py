@@ -6,12 +6,13 @@ matrix: runs the tests that need a kernel under each of Debian's.
 usage: tests/kernels/matrix.py [--out FILE] [--record] [--brief | --arch arm64 | KERNEL...]
                                                                                 by default all
 
-Each kernel runs what stands below: tests of the programs with the verdict tables, and real traffic,
-each on a machine of its own that scripts/vmtest boots, as many at a time as there are CPUs. 6.1 does
-part of it once more with hardened programs. A kernel that is too old has to refuse. --brief: 6.1
-alone, whether it takes the programs, and whether they decide at each of its hooks, in about a minute.
---arch arm64: 6.1 of that architecture, with what is built for it. --out gets a line of JSON a test,
-for scripts/report-tests. --record writes what the verifier counted to tests/kernels/instructions.
+Each kernel runs what stands below: tests of the programs with the verdict tables, and real
+traffic, each on a machine of its own that scripts/vmtest boots, as many at a time as there are
+CPUs. 6.1 does part of it once more with hardened programs. A kernel that is too old has to refuse.
+--brief: 6.1 alone, whether it takes the programs, and whether they decide at each of its hooks, in
+about a minute. --arch arm64: 6.1 of that architecture, with what is built for it. --out gets a line
+of JSON a test, for scripts/report-tests. --record writes what the verifier counted to
+tests/kernels/instructions.
 """
 import argparse
 import collections
@@ -40,7 +41,7 @@ APPEND = "rcupdate.rcu_expedited=1"  # else a test waits longer for idle CPUs th
 NOT_HERE = 77      # vmtest: the kernel cannot be had
 SLOWDOWN = 8       # of a test's time limit: emulation, and two tests at a time
 
-# Names of tests out of meson, by stage. Those with the programs held run two at a time, each on
+# Names of tests out of meson, by machine. Those with the programs held run two at a time, each on
 # programs of its own, traffic alone. Floods, full tables and races are not here: they take
 # minutes each under emulation, and what they ask of is our own code, not the kernel's.
 HELD = ("bpf-budget", "bpf-refusal", "bpf-skb", "bpf-flows", "bpf-icmp", "tables-judges")
@@ -100,11 +101,12 @@ def entry(title, test):
             "timeout": test["timeout"] * SLOWDOWN}
 
 
-def plan(machines, kernel, names, held=True, hardened=False):
-    """What guest.py does in one machine; title stands before the names of tests."""
+def plan(machines, kernel, kind, names, hardened=False):
+    """What guest.py does in one machine. kind: programs (which it holds), traffic or refusal."""
     known = known_tests(machines)
     title = machines.label + kernel + (" hardened" if hardened else "")
-    return {"kernel": kernel, "title": title + ("" if held else " traffic"),
+    held = kind == "programs"
+    return {"kernel": kernel, "title": f"{title} {kind}",
             "tests": [entry(title, test) for test in chosen(known, names)],
             "held": held, "workers": 2 if held else 1,
             "sysctl": {"net/core/bpf_jit_harden": "2"} if hardened else {}}
@@ -113,17 +115,17 @@ def plan(machines, kernel, names, held=True, hardened=False):
 def plans_of(machines, kernel, brief=False):
     """The machines with a kernel."""
     if machines == FOREIGN:
-        return [plan(machines, kernel, ARM64_HELD)]
+        return [plan(machines, kernel, "programs", ARM64_HELD)]
     if brief:
-        return [plan(machines, kernel, BRIEF_HELD),
-                plan(machines, kernel, BRIEF_TRAFFIC, held=False)]
+        return [plan(machines, kernel, "programs", BRIEF_HELD),
+                plan(machines, kernel, "traffic", BRIEF_TRAFFIC)]
     if kernel in TOO_OLD:
-        return [plan(machines, kernel, REFUSED, held=False)]
-    plans = [plan(machines, kernel, HELD + LONG_HELD if LONG else HELD),
-             plan(machines, kernel, TRAFFIC, held=False)]
+        return [plan(machines, kernel, "refusal", REFUSED)]
+    plans = [plan(machines, kernel, "programs", HELD + LONG_HELD if LONG else HELD),
+             plan(machines, kernel, "traffic", TRAFFIC)]
     if kernel == HARDENING:
-        plans.append(plan(machines, kernel, HARDENED, hardened=True))
-        plans.append(plan(machines, kernel, HARDENED_TRAFFIC, held=False, hardened=True))
+        plans.append(plan(machines, kernel, "programs", HARDENED, hardened=True))
+        plans.append(plan(machines, kernel, "traffic", HARDENED_TRAFFIC, hardened=True))
     return plans
 
 
@@ -136,6 +138,8 @@ def lines_of(machines, one):
     """Boots a machine; yields what guest.py prints, then a result for each test without."""
     missing = [test["name"] for test in one["tests"]]
     console = os.path.join(machines.build, f"console-{one['title'].replace(' ', '-')}")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(console)
     with tempfile.NamedTemporaryFile("w", suffix=".json", dir=machines.build) as file:
         json.dump(one, file)
         file.flush()
@@ -150,6 +154,9 @@ def lines_of(machines, one):
             try:
                 line = json.loads(text)
             except ValueError:
+                words += text
+                continue
+            if not isinstance(line, dict):
                 words += text
                 continue
             if "name" in line:
@@ -193,7 +200,7 @@ def work(machines, todo, lines):
             lines.put({"title": one["title"], "seconds": time.monotonic() - begin})
     except queue.Empty:
         pass
-    finally:
+    finally:  # also behind an exception: run misses what the machine has to say at its end
         lines.put(None)
 
 
@@ -260,7 +267,7 @@ def main(args):
         parser.error("--record is of this machine's own architecture")
     machines = FOREIGN if options.arch else OWN
     one = BRIEF if options.brief else ARM64 if options.arch else None
-    kernels = options.kernels or ([one] if one else KERNELS)
+    kernels = list(dict.fromkeys(options.kernels)) or ([one] if one else KERNELS)
     if set(kernels) - set(KERNELS):
         parser.error(f"KERNEL is one of {' '.join(KERNELS)}")
     os.nice(10)

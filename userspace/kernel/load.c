@@ -237,7 +237,7 @@ static bool is_statistics(struct str line)
 	       (str_starts(line, STR("subprog ")) && memmem(line.at, line.len, " insns_self ", 12));
 }
 
-/* The verifier's complaint is the last line but its statistics; since 7.3 each subprogram has some. */
+/* The verifier's complaint is the last line but its statistics, with those of subprograms. */
 static struct str last_words(const char *log)
 {
 	struct str rest = str_of(log);
