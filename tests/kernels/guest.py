@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
 """
-guest: runs the tests of a plan inside the machine. The plan is JSON: {tests, workers, held: whether
-tests find the programs loaded, sysctl: what to set before}. Prints one line of JSON a test, as
+guest: runs the tests of a plan inside the machine. The plan is JSON: {tests, held: whether
+they find the programs loaded, sysctl: what to set before}. Prints one line of JSON a test, as
 meson's log has it, and at the end one with what the verifier counted.
 
 usage: guest.py PLAN
@@ -72,7 +72,7 @@ def run_plan(plan):
     for test in plan["tests"]:
         tests.put(test)
     workers = [threading.Thread(target=work, args=(tests, plan["held"]))
-               for _ in range(plan["workers"])]
+               for _ in range(os.cpu_count() if plan["held"] else 1)]
     for worker in workers:
         worker.start()
     for worker in workers:

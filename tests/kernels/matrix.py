@@ -39,11 +39,11 @@ HARDENING = "6.1"   # runs part of it once more, with net.core.bpf_jit_harden=2
 SECONDS = 7200 if LONG else 900  # of one machine; an idle host needs a tenth
 APPEND = "rcupdate.rcu_expedited=1"  # else a test waits longer for idle CPUs than it runs
 NOT_HERE = 77      # vmtest: the kernel cannot be had
-SLOWDOWN = 8       # of a test's time limit: emulation, and two tests at a time
+SLOWDOWN = 8       # of a test's time limit: emulation, and as many machines as there are CPUs
 
-# Names of tests out of meson, by machine. Those with the programs held run two at a time, each on
-# programs of its own, traffic alone. Floods, full tables and races are not here: they take
-# minutes each under emulation, and what they ask of is our own code, not the kernel's.
+# Names of tests out of meson, by machine. Those with the programs held run as many at a time as it
+# has CPUs, each on programs of its own, traffic alone. Floods, full tables and races are not here:
+# they take minutes each under emulation, and what they ask of is our own code, not the kernel's.
 HELD = ("bpf-budget", "bpf-refusal", "bpf-skb", "bpf-flows", "bpf-icmp", "tables-judges")
 TRAFFIC = ("e2e-hooks", "e2e-caps")
 HARDENED = ("bpf-budget", "bpf-skb", "tables-judges")
@@ -108,7 +108,7 @@ def plan(machines, kernel, kind, names, hardened=False):
     held = kind == "programs"
     return {"kernel": kernel, "title": f"{title} {kind}",
             "tests": [entry(title, test) for test in chosen(known, names)],
-            "held": held, "workers": 2 if held else 1,
+            "held": held,
             "sysctl": {"net/core/bpf_jit_harden": "2"} if hardened else {}}
 
 
