@@ -14,7 +14,8 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 
-from netlab import Skip, Tap  # pylint: disable=wrong-import-position
+from netlab import Lab, Skip, Tap, wait_until  # pylint: disable=wrong-import-position
+from routers import Routers, received  # pylint: disable=wrong-import-position
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 tap = Tap()
@@ -94,6 +95,23 @@ def state_meets_established_flows_of_both_families_and_tells_of_new_ones(_):
                if line["figure"] == "first packet"}
     assert set(limited) == {"off", "sampled", "all"} and limited["sampled"], limited
     assert not limited["off"] and not limited["all"], limited
+
+
+def came_in(host, link):
+    """Packets, by the link's own count."""
+    shown = json.loads(host.run("ip", "-j", "-s", "link", "show", link).stdout)
+    return shown[0]["stats64"]["rx"]["packets"]
+
+
+@tap
+def what_a_router_says_unasked_is_no_answer(_):
+    with Lab() as lab, Routers(lab) as routers:
+        router = routers.add("none")
+        wait_until(lambda: came_in(routers.sender, router.outside) >= 2, what="multicast reports")
+        assert received(routers.sender) == 0, received(routers.sender)
+        routers.start()
+        router.establish(10)
+        assert [router.answered(n) for n in (10, 7)] == [10, 7]
 
 
 @tap
