@@ -36,7 +36,7 @@ LONG = os.environ.get("BULKHEAD_LONG") == "1"
 KERNELS = ("6.1", "6.12", "6.18", "newest", "5.10")
 TOO_OLD = ("5.10",)
 HARDENING = "6.1"   # runs part of it once more, with net.core.bpf_jit_harden=2
-SECONDS = 7200 if LONG else 900  # of one machine; an idle host needs a tenth
+SECONDS = 7200 if LONG else 900  # of one machine; an idle host needs a fifth
 APPEND = "rcupdate.rcu_expedited=1"  # else a test waits longer for idle CPUs than it runs
 NOT_HERE = 77      # vmtest: the kernel cannot be had
 SLOWDOWN = 8       # of a test's time limit: emulation, and as many machines as there are CPUs
