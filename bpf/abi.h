@@ -11,7 +11,7 @@
 
 #include "bpf/addresses.h"
 
-#define BH_ABI_VERSION 5
+#define BH_ABI_VERSION 6
 
 enum bh_direction {
 	BH_IN,

@@ -60,21 +60,25 @@ static __always_inline __u64 flow_way(const __u8 *page, const struct flow_ways *
 static __always_inline __u64 flow_larger(__u64 one, __u64 other)
 {
 	__s64 less = one - other;
+	__s64 negative = less >> 63;
 
-	return one - (less & less >> 63);
+	barrier_var(negative); /* or clang branches, and one in three is guessed wrongly */
+	return one - (less & negative);
 }
 
 /*
- * Reads the tags of both buckets, of which one is written where the way is known: an atomic
- * exchange waits for all that is written before it, and so for a line that is in no cache; read
- * here, it comes along with those of the states.
+ * Reads the tags and the keys of both buckets, of which one is written where the way is known: an
+ * atomic exchange waits for all that is written before it, and so for a line that is in no cache;
+ * read here, it comes along with those of the states.
  */
 static __always_inline void flow_fetch(const struct flow_query *query, const __u8 *page,
 				       const struct flow_ways *ways)
 {
 #pragma unroll
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		(void)flow_tags(page, ways->bucket[i] >> flow_shift(query));
+		(void)flow_word(page, ways->bucket[i] + FLOW_KEYS);
+	}
 }
 
 #define FLOW_AGES 0x40000000U /* of this very tick; the clock of another CPU may be behind */
@@ -174,16 +178,18 @@ static __always_inline void flow_fill(const struct flow_query *query, __u8 *page
 	__sync_lock_test_and_set(&state->meta, query->meta);
 }
 
-/* How many of the eight ways have the tag of query's hash. */
-static __always_inline __u32 flow_namesakes(const struct flow_query *query, const __u8 *page,
-					    const struct flow_ways *ways)
+/*
+ * Whether more than one of the eight ways may have the tag of query's hash. By the tags apart from
+ * the states: who publishes an entry has written its tag before.
+ */
+static __always_inline bool flow_has_namesakes(const struct flow_query *query, const __u8 *page,
+					       const struct flow_ways *ways)
 {
-	__u32 n = FLOW_WAYS;
+	__u32 shift = flow_shift(query);
+	__u64 same = flow_same(flow_tags(page, ways->bucket[0] >> shift), query->hash) |
+		     flow_same(flow_tags(page, ways->bucket[1] >> shift), query->hash) << 1;
 
-#pragma unroll
-	for (__u32 at = 0; at < FLOW_WAYS; at++)
-		n -= flow_differs(flow_way(page, ways, at), query->meta);
-	return n;
+	return same & (same - 1);
 }
 
 /*
@@ -237,7 +243,7 @@ __attribute__((noinline)) int flow_enter(struct flow_query *query, __u32 table)
 	if (evicts)
 		note(BH_NOTE_HALF_OPEN_EVICTED);
 	flow_fill(query, page, own, flow_bucket_of(&ways, at));
-	query->found = flow_namesakes(query, page, &ways) > 1 ? FLOW_OURS : FLOW_ALONE;
+	query->found = flow_has_namesakes(query, page, &ways) ? FLOW_OURS : FLOW_ALONE;
 	return element << BH_STATE_PAGE_BITS | own;
 }
 

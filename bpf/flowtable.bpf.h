@@ -197,6 +197,18 @@ static __always_inline __u64 flow_tags(const __u8 *page, __u32 bucket)
 			 (bh_state_tags(bucket) & (BH_STATE_TAGS_SIZE - 8)));
 }
 
+/*
+ * Which of four tags are that of a hash: bit 16 * way. The lowest one is exact; borrows may run over
+ * into higher ones.
+ */
+static __always_inline __u64 flow_same(__u64 tags, __u64 hash)
+{
+	const __u64 ones = 0x0001000100010001;
+	__u64 differ = tags ^ (flow_meta(hash, 0, 0) >> 48) * ones;
+
+	return ((differ - ones) & ~differ) >> 15 & ones;
+}
+
 static __always_inline bool flow_swap(struct bh_flow_state *state, __u64 old, __u64 new)
 {
 	return __sync_val_compare_and_swap(&state->meta, old, new) == old;
@@ -335,6 +347,17 @@ static __always_inline int flow_scan(struct flow_query *query, const __u8 *page,
 	return FLOW_NONE;
 }
 
+/* Whether a way of either bucket may be query's: the tags are of far fewer lines than the states. */
+static __always_inline bool flow_is_tagged(const struct flow_query *query, const __u8 *page,
+					   __u32 mask)
+{
+	__u32 shift = flow_shift(query);
+	__u64 first = flow_tags(page, flow_bucket(query->hash, mask, shift, false) >> shift);
+	__u64 second = flow_tags(page, flow_bucket(query->hash, mask, shift, true) >> shift);
+
+	return flow_same(first, query->hash) | flow_same(second, query->hash);
+}
+
 /*
  * Searches one table for query's key. The position, and meta and rest in query, or FLOW_NONE. The
  * entry may be past its time-out; it may be gone when the caller looks at it. Where there is none,
@@ -346,7 +369,7 @@ int flow_find(struct flow_query *query, __u32 table);
 FLOW_LOOPS int flow_find(struct flow_query *query, __u32 table)
 {
 	struct image_view view;
-	__u32 element;
+	__u32 element, mask;
 	const __u8 *page;
 	int found;
 
@@ -357,7 +380,8 @@ FLOW_LOOPS int flow_find(struct flow_query *query, __u32 table)
 	page = flow_page(element);
 	if (!page)
 		return FLOW_NONE;
-	found = flow_scan(query, page, flow_place(&view, table)->mask, ~0U);
+	mask = flow_place(&view, table)->mask;
+	found = flow_is_tagged(query, page, mask) ? flow_scan(query, page, mask, ~0U) : FLOW_NONE;
 	if (found >= 0)
 		return (int)(element << BH_STATE_PAGE_BITS) | found;
 	flow_fence(&query->generation);

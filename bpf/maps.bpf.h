@@ -121,10 +121,14 @@ struct {
 	__type(value, __u64);
 } bh_notes SEC(".maps");
 
-/* A page of a state table, and its tags. */
+/*
+ * A page of a state table, and its tags. Mapped by nobody: the kernel begins the values of such an
+ * array at a page of memory, so that no line of a bucket lies in two lines of the cache.
+ */
 struct state_page {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(key_size, sizeof(__u32));
 	__uint(value_size, BH_STATE_VALUE_SIZE);
 };

@@ -32,15 +32,6 @@ struct quick_ways {
 	__u64 same[2];	 /* bit 16 * way, the lowest one exact: the way has the key's tag */
 };
 
-/* Which of four tags are that of a hash: borrows may run over into higher ones, not into the lowest. */
-static __always_inline __u64 quick_same(__u64 tags, __u64 hash)
-{
-	const __u64 ones = 0x0001000100010001;
-	__u64 differ = tags ^ (flow_meta(hash, 0, 0) >> 48) * ones;
-
-	return ((differ - ones) & ~differ) >> 15 & ones;
-}
-
 /* Reads the tags; not before the value was. */
 static __always_inline void quick_look(const struct image_view *view, __u64 hash, bool wide,
 				       __u32 table, __u64 after, struct quick_ways *ways)
@@ -57,7 +48,7 @@ static __always_inline void quick_look(const struct image_view *view, __u64 hash
 		return;
 	ways->page += flow_after(after);
 	for (int i = 0; i < 2; i++)
-		ways->same[i] = quick_same(flow_tags(ways->page, ways->bucket[i] >> shift), hash);
+		ways->same[i] = flow_same(flow_tags(ways->page, ways->bucket[i] >> shift), hash);
 }
 
 /*

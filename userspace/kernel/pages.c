@@ -178,7 +178,7 @@ static struct page_form page_form(enum load_map map)
 	if (map == LOAD_MAP_COUNTERS)
 		return (struct page_form){BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct bh_row),
 					  BH_PAGE_ROWS, 0};
-	return (struct page_form){BPF_MAP_TYPE_ARRAY, BH_STATE_VALUE_SIZE, 1, 0};
+	return (struct page_form){BPF_MAP_TYPE_ARRAY, BH_STATE_VALUE_SIZE, 1, BPF_F_MMAPABLE};
 }
 
 int load_skeleton_page(const struct enforce *skeleton, enum load_map map, struct diag *diag,
