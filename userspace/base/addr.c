@@ -18,22 +18,31 @@ static unsigned n_bits(const struct addr *addr)
 	return (unsigned)n_bytes(addr) * 8;
 }
 
-static bool all_of(struct str text, const char *characters)
+static bool is_digit(char c)
 {
-	for (size_t i = 0; i < text.len; i++) {
-		if (!strchr(characters, text.at[i]) || !text.at[i])
-			return false;
-	}
-	return text.len > 0;
+	return c >= '0' && c <= '9';
+}
+
+static bool is_hexadecimal(char c)
+{
+	return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
 /* Digits and dots, or hexadecimal with a colon: something that means to be an address. */
 static bool looks_like_addr(struct str text)
 {
-	return (text.len && text.at[0] >= '0' && text.at[0] <= '9' && all_of(text, "0123456789.") &&
-		memchr(text.at, '.', text.len)) ||
-	       (text.len && memchr(text.at, ':', text.len) &&
-		all_of(text, "0123456789abcdefABCDEF:."));
+	bool dot = false, colon = false, only_digits = true;
+
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.at[i];
+
+		dot |= c == '.';
+		colon |= c == ':';
+		only_digits &= is_digit(c) || c == '.';
+		if (!is_hexadecimal(c) && c != '.' && c != ':')
+			return false;
+	}
+	return colon || (dot && only_digits && is_digit(text.at[0]));
 }
 
 enum addr_error addr_parse(struct str text, struct addr *ret_addr)

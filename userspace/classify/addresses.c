@@ -28,6 +28,7 @@ struct ends {
 struct sweep {
 	struct intern *classes;
 	uint64_t *state;
+	uint64_t hash; /* of state: all its sets' numbers, each mixed by itself */
 	size_t n_words;
 };
 
@@ -94,19 +95,59 @@ static void sort4(struct arena *arena, uint64_t *ends, size_t n)
 	}
 }
 
-static int compare6(const void *left, const void *right)
+/* Byte i of an address, from the last one on. */
+static uint32_t byte6(const struct end6 *end, int i)
 {
-	const struct end6 *a = left;
-	const struct end6 *b = right;
+	return (i < 8 ? end->low >> i * 8 : end->high >> (i - 8) * 8) & 0xff;
+}
 
-	if (a->high != b->high)
-		return a->high < b->high ? -1 : 1;
-	return a->low < b->low ? -1 : a->low > b->low;
+/* The same; a byte that all have in common moves nothing. Where they are then. */
+static struct end6 *sort6(struct arena *arena, struct end6 *ends, size_t n)
+{
+	struct end6 *to = arena_calloc(arena, n + 1, sizeof(*to));
+	size_t counts[16][256] = {};
+
+	for (size_t i = 0; i < n; i++)
+		for (int byte = 0; byte < 16; byte++)
+			counts[byte][byte6(&ends[i], byte)]++;
+	for (int byte = 0; n && byte < 16; byte++) {
+		struct end6 *swap = ends;
+		size_t start = 0;
+
+		if (counts[byte][byte6(ends, byte)] == n)
+			continue;
+		for (int i = 0; i < 256; i++) {
+			size_t count = counts[byte][i];
+
+			counts[byte][i] = start;
+			start += count;
+		}
+		for (size_t i = 0; i < n; i++)
+			to[counts[byte][byte6(&ends[i], byte)]++] = ends[i];
+		ends = to;
+		to = swap;
+	}
+	return ends;
+}
+
+static bool is_at(const struct end6 *end, const struct end6 *other)
+{
+	return end->high == other->high && end->low == other->low;
+}
+
+static void toggle(struct sweep *sweep, uint32_t set)
+{
+	uint64_t mixed = (set + 1) * 0x9e3779b97f4a7c15U;
+
+	mixed = (mixed ^ mixed >> 32) * 0xff51afd7ed558ccdU;
+	sweep->hash ^= mixed ^ mixed >> 29;
+	bits_toggle(sweep->state, set);
 }
 
 static uint32_t class_of(struct sweep *sweep)
 {
-	return intern_put(sweep->classes, sweep->state, sweep->n_words * sizeof(*sweep->state));
+	return intern_put_hashed(sweep->classes, sweep->state,
+				 sweep->n_words * sizeof(*sweep->state), sweep->hash);
 }
 
 static bool is_full(const struct sweep *sweep)
@@ -124,7 +165,7 @@ static void sweep4(struct sweep *sweep, const struct ends *ends, struct addresse
 		uint32_t class;
 
 		for (; i < ends->n_v4 && ends->v4[i] >> 32 == first; i++)
-			bits_toggle(sweep->state, (uint32_t)ends->v4[i]);
+			toggle(sweep, (uint32_t)ends->v4[i]);
 		class = class_of(sweep);
 		if (!first)
 			addresses->n_v4--;
@@ -143,8 +184,8 @@ static void sweep6(struct sweep *sweep, const struct ends *ends, struct addresse
 		struct end6 first = ends->v6[i];
 		uint32_t class;
 
-		for (; i < ends->n_v6 && !compare6(&ends->v6[i], &first); i++)
-			bits_toggle(sweep->state, ends->v6[i].set);
+		for (; i < ends->n_v6 && is_at(&ends->v6[i], &first); i++)
+			toggle(sweep, ends->v6[i].set);
 		class = class_of(sweep);
 		if (!first.high && !first.low)
 			addresses->n_v6--;
@@ -204,13 +245,14 @@ int addresses_classify(struct arena *arena, const struct policy *policy, struct 
 
 	collect(scratch, policy, &ends);
 	sort4(scratch, ends.v4, ends.n_v4);
-	qsort(ends.v6, ends.n_v6, sizeof(*ends.v6), compare6);
+	ends.v6 = sort6(scratch, ends.v6, ends.n_v6);
 	addresses.v4 = arena_calloc(segments, ends.n_v4 + 1, sizeof(*addresses.v4));
 	addresses.v6 = arena_calloc(segments, ends.n_v6 + 1, sizeof(*addresses.v6));
 
 	(void)class_of(&sweep); /* in no set: class 0 */
 	sweep4(&sweep, &ends, &addresses);
 	memset(sweep.state, 0, sweep.n_words * sizeof(*sweep.state));
+	sweep.hash = 0;
 	sweep6(&sweep, &ends, &addresses);
 	if (is_full(&sweep))
 		return too_many(arena, policy, diag);

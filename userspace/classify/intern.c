@@ -117,7 +117,11 @@ static uint32_t append(struct intern *intern, const void *record, size_t size, u
 
 uint32_t intern_put(struct intern *intern, const void *record, size_t size)
 {
-	uint64_t hash = hash_of(record, size);
+	return intern_put_hashed(intern, record, size, hash_of(record, size));
+}
+
+uint32_t intern_put_hashed(struct intern *intern, const void *record, size_t size, uint64_t hash)
+{
 	uint32_t slot = hash & intern->mask;
 	uint32_t id;
 

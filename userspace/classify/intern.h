@@ -20,6 +20,12 @@ SCOPED(struct intern *, intern_free);
 /* The number of the record with these bytes. size may be 0. */
 uint32_t intern_put(struct intern *intern, const void *record, size_t size);
 
+/*
+ * The same for a caller that knows a hash of the bytes, because it has followed how they changed: equal
+ * bytes have equal hashes, all those of one intern are of this call, and its low bits tell records apart.
+ */
+uint32_t intern_put_hashed(struct intern *intern, const void *record, size_t size, uint64_t hash);
+
 /* A record, aligned to 8 bytes; good until the next intern_put. */
 const void *intern_get(const struct intern *intern, uint32_t id);
 size_t intern_size(const struct intern *intern, uint32_t id);
