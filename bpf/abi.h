@@ -282,11 +282,16 @@ struct bh_self {
 };
 _Static_assert(sizeof(struct bh_self) == 16 + 65536, "abi");
 
-/* high and low are the two halves of the address as they lie in memory. */
+/*
+ * high and low are the two halves of the address as they lie in memory. Folded in between: a product
+ * carries upwards alone, and addresses that differ in the last bits of their /64, the highest ones here,
+ * would share a bucket under every seed.
+ */
 static inline __u32 bh_self_hash(__u64 high, __u64 low, __u64 seed)
 {
 	__u64 mixed = (high ^ (low >> 29)) * seed;
 
+	mixed ^= mixed >> 32;
 	return (__u32)(((mixed ^ low) * seed) >> 40);
 }
 
@@ -325,13 +330,15 @@ struct bh_active {
 _Static_assert(sizeof(struct bh_active) == 8, "abi");
 
 /* Made once, when the maps are made; a reload of the programs takes it over. */
+#define BH_SEEDS 6
+
 struct bh_machine {
-	__u64 seed[2];	       /* of the flow hash; random */
+	__u64 seed[BH_SEEDS];  /* of the flow hash; random */
 	__u32 hz;	       /* of the kernel's jiffies */
 	__u32 tick_shift;      /* a tick is 1 << tick_shift jiffies, about 1/8 s */
 	__u64 jiffies_at_zero; /* jiffies64 when CLOCK_MONOTONIC was 0, for ages; may wrap */
 };
-_Static_assert(sizeof(struct bh_machine) == 32, "abi");
+_Static_assert(sizeof(struct bh_machine) == 64, "abi");
 
 /* While a watcher reads: every deny makes an event, not only those of rules with log. */
 struct bh_watch {
@@ -479,19 +486,24 @@ struct bh_flow_key4 {
 _Static_assert(sizeof(struct bh_flow_key4) == 16, "abi");
 
 /*
- * The hash of a key over its words (two of struct bh_flow_key4, the first five of struct
- * bh_flow_key6), from bh_machine.seed[0] on with the multiplier seed[1] | 1.
+ * The hash of a key over its words (two of struct bh_flow_key4, the first five of struct bh_flow_key6): NH of
+ * RFC 4418, section 5.2.2, over halves of 32 bits, of which each meets its half of bh_machine.seed; two keys
+ * have one sum under one of 2^32 seeds, whatever their senders choose. Then it is stirred with the last
+ * seed, so that the same holds of the few bits that number a bucket.
  */
-static inline __u64 bh_flow_mix(__u64 hash, __u64 word, __u64 multiplier)
+static inline __u64 bh_flow_add(__u64 sum, __u64 word, __u64 seed)
 {
-	hash = (hash ^ word) * multiplier;
-	return hash ^ hash >> 32;
+	__u32 low = (__u32)word + (__u32)seed;
+	__u32 high = (__u32)(word >> 32) + (__u32)(seed >> 32);
+
+	return sum + (__u64)low * high;
 }
 
-static inline __u64 bh_flow_finish(__u64 hash)
+static inline __u64 bh_flow_finish(__u64 sum, __u64 seed)
 {
-	hash *= 0x9e3779b97f4a7c15;
-	return hash ^ hash >> 29;
+	sum = (sum ^ sum >> 32) * (seed | 1);
+	sum = (sum ^ sum >> 29) * 0x9e3779b97f4a7c15;
+	return sum ^ sum >> 32;
 }
 
 /* A fragment's key: local and remote are source and destination, the ports its identification. */

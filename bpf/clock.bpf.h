@@ -21,7 +21,8 @@
  * look-up. weak_order: the machine may reorder loads (every one but x86).
  */
 const volatile struct bh_machine machine = {
-	.seed = {0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f},
+	.seed = {0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f, 0x165667b19e3779f9, 0x27d4eb2f165667c5,
+		 0x85ebca77c2b2ae63, 0xff51afd7ed558ccd},
 	.hz = 1000,
 	.tick_shift = 7,
 };

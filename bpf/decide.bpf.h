@@ -76,7 +76,9 @@ static __always_inline void decide_by_policy(struct packet *packet, const struct
 		decision_audit(config, decision);
 		return;
 	}
-	if (!quick_has_ports(packet) || !quick_goes_on(packet, decision, &quick)) {
+	/* A SYN is no packet of a flow that goes on: where it is denied, no table need be read. */
+	if (!quick_has_ports(packet) || quick_opens(packet) ||
+	    !quick_goes_on(packet, decision, &quick)) {
 		judge(packet, view, decision);
 		if (decision->reason != BH_REASON_IMAGE_FAULT)
 			track(packet, &quick, decision);

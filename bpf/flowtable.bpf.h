@@ -85,28 +85,24 @@ static __always_inline __u64 flow_rest(__u32 generation, __u16 row, __u16 behind
 }
 
 /*
- * Two rounds a word with multipliers that nobody outside knows, so that nobody can aim at a bucket.
- * The low bits number the first bucket, bits 32 and up tell the second from it, the highest are the
- * tag.
+ * By numbers that nobody outside knows, so that nobody can aim at a bucket. The low bits number the first
+ * bucket, bits 32 and up tell the second from it, the highest are the tag.
  */
-static __always_inline __u64 flow_mix(__u64 hash, __u64 word)
-{
-	return bh_flow_mix(hash, word, machine.seed[1] | 1);
-}
-
 static __always_inline __u64 flow_hash4(const __u64 *word)
 {
-	return bh_flow_finish(flow_mix(flow_mix(machine.seed[0], word[0]), word[1]));
+	__u64 sum = bh_flow_add(bh_flow_add(0, word[0], machine.seed[0]), word[1], machine.seed[1]);
+
+	return bh_flow_finish(sum, machine.seed[BH_SEEDS - 1]);
 }
 
 static __always_inline __u64 flow_hash6(const __u64 *word)
 {
-	__u64 hash = machine.seed[0];
+	__u64 sum = 0;
 
 #pragma unroll
 	for (unsigned int i = 0; i < FLOW_WORDS6; i++)
-		hash = flow_mix(hash, word[i]);
-	return bh_flow_finish(hash);
+		sum = bh_flow_add(sum, word[i], machine.seed[i]);
+	return bh_flow_finish(sum, machine.seed[BH_SEEDS - 1]);
 }
 
 /* The byte offsets of the two buckets in their page; sizes are 1 << shift. */

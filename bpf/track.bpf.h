@@ -39,7 +39,10 @@ enum track_known {
 
 /* ---- after a flip ---- */
 
-/* The packet as its answer would be; twice is as before. */
+/*
+ * The packet as its answer would be; twice is as before, but for the code of an echo: that of the
+ * other one is not known, and 0 is what there is (RFC 792, RFC 4443 section 4).
+ */
 static __always_inline void track_turn(struct packet *packet)
 {
 	union packet_address address = packet->source;
@@ -53,6 +56,7 @@ static __always_inline void track_turn(struct packet *packet)
 	packet->direction = !packet->direction;
 	if (flowkey_kind(packet) == BH_FLOW_ECHO) {
 		packet->class_destination_port ^= packet->family == 4 ? 8 << 8 : 1 << 8;
+		packet->class_destination_port &= 0xff00;
 		return;
 	}
 	packet->class_source_port = packet->class_destination_port;
@@ -426,21 +430,28 @@ FLOW_LOOPS int track_carry(const struct packet *packet, __u64 generation)
  * PACKET_LATER. Both structs are initialised to the last byte: separately verified functions
  * get them, and may turn the packet around for a while.
  */
-static __always_inline void track(struct packet *packet, const struct quick *quick,
+static __always_inline void track(struct packet *packet, struct quick *quick,
 				  struct decision *decision)
 {
 	bool stateless = decision->verdict == BH_ALLOW && decision->flags & BH_OUTCOME_NO_STATE;
 	__u32 opening, known;
+	__u16 code;
 
-	if (stateless || (quick_has_ports(packet) && quick_settles(packet, quick, decision)))
+	if (stateless)
+		return;
+	if (quick_opens(packet) && decision->verdict != BH_DENY)
+		(void)quick_goes_on(packet, decision, quick); /* whether it has an entry already */
+	if (quick_has_ports(packet) && quick_settles(packet, quick, decision))
 		return;
 	known = quick_is_absent(quick) ? TRACK_ABSENT : 0;
 	known |= (track_carry(packet, decision->generation) & 1) * TRACK_MOVED;
 	if (!track_slow(packet, decision, known))
 		return;
+	code = packet->class_destination_port;
 	track_turn(packet);
 	opening = judge_other(packet, decision->generation);
 	track_turn(packet);
+	packet->class_destination_port = code;
 	track_slow(packet, decision, opening | known);
 }
 

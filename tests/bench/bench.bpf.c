@@ -384,7 +384,6 @@ int new_flow(struct xdp_md *ctx)
 
 	if (!bench_syn(ctx, &packet) || image_open_at(&view, decision.generation) != BH_REASON_RULE)
 		return XDP_ABORTED;
-	(void)quick_goes_on(&packet, &decision, &quick);
 	track(&packet, &quick, &decision);
 	bench_hit += decision.opened;
 	return XDP_DROP + decision_passes(&decision);

@@ -67,7 +67,8 @@ static uint64_t membership(const struct policy *policy, const struct addr *addr)
 	for (size_t i = 0; i < policy->sets.len; i++) {
 		const struct policy_set *set = &policy->sets.at[i];
 
-		hash = bh_flow_mix(hash, addr_ranges_have(&set->ranges, addr), 0x9e3779b97f4a7c15);
+		hash = (hash ^ addr_ranges_have(&set->ranges, addr)) * 0x9e3779b97f4a7c15;
+		hash ^= hash >> 32;
 	}
 	return hash;
 }

@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "tests/bpf/cells.h"
+#include "tests/bpf/wire.h"
 
 enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_GRE = 47, PROTO_SCTP = 132 };
 
@@ -320,4 +321,71 @@ Test(flows, a_deny_that_says_so_still_looks_for_the_flow)
 	enforcer_apply(scene->enforcer, &scene->image);
 	cr_expect(play(scene, &subject, ">SYN"));
 	cr_expect(play(scene, &subject, "<SYN-ACK"));
+}
+
+/* ---- forged ones ---- */
+
+/* The code of a reply is its sender's: what opened the flow is judged without it. */
+Test(flows, a_forged_reply_of_another_code_ends_no_ping)
+{
+	static const char pings[] =
+		"bulkhead: 1\n"
+		"group: g\n"
+		"rules:\n"
+		"  - {name: ping, priority: 100, direction: outbound, access: allow,\n"
+		"     services: [icmp/8/0, icmpv6/128/0], source: any, destination: any}\n";
+	scoped(scene_free) struct scene *scene = scene_of_flows();
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct frame frames[3] = {};
+
+		scene_apply(scene, NULL, pings);
+		for (int i = 0; i < 3; i++) { /* a request, a forged reply and its own */
+			wire_ip(&frames[i], v6 ? ADDR_V6 : ADDR_V4, !i);
+			frame_icmp(&frames[i], (v6 ? 129 : 0) + (i ? 0 : v6 ? -1 : 8), i == 1, 7);
+			frame_zeros(&frames[i], 16);
+			frame_finish(&frames[i]);
+		}
+		wire_expect(scene, ENFORCER_TC_OUT, &frames[0], "allow g/ping", "a request");
+		wire_expect(scene, ENFORCER_XDP, &frames[2], "allow g/ping reply", "its reply");
+		scene_apply(scene, NULL, pings);
+		wire_expect(scene, ENFORCER_XDP, &frames[1], "allow g/ping reply", "a forged one");
+		wire_expect(scene, ENFORCER_XDP, &frames[2], "allow g/ping reply", "its reply");
+	}
+}
+
+/*
+ * Addresses which differ in highest bits alone, of bytes that the sender has to itself: groups of sixteen
+ * had one hash when its rounds carried upwards alone.
+ */
+static struct tuple aimed(uint8_t subnet, uint8_t high)
+{
+	struct tuple tuple = {
+		.direction = DIRECTION_IN,
+		.protocol = PROTO_TCP,
+		.source = {.family = ADDR_V6, .bytes = {0x20, 0x01, 0x0d, 0xb8, 0, 1, [15] = 7}},
+		.destination = {.family = ADDR_V6, .bytes = {0x20, 0x01, 0x0d, 0xb8, [15] = 1}},
+		.source_port = 40000,
+		.destination_port = 443,
+	};
+
+	tuple.source.bytes[7] = subnet;
+	tuple.source.bytes[11] = high;
+	tuple.source.bytes[15] ^= high;
+	return tuple;
+}
+
+Test(flows, nobody_can_aim_at_the_bucket_of_another)
+{
+	scoped(scene_free) struct scene *scene = scene_of_flows();
+	struct tuple tuple = aimed(0, 0);
+
+	cr_assert(scene_send_tuple(scene, &tuple, FRAME_TCP_SYN));
+	enforcer_advance(scene->enforcer, 200);
+	for (int subnet = 1; subnet < 16; subnet++)
+		for (int high = 0; high < 16; high++) {
+			tuple = aimed(subnet << 4, high << 4);
+			cr_assert(scene_send_tuple(scene, &tuple, FRAME_TCP_SYN));
+		}
+	cr_assert_eq(enforcer_note(scene->enforcer, BH_NOTE_HALF_OPEN_EVICTED), 0);
 }

@@ -522,6 +522,31 @@ Test(fragment, later_ones_of_a_lease_pass_and_count_with_their_first)
 	for_each_place(scene, check_lease);
 }
 
+/* Whom no rule lets in sends first fragments of leases; those of datagrams that a rule allows find ways. */
+static void crowd(const struct place *place)
+{
+	enum { LEASES = 4000, DATAGRAMS = 100 };
+	struct frame frame;
+
+	for (uint32_t id = 0; id < LEASES; id++) {
+		make_lease(&frame, place, id);
+		(void)enforcer_run(place->scene->enforcer, place->program, frame.bytes, frame.size,
+				   NULL);
+	}
+	for (uint32_t id = 0; id < DATAGRAMS; id++) {
+		make_first(&frame, place, LEASES + id, 20, OPEN);
+		cr_assert(enforcer_run(place->scene->enforcer, place->program, frame.bytes,
+				       frame.size, NULL));
+	}
+}
+
+Test(fragment, leases_leave_others_half_of_the_ways)
+{
+	scoped(scene_free) struct scene *scene = wire_scene(SCENE_HOST, wire_open);
+
+	for_each_place(scene, crowd);
+}
+
 /* Nobody puts neighbour discovery together (RFC 6980). */
 Test(fragment, later_ones_of_neighbour_discovery_are_denied)
 {

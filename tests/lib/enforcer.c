@@ -101,7 +101,8 @@ static bool try_to_cut(const struct enforcer *enforcer)
 static void load(struct enforcer *enforcer, const char *log, bool reordering)
 {
 	const struct bh_machine machine = {
-		.seed = {0x243f6a8885a308d3, 0x13198a2e03707344},
+		.seed = {0x243f6a8885a308d3, 0x13198a2e03707344, 0xa4093822299f31d0,
+			 0x082efa98ec4e6c89, 0x452821e638d01377, 0xbe5466cf34e90c6c},
 		.hz = 1000,
 		.tick_shift = 7,
 	};

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "kernel/tables.h"
+#include "tests/lib/rng.h"
 
 /* As bpf/classify.bpf.h asks: one bucket, all of its ways. */
 static bool self_has(const struct bh_self *self, const struct addr *addr)
@@ -63,6 +64,75 @@ Test(tables, every_own_address_is_found_and_reads_back_in_order)
 			cr_assert_eq(addr_compare(&back.at[j].last, &addresses[j]), 0);
 		}
 	}
+}
+
+/* Of a router: one interface identifier in many subnets. Any host takes them from a router, too. */
+Test(tables, addresses_that_differ_in_their_subnet_alone_fit)
+{
+	enum { N = 64 };
+	static const uint8_t identifiers[][8] = {{[7] = 1}, {2, 0, 0, 0xff, 0xfe, 0, 0, 1}};
+	static struct bh_self self;
+
+	for (size_t i = 0; i < ARRAY_LEN(identifiers); i++) {
+		scoped(diag_free) struct diag *diag = diag_new();
+		struct addr addresses[N];
+
+		for (uint8_t j = 0; j < N; j++) {
+			addresses[j] = (struct addr){.family = ADDR_V6,
+						     .bytes = {0x20, 0x01, 0x0d, 0xb8, [7] = j}};
+			memcpy(addresses[j].bytes + 8, identifiers[i], sizeof(identifiers[i]));
+		}
+		cr_assert_eq(tables_make_self(addresses, N, diag, &self), 0);
+		for (int j = 0; j < N; j++)
+			cr_assert(self_has(&self, &addresses[j]));
+	}
+}
+
+/* The hash of a flow's key over IPv6, as the programs make it. */
+static uint64_t flow_hash(const uint64_t word[5], const uint64_t seed[BH_SEEDS])
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < 5; i++)
+		sum = bh_flow_add(sum, word[i], seed[i]);
+	return bh_flow_finish(sum, seed[BH_SEEDS - 1]);
+}
+
+/* Whoever knows no seed cannot tell which change of a few bits, wherever they are, keeps the bucket. */
+Test(tables, no_difference_of_two_keys_collides_under_many_seeds)
+{
+	enum { SEEDS = 400, CHANGES = 4000, BUCKETS = 1024 };
+	struct rng rng = {3};
+	uint64_t seeds[SEEDS][BH_SEEDS];
+	uint32_t most = 0, all = 0;
+
+	for (int i = 0; i < SEEDS * BH_SEEDS; i++)
+		seeds[i / BH_SEEDS][i % BH_SEEDS] = rng_next(&rng);
+	for (int change = 0; change < CHANGES; change++) {
+		const uint64_t one[5] = {rng_next(&rng), rng_next(&rng), rng_next(&rng),
+					 rng_next(&rng), rng_next(&rng) >> 24};
+		uint64_t other[5] = {one[0], one[1], one[2], one[3], one[4]};
+		uint32_t same = 0;
+
+		/* Bits at the ends of halves first: their carries go nowhere. */
+		for (uint32_t i = 0; i < 2 + rng_below(&rng, 4); i++)
+			other[rng_below(&rng, 4)] ^=
+				1ULL << (rng_chance(&rng, 70) ? 31 + rng_below(&rng, 2) * 32
+							      : rng_below(&rng, 64));
+		if (memcmp(one, other, sizeof(one)) == 0)
+			continue;
+		for (int i = 0; i < SEEDS; i++) {
+			uint64_t differ = flow_hash(one, seeds[i]) ^ flow_hash(other, seeds[i]);
+
+			cr_assert_neq(differ, 0);
+			same += differ % BUCKETS == 0;
+		}
+		most = same > most ? same : most;
+		all += same;
+	}
+	/* By chance 0.4 each, and in 4,000 trials seldom more than 5. */
+	cr_assert_lt(most, 9);
+	cr_assert_lt(all, CHANGES);
 }
 
 Test(tables, too_many_own_addresses_are_refused_with_the_arithmetic)
