@@ -12,10 +12,12 @@ import os
 import random
 import shutil
 import stat
+import subprocess
 import sys
 import time
 
-from netlab import Skip, Tap, run, wait_until
+import kernel
+from netlab import Skip, Tap, bulkhead_program, run, wait_until
 from test_traffic import expect
 from turns import Bench, nothing_left, settled
 
@@ -161,6 +163,62 @@ def cut_counters_and_images_are_mended_by_the_next_apply(lab):
     bench.apply()
     settled(bench, pins, "another policy")
     bench.prober.check("cut")
+
+
+def denied_only(bench, where):
+    """Since the last look nothing denied arrived."""
+    for lane, (sent, arrived, _) in bench.prober.since().items():
+        assert not lane.startswith("denied") or not arrived, \
+            f"{where}: {arrived} of {sent} got past a deny ({lane})"
+
+
+@tap
+def a_pin_that_was_removed_is_told_and_made_good_by_the_next_apply(lab):
+    bench = Bench(lab, 0)
+    bench.apply()
+    pins, version = bench.pins(), kernel.VERSION
+    for name in ("bh_image", "bh_state", "bh_active", "bh_links", None):
+        for same in (True, False):
+            bench.prober.wait(20)
+            where = f"{name or 'all maps'}, {'the same' if same else 'another'} policy"
+            maps = os.path.join(bench.host.pins, version, "maps")
+            for one in [name] if name else os.listdir(maps):
+                os.unlink(os.path.join(maps, one))
+            done = bench.host.bulkhead("status", status=9)
+            assert "are missing" in done.stdout, f"{where}: {done.stdout}"
+            done = bench.host.bulkhead("rules", status=None)
+            assert "are missing" in done.stderr, f"{where}: {done.stderr}"
+            if not same:
+                bench.next()
+            bench.apply()
+            denied_only(bench, where)
+            settled(bench, pins, where)
+            bench.prober.since()
+            bench.prober.wait(20)
+            bench.prober.check(where)
+    os.unlink(os.path.join(bench.host.pins, version, "maps", "bh_links"))
+    done = bench.host.bulkhead("detach")
+    assert "are missing" in done.stderr, done.stderr
+    nothing_left(bench, "detached")
+
+
+@tap
+def a_file_that_grows_while_it_is_read_is_refused(lab):
+    bench = Bench(lab, 0)
+    *_, path = bench.write()
+    command = [bulkhead_program(), "check", path]
+    with open(path, "a", encoding="utf-8") as file, subprocess.Popen(
+            ["strace", "-qq", "-o", "/dev/null", "-P", path, "-e", "trace=read",
+             "-e", "inject=read:delay_enter=300000", *command],
+            stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            file.write("# more\n")
+            file.flush()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.01)
+        words = process.stderr.read()
+    expect(process.returncode, 3, f"status: {words}")
+    assert "was changed while it was read" in words, words
 
 
 # ---- memory ----

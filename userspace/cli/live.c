@@ -90,13 +90,33 @@ const char *live_of_others(struct context *context)
 	return NULL;
 }
 
+/* Some of this version's pins are there, and maps are not. */
+static const char *of_lost_pins(struct context *context)
+{
+	const char *pins = context->options.pins;
+	scoped(diag_free) struct diag *quiet = diag_new();
+	bpffs_versions versions = {};
+
+	if (bpffs_find_versions(context->arena, pins, quiet, &versions))
+		return NULL;
+	for (size_t i = 0; i < versions.len; i++) {
+		if (versions.at[i] == BH_ABI_VERSION)
+			return arena_printf(context->arena,
+					    "pins under '%s/v%u' are missing: programs may go on "
+					    "enforcing what cannot be read any more; 'apply' again",
+					    pins, versions.at[i]);
+	}
+	return NULL;
+}
+
 const char *live_of_the_dead(struct context *context)
 {
 	scoped(diag_free) struct diag *quiet = diag_new();
 	scoped(load_close) struct load *load = NULL;
+	int err = load_open_read(context->options.pins, quiet, &load);
 
-	if (load_open_read(context->options.pins, quiet, &load))
-		return NULL;
+	if (err)
+		return err == -ENOENT ? of_lost_pins(context) : NULL;
 	return arena_printf(context->arena,
 			    "an 'apply' or 'detach' has died and left programs under '%s': no "
 			    "policy is in force%s; run one of them again",
@@ -112,6 +132,8 @@ int live_need(struct context *context, struct live *ret_live)
 	if (err != -ENOENT)
 		return err;
 	others = live_of_others(context);
+	if (!others)
+		others = live_of_the_dead(context);
 	if (others)
 		return diag_refuse(context->diag, -ENOENT, "%s", others);
 	return diag_refuse(context->diag, -ENOENT,

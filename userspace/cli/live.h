@@ -49,8 +49,8 @@ int live_open(struct context *context, struct live *ret_live);
 const char *live_of_others(struct context *context);
 
 /*
- * What a first apply or a detach that has died has left while no policy is in force, in words;
- * NULL: nothing.
+ * What a first apply or a detach that has died has left while no policy is in force, or whoever
+ * has removed some of the pins, in words; NULL: nothing.
  */
 const char *live_of_the_dead(struct context *context);
 

@@ -79,6 +79,8 @@ static int find_active(struct applying *run)
 
 	if (err)
 		return err;
+	run->is_bereft = !run->active && run->record.current.generation &&
+			 strcmp(run->record.boot, store_boot(run->arena)) == 0;
 	run->is_fresh = run->active && run->record.next.generation == run->active;
 	store_settle(&run->record, run->arena, run->active, run->now);
 	run->record.abi = BH_ABI_VERSION;
@@ -326,12 +328,12 @@ static int end_making(struct applying *run)
 }
 
 /*
- * Programs of another ABI version enforce until ours take their places one by one, and by then what
- * ours say must be in force. Else ours come first.
+ * Programs of another ABI version, or ours whose maps have lost their pins, enforce until new ones take
+ * their places one by one, and by then what those say must be in force. Else programs come first.
  */
 static bool takes_over(const struct applying *run)
 {
-	return !run->active && run->taken_over;
+	return !run->active && (run->taken_over || run->is_bereft);
 }
 
 /*
@@ -409,6 +411,21 @@ static bool is_in_force(const struct applying *run)
 	return run->active && run->record.current.generation == run->active &&
 	       memcmp(&run->record.current.digest, &run->request->image->digest,
 		      sizeof(run->record.current.digest)) == 0;
+}
+
+/* The generation in force may stay: it has this image, all of it, and the same own addresses. */
+static int ask_whether_it_stays(struct applying *run, bool *ret_stays)
+{
+	bool whole = false, other_addresses = false;
+	int err;
+
+	if (!is_in_force(run))
+		return 0;
+	err = applying_is_whole(run, &whole);
+	if (!err)
+		err = applying_finds_other_self(run, &other_addresses);
+	*ret_stays = whole && !other_addresses;
+	return err;
 }
 
 static int refresh(struct applying *run)
@@ -557,13 +574,13 @@ int apply_image(struct arena *arena, const struct apply_request *request, struct
 		.self = arena_alloc(arena, sizeof(struct bh_self)),
 		.now = store_now(),
 	};
-	bool other_addresses = false;
+	bool stays = false;
 	int err = open_all(&run, &store, &load);
 
-	if (!err && is_in_force(&run))
-		err = applying_finds_other_self(&run, &other_addresses);
 	if (!err)
-		err = is_in_force(&run) && !other_addresses ? refresh(&run) : replace(&run);
+		err = ask_whether_it_stays(&run, &stays);
+	if (!err)
+		err = stays ? refresh(&run) : replace(&run);
 	/* The policy has been found well formed: what is not is a file of the state. */
 	if (err)
 		return err == -EBADMSG ? -EIO : err;

@@ -193,6 +193,13 @@ static int open_all(struct detaching *run, struct store **store, struct load **l
 	run->load = *load;
 	if (err && err != -ENOENT)
 		return err;
+	if (err && access(arena_printf(run->arena, "%s/v%d", run->request->pins, BH_ABI_VERSION),
+			  F_OK) == 0)
+		diag_warn(
+			run->diag, (struct mark){},
+			"pins under '%s/v%d' are missing: programs are taken off with what is left "
+			"of them, uncounted",
+			run->request->pins, BH_ABI_VERSION);
 	record(run, hold_counters);
 	in_spite_of(run, "enforcing ends, but ", give_up_rights);
 	return 0;

@@ -31,6 +31,16 @@ static int read_all(int fd, const char *path, char *buffer, size_t size, struct 
 	return 0;
 }
 
+/* Of a file that is written meanwhile the start may be well formed, and say something else. */
+static bool is_unchanged(int fd, const struct stat *before)
+{
+	struct stat now;
+
+	return fstat(fd, &now) == 0 && now.st_size == before->st_size &&
+	       now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
+	       now.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
+}
+
 /* A folder and a file in it, say. */
 static int refuse_twice(const char *path, const struct stat *info, struct diag *diag,
 			const source_files *files)
@@ -72,6 +82,8 @@ static int open_file(struct arena *arena, const char *path, struct diag *diag, s
 		return err;
 	text = arena_alloc(arena, (size_t)size + 1);
 	err = read_all(fd, path, text, (size_t)size, diag);
+	if (!err && !is_unchanged(fd, &info))
+		err = diag_bad(diag, (struct mark){}, "'%s' was changed while it was read", path);
 	if (err)
 		return err;
 	file = arena_alloc(arena, sizeof(*file));
