@@ -560,6 +560,24 @@ def watch_shows_denied_packets_and_those_of_rules_with_log(lab):
 
 
 @tap
+def watch_begins_with_what_happens_from_then_on_and_has_the_events_for_itself(lab):
+    peer, host = with_servers(lab, LOGGED)
+    expect(ask(peer, HOST[4], 54, 0.1, source=(PEER[4], 30005)), DENIED, "before anybody watches")
+    watch = Watch(host)
+    watch.until_ready(peer)
+    done = host.bulkhead("watch", "--count", "1", status=1)
+    assert "another 'watch' reads the events" in done.stderr, done.stderr
+    expect(ask(peer, HOST[4], 54, 0.1, source=(PEER[4], 30006)), DENIED, "while somebody does")
+    wait_until(lambda: any(":30006" in event["packet"] for event in watch.events()),
+               what="an event")
+    watch.end()
+    assert not any(":30005" in event["packet"] for event in watch.events()), watch.events()
+    again = Watch(host)  # whoever comes later may read
+    again.until_ready(peer)
+    again.end()
+
+
+@tap
 def watch_names_the_rule_that_let_in_what_is_answered(lab):
     peer, host = pair(lab)
     host.apply(LOGGED.replace("log: true}", "mode: audit}").replace("mode: audit", "log: true", 1))

@@ -221,6 +221,25 @@ def a_file_that_grows_while_it_is_read_is_refused(lab):
     assert "was changed while it was read" in words, words
 
 
+@tap
+def no_bpffs_is_mounted_over_files_or_where_it_does_not_last(lab):
+    bench = Bench(lab, 0)
+    pins = os.path.join(lab.folder, "no-bpffs")
+    path = lab.write("no-bpffs-file", "mine")
+    os.mkdir(pins, 0o700)
+    os.rename(path, os.path.join(pins, "file"))
+    apply = [bulkhead_program(), "apply", "--pins", pins, "--state", bench.host.state,
+             *bench.write()]
+    refused(bench.host.run(*apply, check=False), "would be hidden")
+    expect(os.listdir(pins), ["file"], "files")
+    os.unlink(os.path.join(pins, "file"))
+    # Process 1 is the shell, and its mount namespace is another one.
+    alone = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", 'unshare --mount "$@"; exit $?',
+             "sh"]
+    refused(bench.host.run(*alone, *apply, check=False), "gone with this mount namespace")
+    expect(bench.programs(), {"in": [], "out": []}, "programs")
+
+
 # ---- memory ----
 
 @contextlib.contextmanager

@@ -20,7 +20,8 @@ struct watching {
 	struct context *context;
 	struct live *live;
 	struct host_facts facts;
-	uint64_t boot; /* what to add to CLOCK_BOOTTIME for the time of day, ns */
+	uint64_t began; /* CLOCK_BOOTTIME, ns */
+	uint64_t boot;	/* what to add to CLOCK_BOOTTIME for the time of day, ns */
 	uint64_t n_events;
 };
 
@@ -89,6 +90,9 @@ static bool show_event(void *data, const struct bh_event *event)
 	struct bh_outcome by = decided(image, event);
 	struct view_event shown;
 
+	/* From before anybody watched, while the ring was nobody's: of others that came then there was no room. */
+	if (event->time < watching->began)
+		return true;
 	shown = (struct view_event){
 		.time = event->time + watching->boot,
 		.verdict = verdict_text(event->verdict),
@@ -154,6 +158,7 @@ static int run(struct context *context)
 	scoped(live_close) struct live live = {};
 	scoped(reader_close) struct reader *reader = NULL;
 	scoped(close) int signals = -1;
+	scoped(close) int claim = -1;
 	struct watching watching = {.context = context, .live = &live};
 	struct bh_machine machine;
 	uint64_t before[BH_NOTE_COUNT], after[BH_NOTE_COUNT];
@@ -168,13 +173,16 @@ static int run(struct context *context)
 	if (!err)
 		err = notes(context, &live, before);
 	if (!err)
+		err = watch_claim(live.load, context->diag, &claim);
+	if (!err)
 		err = live_catch_signals(context->diag, &signals);
 	if (!err)
 		err = reader_open(load_map_fd(live.load, LOAD_MAP_EVENTS), show_event, &watching,
 				  context->diag, &reader);
 	if (!err)
 		err = privileges_keep(PRIVILEGE_BPF, context->diag);
-	watching.boot = nanoseconds(CLOCK_REALTIME) - nanoseconds(CLOCK_BOOTTIME);
+	watching.began = nanoseconds(CLOCK_BOOTTIME);
+	watching.boot = nanoseconds(CLOCK_REALTIME) - watching.began;
 	if (!err)
 		err = follow(&watching, reader, &machine, signals, &gone);
 	if (!err)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The ring buffer of the programs → struct bh_event, one by one. It is handed a descriptor and
- * knows nothing of rules; several readers of one ring buffer take events from each other.
+ * knows nothing of rules; several readers of one ring buffer take events from each other, see
+ * watch_claim() of kernel/watch.h.
  */
 #ifndef FLOW_READER_H
 #define FLOW_READER_H

@@ -58,8 +58,29 @@ static bool is_below(const char *path, const char *folder)
 	return strncmp(path, folder, len) == 0 && (path[len] == '/' || path[len] == '\0');
 }
 
+/*
+ * Whether what this process mounts is gone when it ends, as under `ip netns exec`: it is in another mount
+ * namespace than process 1, and so would be everything that a mount here should keep. What cannot be
+ * asked for counts as the same.
+ */
+static bool mounts_for_itself(void)
+{
+	struct stat own, first;
+
+	return stat("/proc/self/ns/mnt", &own) == 0 && stat("/proc/1/ns/mnt", &first) == 0 &&
+	       (own.st_ino != first.st_ino || own.st_dev != first.st_dev);
+}
+
 static int mount_at(const char *place, struct diag *diag)
 {
+	if (mounts_for_itself())
+		return diag_refuse(
+			diag, -ENOENT,
+			"there is no bpffs at '%s', and one that is mounted here is gone "
+			"with this mount namespace, and all programs with it; run this where "
+			"process 1 is (not by 'ip netns exec', but by 'nsenter --net=...'), "
+			"or mount one first: 'mount -t bpf bpf %s'",
+			place, place);
 	if (mount("bpf", place, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") == 0)
 		return 0;
 	return diag_sys(diag, errno,
@@ -95,6 +116,27 @@ static int check_private(const char *pins, struct diag *diag)
 	return private_check(fd, pins, diag);
 }
 
+/*
+ * NULL at the end, with errno 0, and when the folder cannot be read: it must not pass for an empty
+ * one.
+ */
+static const struct dirent *next_entry(DIR *folder)
+{
+	errno = 0;
+	return readdir(folder);
+}
+
+/* False also when it cannot be read. */
+static bool is_empty(const char *path)
+{
+	scoped(closedir) DIR *folder = opendir(path);
+	const struct dirent *entry = folder ? next_entry(folder) : NULL;
+
+	while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0))
+		entry = next_entry(folder);
+	return folder && !entry && !errno;
+}
+
 int bpffs_prepare(const char *pins, struct diag *diag)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
@@ -104,22 +146,18 @@ int bpffs_prepare(const char *pins, struct diag *diag)
 
 	if (!err && !is_there) {
 		err = make_folders(arena, place, 0700, diag);
+		if (!err && !is_empty(place))
+			return diag_refuse(
+				diag, -ENOTEMPTY,
+				"'%s' is no bpffs, and what is in it would be hidden by one; "
+				"expected an empty folder, or one below %s",
+				place, USUAL_PLACE);
 		if (!err)
 			err = mount_at(place, diag);
 	}
 	if (!err)
 		err = make_folders(arena, pins, 0700, diag);
 	return err ? err : check_private(pins, diag);
-}
-
-/*
- * NULL at the end, with errno 0, and when the folder cannot be read: it must not pass for an empty
- * one.
- */
-static const struct dirent *next_entry(DIR *folder)
-{
-	errno = 0;
-	return readdir(folder);
 }
 
 static int compare_versions(const void *a, const void *b)

@@ -14,7 +14,8 @@ static void print_target(const struct host_facts *facts, char target[TARGET_SIZE
 		       facts->netns_inode);
 }
 
-static int check_folder(const char *path, const struct host_facts *facts, struct diag *diag)
+static int check_folder(const char *pins, const char *path, const struct host_facts *facts,
+			struct diag *diag)
 {
 	char wanted[TARGET_SIZE];
 	char target[TARGET_SIZE] = "";
@@ -31,9 +32,9 @@ static int check_folder(const char *path, const struct host_facts *facts, struct
 	return diag_refuse(
 		diag, -EXDEV,
 		"'%s' says that these pins serve another network namespace (%s) than "
-		"this one (%s); run it there, or give this one pins (--pins) and a state "
-		"(--state) of its own",
-		path, target, wanted);
+		"this one (%s); run it there, or where that one is gone remove '%s' and the "
+		"state; or give this one pins (--pins) and a state (--state) of its own",
+		path, target, wanted, pins);
 }
 
 int netns_check(const char *pins, const struct host_facts *facts, struct diag *diag)
@@ -45,8 +46,8 @@ int netns_check(const char *pins, const struct host_facts *facts, struct diag *d
 	if (err == -ENOENT)
 		return 0;
 	for (size_t i = 0; i < versions.len && !err; i++)
-		err = check_folder(arena_printf(arena, "%s/v%u/netns", pins, versions.at[i]), facts,
-				   diag);
+		err = check_folder(pins, arena_printf(arena, "%s/v%u/netns", pins, versions.at[i]),
+				   facts, diag);
 	return err;
 }
 

@@ -266,11 +266,13 @@ int store_check_netns(const struct store *store, const struct store_record *reco
 		return 0;
 	if (record->netns_device == device && record->netns_inode == inode)
 		return 0;
-	return diag_refuse(diag, -EXDEV,
-			   "state '%s' belongs to network namespace %llu, and this is %llu; run it "
-			   "there, or give this one a state (--state) and pins (--pins) of its own",
-			   store->top.path, (unsigned long long)record->netns_inode,
-			   (unsigned long long)inode);
+	return diag_refuse(
+		diag, -EXDEV,
+		"state '%s' belongs to network namespace %llu, and this is %llu; run it "
+		"there, or where that one is gone remove '%s/record.json'; or give this one "
+		"a state (--state) and pins (--pins) of its own",
+		store->top.path, (unsigned long long)record->netns_inode, (unsigned long long)inode,
+		store->top.path);
 }
 
 /* ---- images ---- */

@@ -147,7 +147,7 @@ int store_file_unseal(const struct store_folder *folder, const char *name, struc
 		   SEAL_SIZE - 2) != 0)
 		return diag_bad(diag, nowhere,
 				"file '%s/%s' is cut or was altered: its last line is not its "
-				"checksum; moved away, it is begun anew (what is in force stays)",
+				"checksum; move it away, and it is begun anew (what is in force stays)",
 				folder->path, name);
 	text[size - SEAL_SIZE] = '\0';
 	*ret_text = text;

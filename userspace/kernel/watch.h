@@ -8,6 +8,12 @@
 
 #include "kernel/load.h"
 
+/*
+ * Events go to one reader alone: claims them, until the descriptor is closed. -EBUSY with words when another
+ * process has them.
+ */
+int watch_claim(const struct load *load, struct diag *diag, int *ret_fd);
+
 /* Lets it last that long from now, unless another watcher's lasts longer. */
 int watch_renew(const struct load *load, const struct bh_machine *machine, unsigned seconds,
 		struct diag *diag);
