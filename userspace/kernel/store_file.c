@@ -145,10 +145,11 @@ int store_file_unseal(const struct store_folder *folder, const char *name, struc
 	if (size < SEAL_SIZE || text[size - SEAL_SIZE] != '\n' || text[size - 1] != '\n' ||
 	    memcmp(text + size - SEAL_SIZE + 1, seal_of(text, size - SEAL_SIZE, digest),
 		   SEAL_SIZE - 2) != 0)
-		return diag_bad(diag, nowhere,
-				"file '%s/%s' is cut or was altered: its last line is not its "
-				"checksum; move it away, and it is begun anew (what is in force stays)",
-				folder->path, name);
+		return diag_bad(
+			diag, nowhere,
+			"file '%s/%s' is cut or was altered: its last line is not its "
+			"checksum; move it away, and it is begun anew (what is in force stays)",
+			folder->path, name);
 	text[size - SEAL_SIZE] = '\0';
 	*ret_text = text;
 	return 0;
