@@ -7,6 +7,7 @@ import os
 import re
 
 from generator import mac_of
+from kernel import ifindex
 from netlab import TOP, Tap, drain, receive, wait_until
 from test_traffic import BASE, HOST, PEER, expect, pair
 from traffic import ARRIVES, DENIED, ask, greeted, serve, still_talks, talk
@@ -58,6 +59,25 @@ def a_link_made_anew_under_its_name_is_told_of_and_covered_by_the_next_apply(lab
     host.apply(BASE)
     expect(status(host)[0], 0, "status")
     closed_and_open(peer, HOST[4])
+
+
+@tap
+def a_link_that_has_moved_away_is_told_of_and_so_is_its_successor(lab):
+    _, host = pair(lab)
+    host.apply(BASE)
+    index = ifindex(host, "eth0")
+    host.run("ip", "link", "set", "eth0", "netns", lab.host("other").netns)
+    told = " ".join(status(host)[2])
+    assert "moved with its link" in told and "runs before ours" not in told, told
+    host.run("ip", "link", "add", "eth0", "index", str(index), "type", "veth", "peer", "name",
+             "eth9")
+    _, said, problems = status(host)
+    told = " ".join(problems)
+    for way in ("ingress", "egress"):
+        assert f"link eth0 has no program of ours at {way}" in told, told
+    assert any("link eth0" in remark["words"] for remark in said["not_covered"]), said
+    host.apply(BASE)
+    assert not any("eth0" in words for words in status(host)[2]), status(host)
 
 
 @tap

@@ -112,7 +112,8 @@ static void recall_why(const struct store_record *record, attach_hooks *hooks)
 static bool has_hook(const attach_hooks *hooks, uint32_t ifindex, enum bh_direction direction)
 {
 	for (size_t i = 0; i < hooks->len; i++) {
-		if (hooks->at[i].ifindex == ifindex && hooks->at[i].direction == direction)
+		if (hooks->at[i].ifindex == ifindex && hooks->at[i].direction == direction &&
+		    !hooks->at[i].elsewhere)
 			return true;
 	}
 	return false;
@@ -138,10 +139,17 @@ static void check_hooks(struct asking *asking, const attach_hooks *hooks)
 			problem(asking, "link %s has no program of ours at egress", link->name);
 	}
 	for (size_t i = 0; i < hooks->len; i++) {
-		if (hooks->at[i].ifindex && !hooks->at[i].first)
-			problem(asking, "another program runs before ours at %s of %s",
-				hooks->at[i].direction == BH_IN ? "ingress" : "egress",
-				hooks->at[i].name);
+		const struct attach_hook *hook = &hooks->at[i];
+		const char *way = hook->direction == BH_IN ? "ingress" : "egress";
+
+		if (hook->elsewhere)
+			problem(asking,
+				"what was put at %s of ifindex %u has moved with its link into another "
+				"network namespace",
+				way, hook->ifindex);
+		else if (hook->ifindex && !hook->first)
+			problem(asking, "another program runs before ours at %s of %s", way,
+				hook->name);
 	}
 }
 
