@@ -489,7 +489,7 @@ _Static_assert(sizeof(struct bh_flow_key4) == 16, "abi");
  * The hash of a key over its words (two of struct bh_flow_key4, the first five of struct bh_flow_key6): NH of
  * RFC 4418, section 5.2.2, over halves of 32 bits, of which each meets its half of bh_machine.seed; two keys
  * have one sum under one of 2^32 seeds, whatever their senders choose. Then it is stirred with the last
- * seed, so that the same holds of the few bits that number a bucket.
+ * seed, so that the few bits that number a bucket hang on all of the sum.
  */
 static inline __u64 bh_flow_add(__u64 sum, __u64 word, __u64 seed)
 {

@@ -136,15 +136,16 @@ static __always_inline void flow_survey(const struct image_view *view,
  * full as late as can be. Taking the first one until it is nearly full would end more searches
  * there, and leaves one flow in 60,000 without a way at a load of 0.38; this one in 10 million. Of
  * the established ways TCP takes the upper ones first, and others have the lower two of each bucket
- * alone: they never hold more than half. So it is with fragments, of which those that no rule has let
- * through, first ones of leases, have the lower two.
+ * alone: they never hold more than half. So it is with fragments, of which first ones of leases, which
+ * need no rule, have the lower two.
  */
 static __always_inline __u32 flow_choose(const struct flow_query *query, __u32 usable, __u32 table)
 {
 	__u32 other = (bh_flow_kind(flow_flags(query->meta)) + 7) >> 3;
 	__u32 established = (1 << BH_TABLE_ESTABLISHED4 | 1 << BH_TABLE_ESTABLISHED6) >> table & 1;
-	__u32 by_reason = ((query->rest >> 32 & 0xffff) - BH_FIXED_ROWS) >> 63;
-	__u32 lower = (established & other) | (by_reason & (table == BH_TABLE_FRAGMENTS));
+	__u32 reason = (query->rest >> 32 & 0xffff) / BH_DIRECTION_COUNT;
+	__u32 lease = reason == BH_REASON_DHCP || reason == BH_REASON_DHCPV6;
+	__u32 lower = (established & other) | (lease & (table == BH_TABLE_FRAGMENTS));
 	__u32 first, second, from;
 
 	usable &= ~(0xcc & (0 - lower));

@@ -17,6 +17,7 @@ import sys
 import time
 
 import kernel
+from calls import LONG, moments
 from netlab import Skip, Tap, bulkhead_program, run, wait_until
 from test_traffic import expect
 from turns import Bench, nothing_left, settled
@@ -172,34 +173,77 @@ def denied_only(bench, where):
             f"{where}: {arrived} of {sent} got past a deny ({lane})"
 
 
+def lose(bench, name):
+    """Removes the pin of a map, or of all; the others say so, and no word that nothing is enforced."""
+    maps = os.path.join(bench.host.pins, kernel.VERSION, "maps")
+    for one in [name] if name else os.listdir(maps):
+        os.unlink(os.path.join(maps, one))
+    done = bench.host.bulkhead("status", status=9)
+    assert "are missing" in done.stdout, done.stdout
+    done = bench.host.bulkhead("rules", status=None)
+    assert "are missing" in done.stderr, done.stderr
+
+
+def made_good(bench, pins, where):
+    bench.apply()
+    denied_only(bench, where)
+    settled(bench, pins, where)
+    bench.prober.since()
+    bench.prober.wait(20)
+    bench.prober.check(where)
+
+
 @tap
 def a_pin_that_was_removed_is_told_and_made_good_by_the_next_apply(lab):
     bench = Bench(lab, 0)
     bench.apply()
-    pins, version = bench.pins(), kernel.VERSION
-    for name in ("bh_image", "bh_state", "bh_active", "bh_links", None):
-        for same in (True, False):
-            bench.prober.wait(20)
-            where = f"{name or 'all maps'}, {'the same' if same else 'another'} policy"
-            maps = os.path.join(bench.host.pins, version, "maps")
-            for one in [name] if name else os.listdir(maps):
-                os.unlink(os.path.join(maps, one))
-            done = bench.host.bulkhead("status", status=9)
-            assert "are missing" in done.stdout, f"{where}: {done.stdout}"
-            done = bench.host.bulkhead("rules", status=None)
-            assert "are missing" in done.stderr, f"{where}: {done.stderr}"
-            if not same:
-                bench.next()
-            bench.apply()
-            denied_only(bench, where)
-            settled(bench, pins, where)
-            bench.prober.since()
-            bench.prober.wait(20)
-            bench.prober.check(where)
-    os.unlink(os.path.join(bench.host.pins, version, "maps", "bh_links"))
+    pins = bench.pins()
+    for name in sorted(os.listdir(os.path.join(bench.host.pins, kernel.VERSION, "maps"))):
+        bench.prober.wait(20)
+        lose(bench, name)
+        made_good(bench, pins, f"{name}, the same policy")
+    for name in ("bh_active", "bh_image", None):
+        bench.prober.wait(20)
+        lose(bench, name)
+        bench.next()
+        made_good(bench, pins, f"{name or 'all maps'}, another policy")
+    lose(bench, "bh_links")
     done = bench.host.bulkhead("detach")
     assert "are missing" in done.stderr, done.stderr
     nothing_left(bench, "detached")
+
+
+@tap
+def pins_that_were_removed_are_made_good_with_clsact(lab):
+    bench = Bench(lab, 0)
+    bench.host_extra = "hooks: {ingress: clsact, egress: clsact}\n"
+    bench.apply()
+    pins = bench.pins()
+    for name in ("bh_active", "bh_image", None):
+        bench.prober.wait(20)
+        lose(bench, name)
+        made_good(bench, pins, f"{name or 'all maps'}, with clsact")
+    lose(bench, None)
+    bench.host.bulkhead("detach")
+    nothing_left(bench, "detached")
+
+
+@tap
+def an_apply_over_lost_pins_that_is_killed_opens_nothing(lab):
+    bench = Bench(lab, 1)
+    bench.apply()
+    pins = bench.pins()
+    lose(bench, "bh_active")
+    trace = moments(bench.tracer.list("apply", *bench.write()))
+    for moment in bench.random.sample(trace, len(trace) if LONG else 16):
+        call = bench.random.choice(moment)
+        lose(bench, "bh_active")
+        bench.prober.wait(5)
+        bench.tracer.kill(call, "apply", *bench.write())
+        denied_only(bench, f"killed at {call}")
+        bench.apply()
+        denied_only(bench, f"after a kill at {call}")
+        settled(bench, pins, f"after a kill at {call}")
 
 
 @tap

@@ -17,6 +17,7 @@
 #include "kernel/fill.h"
 #include "kernel/flip.h"
 #include "kernel/instance.h"
+#include "kernel/lost.h"
 #include "kernel/netns.h"
 #include "kernel/privileges.h"
 #include "kernel/tables.h"
@@ -79,8 +80,7 @@ static int find_active(struct applying *run)
 
 	if (err)
 		return err;
-	run->is_bereft = !run->active && run->record.current.generation &&
-			 strcmp(run->record.boot, store_boot(run->arena)) == 0;
+	run->is_bereft = !run->active && lost_is_left(load_pins(run->load));
 	run->is_fresh = run->active && run->record.next.generation == run->active;
 	store_settle(&run->record, run->arena, run->active, run->now);
 	run->record.abi = BH_ABI_VERSION;
@@ -413,21 +413,6 @@ static bool is_in_force(const struct applying *run)
 		      sizeof(run->record.current.digest)) == 0;
 }
 
-/* The generation in force may stay: it has this image, all of it, and the same own addresses. */
-static int ask_whether_it_stays(struct applying *run, bool *ret_stays)
-{
-	bool whole = false, other_addresses = false;
-	int err;
-
-	if (!is_in_force(run))
-		return 0;
-	err = applying_is_whole(run, &whole);
-	if (!err)
-		err = applying_finds_other_self(run, &other_addresses);
-	*ret_stays = whole && !other_addresses;
-	return err;
-}
-
 static int refresh(struct applying *run)
 {
 	const struct store_record before = copy_record(run);
@@ -480,7 +465,9 @@ static int prune(struct applying *run)
 {
 	int err = store_prune(run->store, &run->record, run->diag);
 
-	return err ? err : load_prune(run->load, &run->probe, run->diag);
+	if (!err)
+		err = load_prune(run->load, &run->probe, run->diag);
+	return err ? err : lost_forget(load_pins(run->load), run->diag);
 }
 
 static int measure(struct applying *run)
@@ -523,6 +510,10 @@ static int open_pins(struct applying *run, struct load **load)
 	if (err)
 		return err;
 	err = netns_check(request->pins, request->facts, run->diag);
+	if (!err)
+		err = lost_set_aside(
+			arena_printf(run->arena, "%s/v%d", request->pins, BH_ABI_VERSION),
+			run->diag);
 	if (!err)
 		err = load_open(request->pins, &run->probe, run->diag, load);
 	run->load = *load;
@@ -574,13 +565,13 @@ int apply_image(struct arena *arena, const struct apply_request *request, struct
 		.self = arena_alloc(arena, sizeof(struct bh_self)),
 		.now = store_now(),
 	};
-	bool stays = false;
+	bool other_addresses = false;
 	int err = open_all(&run, &store, &load);
 
+	if (!err && is_in_force(&run))
+		err = applying_finds_other_self(&run, &other_addresses);
 	if (!err)
-		err = ask_whether_it_stays(&run, &stays);
-	if (!err)
-		err = stays ? refresh(&run) : replace(&run);
+		err = is_in_force(&run) && !other_addresses ? refresh(&run) : replace(&run);
 	/* The policy has been found well formed: what is not is a file of the state. */
 	if (err)
 		return err == -EBADMSG ? -EIO : err;

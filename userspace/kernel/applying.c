@@ -183,35 +183,6 @@ int applying_count_links(struct applying *run, uint32_t fresh)
 				    BH_FIXED_ROWS + live.n_outcomes, run->diag);
 }
 
-static int pages_are_there(struct applying *run, enum load_map map, uint32_t slot_size,
-			   uint32_t n_pages, bool *ret_all)
-{
-	const struct load_span span = {
-		.map = map,
-		.first = (uint32_t)(run->active & 1) * slot_size,
-		.n = n_pages,
-		.part = n_pages,
-	};
-	uint32_t *ids = NULL;
-	int err = load_page_ids(run->load, run->arena, span, run->diag, &ids);
-
-	for (uint32_t i = 0; !err && i < n_pages; i++)
-		*ret_all &= ids[i] != 0;
-	return err;
-}
-
-int applying_is_whole(struct applying *run, bool *ret_whole)
-{
-	const struct image *image = run->request->image;
-	uint32_t n_state_pages = tables_state_pages(&image_head(image)->config);
-	int err;
-
-	*ret_whole = true;
-	err = pages_are_there(run, LOAD_MAP_IMAGE, BH_IMAGE_PAGES, image->n_pages, ret_whole);
-	return err ? err
-		   : pages_are_there(run, LOAD_MAP_STATE, BH_STATE_PAGES, n_state_pages, ret_whole);
-}
-
 int applying_prepare_state(struct applying *run, uint32_t slot)
 {
 	const struct bh_config *config = &image_head(run->request->image)->config;
@@ -221,15 +192,8 @@ int applying_prepare_state(struct applying *run, uint32_t slot)
 
 	if (err && err != -ENOENT)
 		return err;
-	if (!err && memcmp(live.config.tables, config->tables, sizeof(config->tables)) == 0) {
-		bool whole = true;
-
-		err = pages_are_there(run, LOAD_MAP_STATE, BH_STATE_PAGES, n_pages, &whole);
-		if (err || whole)
-			return err ? err
-				   : fill_state_same(run->load, run->active & 1, n_pages,
-						     run->diag);
-	}
+	if (!err && memcmp(live.config.tables, config->tables, sizeof(config->tables)) == 0)
+		return fill_state_same(run->load, run->active & 1, n_pages, run->diag);
 	run->state_is_new = true;
 	return fill_state(run->load, slot, n_pages, run->diag);
 }

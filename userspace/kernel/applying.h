@@ -22,7 +22,7 @@ struct applying {
 	attach_hooks put;	 /* by this run */
 	bpffs_versions versions; /* of other ABIs, below the pins */
 	bool is_fresh;		 /* the run that put it into force ended there */
-	bool is_bereft;		 /* nothing is, and the record says otherwise */
+	bool is_bereft;		 /* nothing is, but by programs whose maps have lost their pins */
 	bool taken_over;	 /* links of another ABI's folder got this one's programs */
 	bool links_written;	 /* the kernel's numbers of links are those of this run's record */
 	bool announced;		 /* the record names both sides of the flip */
@@ -48,12 +48,6 @@ int applying_fold(struct applying *run);
  * on them before the next generation comes into force.
  */
 int applying_count_links(struct applying *run, uint32_t fresh);
-
-/*
- * Whether all pages of the image and of the state tables are there for what is in force, which is of the
- * request's image. Where somebody has removed a map's pin, the map is a new and empty one.
- */
-int applying_is_whole(struct applying *run, bool *ret_whole);
 
 /* The state pages of a slot: those of the generation in force, or new and empty ones. */
 int applying_prepare_state(struct applying *run, uint32_t slot);

@@ -35,7 +35,7 @@ static int remove_hooks(struct detaching *run, struct load *load)
 	return err ? err : attach_tidy(load, run->arena, run->request->facts, run->diag);
 }
 
-/* Of versions that enforce beside this one, or instead of it. */
+/* Of versions that enforce beside this one, or instead of it; of this one where maps have lost their pins. */
 static int remove_other_hooks(struct detaching *run)
 {
 	int err = 0;
@@ -44,7 +44,7 @@ static int remove_other_hooks(struct detaching *run)
 		scoped(load_close) struct load *load =
 			load_of_version(run->request->pins, run->versions.at[i]);
 
-		if (run->versions.at[i] != BH_ABI_VERSION)
+		if (run->versions.at[i] != BH_ABI_VERSION || !run->load)
 			err = remove_hooks(run, load);
 	}
 	return err;
@@ -195,11 +195,9 @@ static int open_all(struct detaching *run, struct store **store, struct load **l
 		return err;
 	if (err && access(arena_printf(run->arena, "%s/v%d", run->request->pins, BH_ABI_VERSION),
 			  F_OK) == 0)
-		diag_warn(
-			run->diag, (struct mark){},
-			"pins under '%s/v%d' are missing: programs are taken off with what is left "
-			"of them, uncounted",
-			run->request->pins, BH_ABI_VERSION);
+		diag_warn(run->diag, (struct mark){},
+			  "pins under '%s/v%d' are missing: what was counted is lost with them",
+			  run->request->pins, BH_ABI_VERSION);
 	record(run, hold_counters);
 	in_spite_of(run, "enforcing ends, but ", give_up_rights);
 	return 0;
@@ -225,6 +223,8 @@ int apply_detach(struct arena *arena, const struct apply_detach_request *request
 		err = detach_live(&run);
 	if (!err)
 		err = remove_other_hooks(&run);
+	if (!err && !load && run.versions.len)
+		record(&run, close_record);
 	if (!err)
 		err = remove_pins(&run);
 	if (!err)

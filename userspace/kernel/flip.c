@@ -48,10 +48,6 @@ int flip_wait(const struct load *load, uint64_t generation, struct diag *diag)
 	scoped(close) int fd = -1;
 	int err = load_page_fd(load, LOAD_MAP_IMAGE, index, diag, &fd);
 
-	if (err == -ENOENT) { /* where a pin was removed, that of the other slot will do */
-		index ^= BH_IMAGE_PAGES;
-		err = load_page_fd(load, LOAD_MAP_IMAGE, index, diag, &fd);
-	}
 	if (err == -ENOENT)
 		return diag_refuse(diag, -EIO, "the image in force has lost its first page");
 	return err ? err : load_put_pages(load, LOAD_MAP_IMAGE, &index, &fd, 1, diag);

@@ -10,6 +10,7 @@
 #include <bpf/bpf.h>
 
 #include "kernel/bpffs.h"
+#include "kernel/lost.h"
 
 enum { INSTANCE_MAPS = 64 }; /* a program of ours has less than half as many */
 
@@ -75,6 +76,8 @@ int instance_check(const struct load *load, const char *link, uint32_t program, 
 			pinned_map(arena_printf(arena, "%s/v%u/maps/%s", pins, versions.at[i],
 						load_map_name(LOAD_MAP_ACTIVE)))))
 			return 0;
+	if (lost_has(load_pins(load), program))
+		return 0;
 	return diag_refuse(diag, -ENODEV,
 			   "another bulkhead filters link '%s' (program %u), with other pins than "
 			   "'%s'; name its --pins and --state, or detach it with them first",

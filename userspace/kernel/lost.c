@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Pins that were removed; see kernel/lost.h. */
+#include "kernel/lost.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "base/arena.h"
+#include "kernel/bpffs.h"
+#include "kernel/load.h"
+
+static const char *aside(struct arena *arena, const char *folder)
+{
+	return arena_printf(arena, "%s/lost", folder);
+}
+
+static bool has_all_maps(struct arena *arena, const char *folder)
+{
+	for (int i = 0; i < LOAD_MAP_COUNT; i++)
+		if (access(arena_printf(arena, "%s/maps/%s", folder,
+					load_map_name((enum load_map)i)),
+			   F_OK))
+			return false;
+	return true;
+}
+
+/* Programs of a run that has died here on the same errand are on no link yet, or those aside still are. */
+static int keep_programs(struct arena *arena, const char *folder, struct diag *diag)
+{
+	const char *programs = arena_printf(arena, "%s/programs", folder);
+
+	if (lost_is_left(folder))
+		return bpffs_remove(programs, diag);
+	if (rename(programs, aside(arena, folder)) == 0)
+		return 0;
+	return errno == ENOENT ? bpffs_make(aside(arena, folder), diag)
+			       : diag_sys(diag, errno, "cannot rename '%s'", programs);
+}
+
+int lost_set_aside(const char *folder, struct diag *diag)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	bpffs_names links = {};
+	int err;
+
+	if (has_all_maps(arena, folder))
+		return 0;
+	err = bpffs_list(arena, arena_printf(arena, "%s/links", folder), diag, &links);
+	if (err || !links.len) /* a first apply that was killed, or none */
+		return err;
+	err = keep_programs(arena, folder, diag);
+	return err ? err : bpffs_remove(arena_printf(arena, "%s/maps", folder), diag);
+}
+
+bool lost_is_left(const char *folder)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+
+	return access(aside(arena, folder), F_OK) == 0;
+}
+
+static uint32_t program_id(const char *path)
+{
+	scoped(close) int fd = bpf_obj_get(path);
+	struct bpf_prog_info info = {};
+	uint32_t size = sizeof(info);
+
+	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) ? 0 : info.id;
+}
+
+bool lost_has(const char *folder, uint32_t program)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(diag_free) struct diag *quiet = diag_new();
+	bpffs_names builds = {};
+
+	if (bpffs_list(arena, aside(arena, folder), quiet, &builds))
+		return false;
+	for (size_t i = 0; i < builds.len; i++) {
+		const char *build =
+			arena_printf(arena, "%s/%s", aside(arena, folder), builds.at[i]);
+		bpffs_names pins = {};
+
+		if (bpffs_list(arena, build, quiet, &pins))
+			continue;
+		for (size_t j = 0; j < pins.len; j++)
+			if (program_id(arena_printf(arena, "%s/%s", build, pins.at[j])) == program)
+				return true;
+	}
+	return false;
+}
+
+int lost_forget(const char *folder, struct diag *diag)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+
+	return bpffs_remove(aside(arena, folder), diag);
+}
