@@ -57,7 +57,7 @@ static struct passed pass(struct run *run, int size, enum program program, uint3
  */
 static void verify(struct run *run, int size, enum program program)
 {
-	uint32_t n = 2 * forms[size].table_flows;
+	uint32_t n = 3 * forms[size].table_flows;
 	uint32_t first = run->next;
 	uint32_t entered = pass(run, size, program, n).hits;
 	uint32_t again = pass_from(run, size, program, run->next - RECENT, RECENT).hits;
