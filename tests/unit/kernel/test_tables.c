@@ -77,9 +77,11 @@ Test(tables, addresses_that_differ_in_their_subnet_alone_fit)
 		scoped(diag_free) struct diag *diag = diag_new();
 		struct addr addresses[N];
 
-		for (uint8_t j = 0; j < N; j++) {
-			addresses[j] = (struct addr){.family = ADDR_V6,
-						     .bytes = {0x20, 0x01, 0x0d, 0xb8, [7] = j}};
+		for (int j = 0; j < N; j++) {
+			addresses[j] = (struct addr){
+				.family = ADDR_V6,
+				.bytes = {0x20, 0x01, 0x0d, 0xb8, [7] = (uint8_t)j},
+			};
 			memcpy(addresses[j].bytes + 8, identifiers[i], sizeof(identifiers[i]));
 		}
 		cr_assert_eq(tables_make_self(addresses, N, diag, &self), 0);
