@@ -261,6 +261,7 @@ class Lab:
         self.suffix = f"{os.getpid():x}"
         self.hosts = {}
         self.interfaces = {}
+        self.at_end = []  # functions that end what the hosts are used by
         self.folder = os.path.join(tempfile.gettempdir(),
                                    f"bh-lab-{self.suffix}-{secrets.token_hex(4)}")
         self.home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -283,6 +284,8 @@ class Lab:
 
     def close(self):
         """Removes all that was made; what cannot be removed is said and does not stop the rest."""
+        for end in self.at_end:
+            end()
         CHILDREN.end_all()
         for host in self.hosts.values():
             try:

@@ -5,6 +5,7 @@ that every policy of a test allows and one that every policy denies, and tells a
 which of them arrived. Nothing else in the test takes its time away, and no moment goes unseen.
 """
 
+import contextlib
 import multiprocessing
 import os
 import select
@@ -95,6 +96,7 @@ class Prober:
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_run, args=(lanes, theirs), daemon=True)
         self._process.start()
+        host.lab.at_end.append(self.end)
         self._before = self._now = {name: (0, 0, 0) for name in lanes}
 
     def since(self):
@@ -132,5 +134,10 @@ class Prober:
         return seen
 
     def end(self):
-        self._pipe.send("end")
-        self._process.join(5)
+        """With the lab, if not before: it would go on sending as long as the script of tests runs."""
+        if self._process.is_alive():
+            with contextlib.suppress(OSError):
+                self._pipe.send("end")
+            self._process.join(5)
+        if self._process.is_alive():
+            self._process.kill()

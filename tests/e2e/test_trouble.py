@@ -241,6 +241,8 @@ def an_apply_over_lost_pins_that_is_killed_opens_nothing(lab):
         bench.prober.wait(5)
         bench.tracer.kill(call, "apply", *bench.write())
         denied_only(bench, f"killed at {call}")
+        said = bench.host.bulkhead("status", status=None).stdout
+        assert "not enforcing" not in said or "are missing" in said, said
         bench.apply()
         denied_only(bench, f"after a kill at {call}")
         settled(bench, pins, f"after a kill at {call}")

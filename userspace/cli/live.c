@@ -7,6 +7,7 @@
 #include "cli/live.h"
 #include "kernel/bpffs.h"
 #include "kernel/instance.h"
+#include "kernel/lost.h"
 #include "kernel/netns.h"
 
 void live_close(struct live *live)
@@ -117,6 +118,8 @@ const char *live_of_the_dead(struct context *context)
 
 	if (err)
 		return err == -ENOENT ? of_lost_pins(context) : NULL;
+	if (lost_is_left(load_pins(load))) /* an apply over them has died */
+		return of_lost_pins(context);
 	return arena_printf(context->arena,
 			    "an 'apply' or 'detach' has died and left programs under '%s': no "
 			    "policy is in force%s; run one of them again",
