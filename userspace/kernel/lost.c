@@ -27,17 +27,20 @@ static bool has_all_maps(struct arena *arena, const char *folder)
 	return true;
 }
 
-/* Programs of a run that has died here on the same errand are on no link yet, or those aside still are. */
+/* Beside those that an earlier run has set aside and not lived to replace. */
 static int keep_programs(struct arena *arena, const char *folder, struct diag *diag)
 {
 	const char *programs = arena_printf(arena, "%s/programs", folder);
+	int err = bpffs_make(aside(arena, folder), diag);
 
-	if (lost_is_left(folder))
-		return bpffs_remove(programs, diag);
-	if (rename(programs, aside(arena, folder)) == 0)
-		return 0;
-	return errno == ENOENT ? bpffs_make(aside(arena, folder), diag)
-			       : diag_sys(diag, errno, "cannot rename '%s'", programs);
+	for (int n = 0; !err; n++) {
+		if (rename(programs, arena_printf(arena, "%s/%d", aside(arena, folder), n)) == 0 ||
+		    errno == ENOENT)
+			break;
+		if (errno != ENOTEMPTY && errno != EEXIST)
+			err = diag_sys(diag, errno, "cannot rename '%s'", programs);
+	}
+	return err;
 }
 
 int lost_set_aside(const char *folder, struct diag *diag)
@@ -71,26 +74,25 @@ static uint32_t program_id(const char *path)
 	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) ? 0 : info.id;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the folder, which is ours */
+static bool has_below(struct arena *arena, const char *path, uint32_t program)
+{
+	scoped(diag_free) struct diag *quiet = diag_new();
+	bpffs_names names = {};
+
+	if (bpffs_list(arena, path, quiet, &names)) /* a pin */
+		return program_id(path) == program;
+	for (size_t i = 0; i < names.len; i++)
+		if (has_below(arena, arena_printf(arena, "%s/%s", path, names.at[i]), program))
+			return true;
+	return false;
+}
+
 bool lost_has(const char *folder, uint32_t program)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
-	scoped(diag_free) struct diag *quiet = diag_new();
-	bpffs_names builds = {};
 
-	if (bpffs_list(arena, aside(arena, folder), quiet, &builds))
-		return false;
-	for (size_t i = 0; i < builds.len; i++) {
-		const char *build =
-			arena_printf(arena, "%s/%s", aside(arena, folder), builds.at[i]);
-		bpffs_names pins = {};
-
-		if (bpffs_list(arena, build, quiet, &pins))
-			continue;
-		for (size_t j = 0; j < pins.len; j++)
-			if (program_id(arena_printf(arena, "%s/%s", build, pins.at[j])) == program)
-				return true;
-	}
-	return false;
+	return has_below(arena, aside(arena, folder), program);
 }
 
 int lost_forget(const char *folder, struct diag *diag)
