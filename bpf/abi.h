@@ -11,7 +11,7 @@
 
 #include "bpf/addresses.h"
 
-#define BH_ABI_VERSION 6
+#define BH_ABI_VERSION 7
 
 enum bh_direction {
 	BH_IN,
@@ -401,8 +401,8 @@ enum bh_note {
 /*
  * State tables lie in pages of 256 KB: page p of generation slot s is element
  * s * BH_STATE_PAGES + p of bh_state; both slots name the same pages unless a table size changed.
- * A bucket is four states of 16 bytes, then four keys: struct bh_flow_key4 (bucket of 128
- * bytes) or struct bh_flow_key6 (bucket of 256 bytes; fragments use it too).
+ * A bucket is four ways, each a state and its key, so that both are in one line of the cache: struct
+ * bh_flow_key4 (ways of 32 bytes) or struct bh_flow_key6 (of 64 bytes; fragments use it too).
  *
  * Behind the buckets of a page stand the tags of their ways, u16[BH_WAYS] for each bucket: of whoever
  * claimed the way last, written before it is published and never cleared. Where none of a key's eight
@@ -412,8 +412,10 @@ enum bh_note {
 #define BH_STATE_PAGE_SIZE (1U << BH_STATE_PAGE_BITS)
 #define BH_STATE_PAGES	   2048
 #define BH_WAYS		   4
-#define BH_BUCKET4_SIZE	   128
-#define BH_BUCKET6_SIZE	   256
+#define BH_WAY4_SIZE	   32
+#define BH_WAY6_SIZE	   64
+#define BH_BUCKET4_SIZE	   (BH_WAYS * BH_WAY4_SIZE)
+#define BH_BUCKET6_SIZE	   (BH_WAYS * BH_WAY6_SIZE)
 #define BH_STATE_TAGS_SIZE (BH_STATE_PAGE_SIZE / BH_BUCKET4_SIZE * BH_WAYS * 2)
 
 /* A page and its tags: what an element of bh_state holds. */
@@ -519,6 +521,9 @@ struct bh_flow_key6 {
 	__u64 zero2;
 };
 _Static_assert(sizeof(struct bh_flow_key6) == 48, "abi");
+
+_Static_assert(sizeof(struct bh_flow_state) + sizeof(struct bh_flow_key4) == BH_WAY4_SIZE, "abi");
+_Static_assert(sizeof(struct bh_flow_state) + sizeof(struct bh_flow_key6) == BH_WAY6_SIZE, "abi");
 
 /*
  * What the loader asks of bh_carry when the tables of a new generation have other sizes than those

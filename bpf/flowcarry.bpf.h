@@ -174,7 +174,7 @@ FLOW_LOOPS int flow_carry_way(__u64 generation, __u32 table, __u32 number)
 	__u32 way = number % BH_WAYS;
 	struct image_view other;
 	const __u8 *page;
-	__u32 offset, key, mask;
+	__u32 offset, mask;
 
 	if (image_open_at(&other, generation - 1) != BH_REASON_RULE)
 		return 0;
@@ -182,16 +182,16 @@ FLOW_LOOPS int flow_carry_way(__u64 generation, __u32 table, __u32 number)
 	page = flow_page(flow_element(&other, table, bucket, flow_shift(&query)));
 	if (!page || bucket > mask)
 		return 0;
-	offset = flow_bucket(bucket, mask, flow_shift(&query), false);
-	if (!(flow_flags(flow_word(page, offset + way * 16)) & BH_FLOW_LIVE))
+	offset = flow_bucket(bucket, mask, flow_shift(&query), false) + way * flow_way_size(&query);
+	if (!(flow_flags(flow_word(page, offset)) & BH_FLOW_LIVE))
 		return 0;
-	key = flow_key_offset(&query, offset, way);
-	query.word[0] = flow_word(page, key);
-	query.word[1] = flow_word(page, key + 8);
+	offset += FLOW_KEY;
+	query.word[0] = flow_word(page, offset);
+	query.word[1] = flow_word(page, offset + 8);
 	if (query.wide) {
-		query.word[2] = flow_word(page, key + 16);
-		query.word[3] = flow_word(page, key + 24);
-		query.word[4] = flow_word(page, key + 32);
+		query.word[2] = flow_word(page, offset + 16);
+		query.word[3] = flow_word(page, offset + 24);
+		query.word[4] = flow_word(page, offset + 32);
 		query.hash = flow_hash6(query.word);
 	} else {
 		query.hash = flow_hash4(query.word);

@@ -40,20 +40,23 @@ static __always_inline __u32 flow_bucket_of(const struct flow_ways *ways, __u32 
 	return (ways->bucket[0] & ~second) | (ways->bucket[1] & second);
 }
 
-static __always_inline __u32 flow_way_offset(const struct flow_ways *ways, __u32 at)
+static __always_inline __u32 flow_way_offset(const struct flow_query *query,
+					     const struct flow_ways *ways, __u32 at)
 {
-	return (flow_bucket_of(ways, at) + (at & (BH_WAYS - 1)) * 16) & (BH_STATE_PAGE_SIZE - 16);
+	return (flow_bucket_of(ways, at) + (at & (BH_WAYS - 1)) * flow_way_size(query)) &
+	       (BH_STATE_PAGE_SIZE - BH_WAY4_SIZE);
 }
 
 /*
  * The word of a way in one of the two buckets; at is a constant. Masked, so that the verifier sees
- * that all four ways lie in the page.
+ * that all four ways lie in the page or in the tags behind it.
  */
-static __always_inline __u64 flow_way(const __u8 *page, const struct flow_ways *ways, __u32 at)
+static __always_inline __u64 flow_way(const struct flow_query *query, const __u8 *page,
+				      const struct flow_ways *ways, __u32 at)
 {
-	__u32 bucket = ways->bucket[at >> 2] & (BH_STATE_PAGE_SIZE - 128);
+	__u32 bucket = ways->bucket[at >> 2] & (BH_STATE_PAGE_SIZE - BH_BUCKET4_SIZE);
 
-	return flow_load(page + bucket + (at & (BH_WAYS - 1)) * 16);
+	return flow_load(page + bucket + (at & (BH_WAYS - 1)) * flow_way_size(query));
 }
 
 /* Of two numbers below 2^63, without a branch. */
@@ -67,18 +70,16 @@ static __always_inline __u64 flow_larger(__u64 one, __u64 other)
 }
 
 /*
- * Reads the tags and the keys of both buckets, of which one is written where the way is known: an
- * atomic exchange waits for all that is written before it, and so for a line that is in no cache;
- * read here, it comes along with those of the states.
+ * Reads the tags of both buckets, of which one is written where the way is known: an atomic exchange
+ * waits for all that is written before it, and so for a line that is in no cache; read here, it comes
+ * along with those of the states.
  */
 static __always_inline void flow_fetch(const struct flow_query *query, const __u8 *page,
 				       const struct flow_ways *ways)
 {
 #pragma unroll
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 2; i++)
 		(void)flow_tags(page, ways->bucket[i] >> flow_shift(query));
-		(void)flow_word(page, ways->bucket[i] + FLOW_KEYS);
-	}
 }
 
 #define FLOW_AGES 0x40000000U /* of this very tick; the clock of another CPU may be behind */
@@ -99,7 +100,7 @@ static __always_inline bool flow_all_young(const struct flow_query *query, const
 
 #pragma unroll
 	for (__u32 at = 0; at < FLOW_WAYS; at++) {
-		__u64 meta = flow_way(page, ways, at);
+		__u64 meta = flow_way(query, page, ways, at);
 
 		all &= meta;
 		best = flow_larger(best, (__u64)(now - (__u32)meta) << 3 | (at ^ turn));
@@ -118,7 +119,7 @@ static __always_inline void flow_survey(const struct image_view *view,
 
 #pragma clang loop unroll(disable)
 	for (__u32 at = 0; at < FLOW_WAYS; at++) {
-		__u64 meta = flow_load(page + flow_way_offset(ways, at));
+		__u64 meta = flow_load(page + flow_way_offset(query, ways, at));
 		__u32 flags = flow_flags(meta);
 		__u32 live = flags & BH_FLOW_LIVE;
 		__u32 taken = ((flags & (BH_FLOW_LIVE | BH_FLOW_BUSY)) + 3) >> 2;
@@ -164,9 +165,10 @@ static __always_inline __u32 flow_choose(const struct flow_query *query, __u32 u
 static __always_inline void flow_fill(const struct flow_query *query, __u8 *page, __u32 own,
 				      __u32 bucket)
 {
-	__u32 key = flow_key_offset(query, bucket, (own - bucket) >> 4);
+	__u32 key = own + FLOW_KEY;
 	struct bh_flow_state *state = (void *)(page + (own & (BH_STATE_PAGE_SIZE - 16)));
-	__u32 tag = bh_state_tags(bucket >> flow_shift(query)) + (own - bucket) / 8;
+	__u32 tag = bh_state_tags(bucket >> flow_shift(query)) +
+		    ((own - bucket) >> (flow_shift(query) - 2)) * 2;
 
 	*(__u16 *)(page + BH_STATE_PAGE_SIZE + (tag & (BH_STATE_TAGS_SIZE - 2))) =
 		query->meta >> 48;
@@ -237,7 +239,7 @@ __attribute__((noinline)) int flow_enter(struct flow_query *query, __u32 table)
 	}
 	if (at >= FLOW_WAYS)
 		return FLOW_NONE;
-	own = flow_way_offset(&ways, at);
+	own = flow_way_offset(query, &ways, at);
 	state = (void *)(page + own);
 	old = flow_load(&state->meta);
 	if (flow_flags(old) & BH_FLOW_BUSY ||

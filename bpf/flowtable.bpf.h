@@ -24,7 +24,7 @@
 /* Words of a key; the last one of struct bh_flow_key6 is always zero. */
 #define FLOW_WORDS4 2
 #define FLOW_WORDS6 5
-#define FLOW_KEYS   (BH_WAYS * sizeof(struct bh_flow_state)) /* where a bucket's keys begin */
+#define FLOW_KEY    sizeof(struct bh_flow_state) /* where a way's key begins */
 
 #define FLOW_NONE   (-1)
 #define FLOW_LOST   (-2)
@@ -280,11 +280,10 @@ static __always_inline __u64 flow_word(const __u8 *page, __u32 offset)
 	return flow_load(page + (offset & (BH_STATE_PAGE_SIZE - 8)));
 }
 
-/* The offset of the key of a way of the bucket at an offset. */
-static __always_inline __u32 flow_key_offset(const struct flow_query *query, __u32 bucket,
-					     __u32 way)
+/* The size of a way. No shift of a constant: the verifier knows no bounds of that. */
+static __always_inline __u32 flow_way_size(const struct flow_query *query)
 {
-	return bucket + FLOW_KEYS + way * (16 + (query->wide & 1) * 32);
+	return BH_WAY4_SIZE + (query->wide & 1) * (BH_WAY6_SIZE - BH_WAY4_SIZE);
 }
 
 /* 0: the key that lies there is the query's. */
@@ -314,9 +313,8 @@ static __always_inline int flow_scan(struct flow_query *query, const __u8 *page,
 #pragma clang loop unroll(disable)
 	for (__u32 at = 0; at < FLOW_WAYS; at++) {
 		__u32 bucket = flow_bucket(query->hash, mask, flow_shift(query), at >= BH_WAYS);
-		__u32 way = at & (BH_WAYS - 1);
-		__u32 offset = bucket + way * 16;
-		__u32 key = flow_key_offset(query, bucket, way);
+		__u32 offset = bucket + (at & (BH_WAYS - 1)) * flow_way_size(query);
+		__u32 key = offset + FLOW_KEY;
 		__u64 meta = flow_word(page, offset);
 		__u64 differ;
 		__u64 rest;

@@ -58,7 +58,6 @@ static __always_inline void quick_look(const struct image_view *view, __u64 hash
 static __always_inline int quick_seek(const struct quick_ways *ways, const __u64 *words, __u64 hash,
 				      bool wide, struct quick *quick)
 {
-	const __u32 shift = wide ? 8 : 7;
 	__u64 want = flow_meta(hash, 0, 0);
 	__u64 second = 0 - ((ways->same[0] - 1) >> 63);
 	__u64 same = ways->same[0] | (ways->same[1] & second);
@@ -68,14 +67,16 @@ static __always_inline int quick_seek(const struct quick_ways *ways, const __u64
 	const __u8 *state;
 	const __u8 *key;
 	__u64 differ;
+	__u32 offset;
 
 	if (!same || !ways->page)
 		return FLOW_NONE;
-	bucket &= BH_STATE_PAGE_SIZE - (1U << shift);
-	way &= BH_WAYS - 1;
-	state = ways->page + bucket + way * 16;
-	key = ways->page + bucket + FLOW_KEYS + way * (wide ? 48 : 16) +
-	      flow_after(flow_load(state));
+	offset = bucket + way * (wide ? BH_WAY6_SIZE : BH_WAY4_SIZE);
+	barrier_var(
+		offset); /* or clang masks its parts, and Linux 6.1 forgets what it has spilled */
+	offset &= BH_STATE_PAGE_SIZE - BH_WAY4_SIZE;
+	state = ways->page + offset;
+	key = state + FLOW_KEY + flow_after(flow_load(state));
 	differ = (flow_load(key) ^ words[0]) | (flow_load(key + 8) ^ words[1]);
 	if (wide)
 		differ |= (flow_load(key + 16) ^ words[2]) | (flow_load(key + 24) ^ words[3]) |
@@ -84,7 +85,7 @@ static __always_inline int quick_seek(const struct quick_ways *ways, const __u64
 	quick->meta = flow_load(state + flow_after(quick->rest));
 	if (differ || flow_differs(quick->meta, want))
 		return FLOW_NONE;
-	return (int)(ways->element << BH_STATE_PAGE_BITS | bucket | way * 16);
+	return (int)(ways->element << BH_STATE_PAGE_BITS | offset);
 }
 
 /*

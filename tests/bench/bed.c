@@ -122,7 +122,7 @@ uint64_t bed_table_bytes(const struct bed_form *form)
 {
 	uint64_t half_open = form->table_half_open ? form->table_half_open : form->table_flows;
 
-	return (form->table_flows + half_open) * (BH_BUCKET4_SIZE / BH_WAYS);
+	return (form->table_flows + half_open) * BH_WAY4_SIZE;
 }
 
 /*

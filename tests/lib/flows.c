@@ -42,14 +42,17 @@ static uint32_t buckets_per_page(enum bh_table table)
 /* Whoever publishes an entry has written its tag, or no packet would find it. */
 static void must_be_tagged(const uint8_t *page, enum bh_table table, uint32_t bucket)
 {
-	const struct bh_flow_state *state =
-		(const void *)(page + bucket * tables_bucket_size(table));
 	const uint16_t *tags = (const void *)(page + bh_state_tags(bucket));
+	uint32_t size = tables_way_size(table);
 
-	for (int way = 0; way < BH_WAYS; way++)
-		if (state[way].meta >> 32 & BH_FLOW_LIVE)
-			must(tags[way] == state[way].meta >> 48 ? 0 : EUCLEAN,
+	for (uint32_t way = 0; way < BH_WAYS; way++) {
+		const struct bh_flow_state *state =
+			(const void *)(page + (bucket * BH_WAYS + way) * size);
+
+		if (state->meta >> 32 & BH_FLOW_LIVE)
+			must(tags[way] == state->meta >> 48 ? 0 : EUCLEAN,
 			     "a live way without its tag");
+	}
 }
 
 void flows_walk(const struct enforcer *enforcer, const struct bh_config *config,
@@ -174,11 +177,10 @@ static void occupy_page(const struct enforcer *enforcer, uint32_t page, enum bh_
 	scoped(close) int fd = open_page(enforcer, page);
 	uint32_t key = 0;
 
-	for (uint32_t bucket = 0; bucket < n_buckets; bucket++) {
-		struct bh_flow_state *state = (void *)(bytes + bucket * tables_bucket_size(table));
+	for (uint32_t way = 0; way < n_buckets * BH_WAYS; way++) {
+		struct bh_flow_state *state = (void *)(bytes + way * tables_way_size(table));
 
-		for (int way = 0; way < BH_WAYS; way++)
-			state[way].meta = (uint64_t)BH_FLOW_BUSY << 32;
+		state->meta = (uint64_t)BH_FLOW_BUSY << 32;
 	}
 	must(bpf_map_update_elem(fd, &key, bytes, BPF_ANY), "cannot write a page of state");
 }

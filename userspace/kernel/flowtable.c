@@ -76,13 +76,13 @@ void flowtable_walk_bucket(enum bh_table table, const uint8_t *bucket, flowtable
 			   void *data)
 {
 	for (uint32_t way = 0; way < BH_WAYS; way++) {
+		const uint8_t *at = bucket + way * tables_way_size(table);
 		struct flowtable_entry entry = {.table = table};
 
-		memcpy(&entry.state, bucket + way * sizeof(entry.state), sizeof(entry.state));
+		memcpy(&entry.state, at, sizeof(entry.state));
 		if (!(flags_of(&entry.state) & BH_FLOW_LIVE))
 			continue;
-		memcpy(&entry.key, bucket + BH_WAYS * sizeof(entry.state) + way * key_size(table),
-		       key_size(table));
+		memcpy(&entry.key, at + sizeof(entry.state), key_size(table));
 		take_entry(data, &entry);
 	}
 }

@@ -120,19 +120,24 @@ void tables_make_links(const struct store_link *links, size_t n, struct bh_links
 	} while (done < n);
 }
 
-uint32_t tables_bucket_size(enum bh_table table)
+uint32_t tables_way_size(enum bh_table table)
 {
 	switch (table) {
 	case BH_TABLE_HALF_OPEN4:
 	case BH_TABLE_ESTABLISHED4:
-		return BH_BUCKET4_SIZE;
+		return BH_WAY4_SIZE;
 	case BH_TABLE_HALF_OPEN6:
 	case BH_TABLE_ESTABLISHED6:
 	case BH_TABLE_FRAGMENTS:
 	case BH_TABLE_COUNT:
 		break;
 	}
-	return BH_BUCKET6_SIZE;
+	return BH_WAY6_SIZE;
+}
+
+uint32_t tables_bucket_size(enum bh_table table)
+{
+	return BH_WAYS * tables_way_size(table);
 }
 
 uint32_t tables_state_pages(const struct bh_config *config)

@@ -21,7 +21,8 @@ void tables_read_self(const struct bh_self *self, struct arena *arena, addr_rang
 /* At most BH_LINKS - 1 links, of different ifindex. */
 void tables_make_links(const struct store_link *links, size_t n, struct bh_links *ret_links);
 
-/* Bytes of a bucket of a state table. */
+/* Bytes of a way and of a bucket of a state table. */
+uint32_t tables_way_size(enum bh_table table);
 uint32_t tables_bucket_size(enum bh_table table);
 
 /* Pages that the state tables of a configuration take, from page 0 on. */
