@@ -414,6 +414,8 @@ enum bh_note {
 #define BH_WAYS		   4
 #define BH_WAY4_SIZE	   32
 #define BH_WAY6_SIZE	   64
+#define BH_OPENED_SHIFT	   3 /* ticks to what opened of a key counts, about a second */
+#define BH_OPENED_MASK	   0xffffffU
 #define BH_BUCKET4_SIZE	   (BH_WAYS * BH_WAY4_SIZE)
 #define BH_BUCKET6_SIZE	   (BH_WAYS * BH_WAY6_SIZE)
 #define BH_STATE_TAGS_SIZE (BH_STATE_PAGE_SIZE / BH_BUCKET4_SIZE * BH_WAYS * 2)
@@ -483,7 +485,7 @@ struct bh_flow_key4 {
 	__be16 local_port;
 	__be16 remote_port;
 	__u8 protocol;
-	__u8 zero[3];
+	__u8 opened[3]; /* no part of the key, zero in hashes: when, tick >> BH_OPENED_SHIFT */
 };
 _Static_assert(sizeof(struct bh_flow_key4) == 16, "abi");
 
@@ -517,8 +519,8 @@ struct bh_flow_key6 {
 	__u8 protocol;
 	__u8 direction; /* fragments: enum bh_direction + 1; flows: 0 */
 	__u8 family;	/* fragments: 4 or 6; flows: 0 */
-	__u8 zero;
-	__u64 zero2;
+	__u8 zero[6];
+	__u8 opened[3]; /* as of struct bh_flow_key4; the last of a way in both */
 };
 _Static_assert(sizeof(struct bh_flow_key6) == 48, "abi");
 

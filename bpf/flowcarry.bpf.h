@@ -120,6 +120,7 @@ FLOW_LOOPS int flow_carry(struct flow_query *query, __u32 table)
 	struct bh_flow_state *state;
 	__u64 meta, rest, taken;
 	__u32 marks = FLOW_MARKS;
+	__u32 opened;
 	int from, to;
 
 	if (!query || image_open_at(&view, query->generation) != BH_REASON_RULE ||
@@ -148,12 +149,15 @@ FLOW_LOOPS int flow_carry(struct flow_query *query, __u32 table)
 	state = flow_at(from);
 	if (to < 0 || !state)
 		return 0;
+	opened = flow_opened(state, query->wide);
 	taken = flow_release(state, meta);
 	state = flow_at(to);
 	if (!(flow_flags(query->meta) & BH_FLOW_ESTABLISHED))
 		marks &= ~BH_FLOW_CLOSING;
-	if (state)
+	if (state) {
 		flow_inherit(state, query->meta, taken, marks);
+		flow_set_opened(state, query->wide, opened);
+	}
 	return taken != 0;
 }
 
@@ -194,6 +198,7 @@ FLOW_LOOPS int flow_carry_way(__u64 generation, __u32 table, __u32 number)
 		query.word[4] = flow_word(page, offset + 32);
 		query.hash = flow_hash6(query.word);
 	} else {
+		query.word[1] &= FLOW_LAST4;
 		query.hash = flow_hash4(query.word);
 	}
 	return flow_carry(&query, table);

@@ -180,6 +180,7 @@ static __always_inline void flow_fill(const struct flow_query *query, __u8 *page
 			*(__u64 *)(page + ((key + i * 8) & (BH_STATE_PAGE_SIZE - 8))) =
 				query->word[i];
 	}
+	flow_set_opened(state, query->wide, query->tick >> BH_OPENED_SHIFT);
 	*flow_rest_of(state) = query->rest;
 	__sync_lock_test_and_set(&state->meta, query->meta);
 }

@@ -21,10 +21,14 @@
 #include "bpf/image.bpf.h"
 #include "bpf/maps.bpf.h"
 
-/* Words of a key; the last one of struct bh_flow_key6 is always zero. */
+/* Words of a key; a sixth one of struct bh_flow_key6 holds nothing but opened. */
 #define FLOW_WORDS4 2
 #define FLOW_WORDS6 5
 #define FLOW_KEY    sizeof(struct bh_flow_state) /* where a way's key begins */
+
+/* Of the last word of struct bh_flow_key4 what is of the key; the rest says when it was opened. */
+#define FLOW_OPENED_BIT 40
+#define FLOW_LAST4	((1ULL << FLOW_OPENED_BIT) - 1)
 
 #define FLOW_NONE   (-1)
 #define FLOW_LOST   (-2)
@@ -291,13 +295,14 @@ static __always_inline __u64 flow_difference(const struct flow_query *query, con
 					     __u32 key)
 {
 	__u64 wide = 0 - (__u64)(query->wide & 1);
+	__u64 last4 = wide | FLOW_LAST4;
 	__u64 differ = (flow_word(page, key + 16) ^ query->word[2]) |
 		       (flow_word(page, key + 24) ^ query->word[3]) |
 		       (flow_word(page, key + 32) ^ query->word[4]);
 
 	differ &= wide;
 	differ |= flow_word(page, key) ^ query->word[0];
-	differ |= flow_word(page, key + 8) ^ query->word[1];
+	differ |= (flow_word(page, key + 8) ^ query->word[1]) & last4;
 	return differ;
 }
 
@@ -435,6 +440,26 @@ static __always_inline bool flow_mark(struct bh_flow_state *state, __u64 meta, _
 		tick = flow_later(tick, now);
 	}
 	return false;
+}
+
+/*
+ * A flow that has moved, or begins anew in its way, was opened then. Three bytes by themselves: all
+ * that a way can suffer that meanwhile is another's is a wrong age.
+ */
+static __always_inline void flow_set_opened(struct bh_flow_state *state, __u32 wide, __u32 opened)
+{
+	__u8 *end = (__u8 *)state + BH_WAY4_SIZE + (wide & 1) * (BH_WAY6_SIZE - BH_WAY4_SIZE);
+
+	*(volatile __u8 *)(end - 3) = opened;
+	*(volatile __u16 *)(end - 2) = opened >> 8;
+}
+
+static __always_inline __u32 flow_opened(const struct bh_flow_state *state, __u32 wide)
+{
+	const __u8 *end =
+		(const __u8 *)state + BH_WAY4_SIZE + (wide & 1) * (BH_WAY6_SIZE - BH_WAY4_SIZE);
+
+	return flow_load(end - 8) >> FLOW_OPENED_BIT;
 }
 
 static __always_inline __u64 *flow_rest_of(struct bh_flow_state *state)

@@ -77,7 +77,10 @@ static __always_inline int quick_seek(const struct quick_ways *ways, const __u64
 	offset &= BH_STATE_PAGE_SIZE - BH_WAY4_SIZE;
 	state = ways->page + offset;
 	key = state + FLOW_KEY + flow_after(flow_load(state));
-	differ = (flow_load(key) ^ words[0]) | (flow_load(key + 8) ^ words[1]);
+	differ = flow_load(key + 8) ^ words[1];
+	if (!wide)
+		differ &= FLOW_LAST4;
+	differ |= flow_load(key) ^ words[0];
 	if (wide)
 		differ |= (flow_load(key + 16) ^ words[2]) | (flow_load(key + 24) ^ words[3]) |
 			  (flow_load(key + 32) ^ words[4]);

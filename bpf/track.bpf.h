@@ -167,20 +167,31 @@ static __always_inline void track_reopen(const struct packet *packet, struct dec
 		flags |= BH_FLOW_AUDIT;
 	if (!flow_swap(state, query->meta, flow_meta(query->hash, flags, query->tick)))
 		return;
+	flow_set_opened(state, query->wide, query->tick >> BH_OPENED_SHIFT);
 	__sync_lock_test_and_set(flow_rest_of(state),
 				 flow_rest(decision->generation, decision->row, 0));
 	decision->opened = 1;
 }
 
-/* Moves a flow to the established table; 0: it is full. */
-static __always_inline bool track_establish(struct flow_query *query, __u32 step)
+/* Moves a flow from its half-open way to the established table; 0: it is full. */
+static __always_inline bool track_establish(struct flow_query *query, __u32 step,
+					    const struct bh_flow_state *from)
 {
 	__u32 clear = BH_FLOW_SYN_ACK | BH_FLOW_PICKED_UP | BH_FLOW_REPLIED;
 	__u32 flags = (flow_flags(query->meta) & ~clear) | (step & 0xffff);
+	__u32 opened = flow_opened(from, query->wide);
+	struct bh_flow_state *state;
+	int position;
 
 	query->meta = flow_meta(query->hash, flags, query->tick);
 	query->rest = flow_rest(query->rest, query->rest >> 32, 0);
-	return flow_insert(query, BH_TABLE_ESTABLISHED4 + (query->wide & 1)) >= 0;
+	position = flow_insert(query, BH_TABLE_ESTABLISHED4 + (query->wide & 1));
+	if (position < 0)
+		return false;
+	state = flow_at(position);
+	if (state)
+		flow_set_opened(state, query->wide, opened);
+	return true;
 }
 
 static __always_inline void track_act(const struct packet *packet, struct decision *decision,
@@ -195,7 +206,7 @@ static __always_inline void track_act(const struct packet *packet, struct decisi
 		return;
 	}
 	if (step & STATES_ESTABLISHES && !query->found) {
-		if (track_establish(query, step)) {
+		if (track_establish(query, step, state)) {
 			flow_release(state, meta);
 			return;
 		}

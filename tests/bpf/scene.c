@@ -167,6 +167,13 @@ void scene_wait(const struct scene *scene, uint32_t seconds)
 	enforcer_advance(scene->enforcer, (uint64_t)seconds * 1000);
 }
 
+uint32_t scene_moment(const struct scene *scene)
+{
+	uint64_t tick = enforcer_jiffies(scene->enforcer) >> 7; /* a tick is 128 jiffies */
+
+	return (uint32_t)(tick >> BH_OPENED_SHIFT) & BH_OPENED_MASK;
+}
+
 static const char *const reason_names[] = {
 #define X(kind, constant, name) [BH_REASON_##constant] = (name),
 	BH_REASONS(X)

@@ -71,6 +71,9 @@ const struct bh_config *scene_config(const struct scene *scene);
 /* Moves the clock. */
 void scene_wait(const struct scene *scene, uint32_t seconds);
 
+/* What a flow that is opened now says of when it was. */
+uint32_t scene_moment(const struct scene *scene);
+
 /*
  * Where the one packet since the last call was counted: "scene/in", the name of a rule, or of a reason;
  * what of it, in ret_by. "" when it was not exactly one row.

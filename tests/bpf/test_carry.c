@@ -76,8 +76,11 @@ static bool answer(const struct scene *scene, uint32_t i)
 	return scene_send_tuple(scene, &reply, 0);
 }
 
+static uint32_t moment; /* of open_all */
+
 static void open_all(const struct scene *scene)
 {
+	moment = scene_moment(scene);
 	for (uint32_t i = 0; i < SUBJECTS; i++) {
 		struct subject subject = subject_of(i);
 
@@ -91,6 +94,7 @@ static struct scene *scene_of_flows(void)
 
 	scene_apply(scene, NULL, scene_policy);
 	open_all(scene);
+	scene_wait(scene, 5);
 	return scene;
 }
 
@@ -100,6 +104,7 @@ static void check_moved(const struct scene *scene, uint32_t i, bool met)
 	struct flowtable_entry entry = {};
 
 	cr_assert(scene_entry(scene, &subject, &entry), "%s %u", case_of(i)->name, i);
+	cr_expect_eq(entry.opened, moment, "%s %u is of another age", case_of(i)->name, i);
 	if (met)
 		cr_expect_eq(entry.state.generation, enforcer_generation(scene->enforcer), "%s %u",
 			     case_of(i)->name, i);

@@ -128,6 +128,38 @@ Test(flows, ticks_may_pass_over_the_end_of_their_32_bits)
 	cr_expect_not(play(scene, &tcp, "<data"));
 }
 
+Test(flows, each_says_when_it_was_opened_until_it_is_opened_anew)
+{
+	scoped(scene_free) struct scene *scene = scene_of_flows();
+	struct flowtable_entry entry;
+
+	for (uint16_t i = 0; i < 4; i++) {
+		struct subject subject = {i & 1 ? ADDR_V6 : ADDR_V4, PROTO_TCP, i & 2, false, i};
+		uint32_t moment = scene_moment(scene);
+
+		(void)play(scene, &subject, ">SYN");
+		scene_wait(scene, 10);
+		(void)play(scene, &subject, ">SYN <SYN-ACK");
+		cr_assert(scene_entry(scene, &subject, &entry));
+		cr_expect_eq(entry.opened, moment, "half-open: %u, not %u", entry.opened, moment);
+		(void)play(scene, &subject, ">ACK <ACK");
+		scene_wait(scene, 100);
+		cr_expect(play(scene, &subject, "<data"));
+		cr_assert(scene_entry(scene, &subject, &entry));
+		cr_expect(flows_flags(&entry) & BH_FLOW_ESTABLISHED);
+		cr_expect_eq(entry.opened, moment, "established: %u, not %u", entry.opened, moment);
+		(void)play(scene, &subject, ">FIN-ACK <FIN-ACK");
+		scene_wait(scene, 10);
+		moment = scene_moment(scene);
+		(void)play(scene, &subject, ">SYN");
+		cr_assert(scene_entry(scene, &subject, &entry));
+		cr_expect_eq(entry.opened, moment, "anew: %u, not %u", entry.opened, moment);
+		/* What is kept of the moment begins again. */
+		enforcer_advance(scene->enforcer, (BH_OPENED_MASK - scene_moment(scene)) *
+							  (128ULL << BH_OPENED_SHIFT));
+	}
+}
+
 Test(flows, a_reply_alone_does_not_make_a_stream_and_neither_does_a_burst)
 {
 	scoped(scene_free) struct scene *scene = scene_of_flows();

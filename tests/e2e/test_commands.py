@@ -433,6 +433,12 @@ def flows_show_state_ends_and_the_admitting_rule(lab):
                and flow["ends"] <= 60 for flow in found.values()), found
     assert f"{HOST[4]}:80" in host.bulkhead("flows").stdout
 
+    web = ("tcp", "inbound", f"{HOST[4]}:80", here)
+    wait_until(lambda: flows()[web]["age"] >= 2, what="a flow of two seconds")
+    established.sendall(b"more")
+    wait_until(lambda: flows()[web]["idle"] < 2 <= flows()[web]["age"],
+               what="its age, which no packet changes")
+
 
 @tap
 def stats_add_up_over_every_dimension(lab):
@@ -770,7 +776,7 @@ def explain_agrees_in_audit_and_over_every_hook(lab):
 
 # What hosts say to each other unasked, at any time; and what depends on the time of asking.
 CHATTER = ("arp", "nd", "mld")
-TIMES = ("last", "idle", "ends")
+TIMES = ("last", "age", "idle", "ends")
 
 
 def without_times(lines):

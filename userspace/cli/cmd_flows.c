@@ -83,6 +83,20 @@ static const char *protocol_text(struct arena *arena, const struct flowtable_ent
 	return name ? name : arena_printf(arena, "%u", protocol);
 }
 
+/* Seconds of so many ticks. */
+static uint64_t seconds(const struct listing *listing, uint64_t ticks)
+{
+	return (ticks << listing->machine.tick_shift) / listing->machine.hz;
+}
+
+/* Seconds since it was opened; within a minute before our reading of the clock begins anew: after it. */
+static uint64_t age_of(const struct listing *listing, const struct flowtable_entry *entry)
+{
+	uint64_t age = ((listing->now >> BH_OPENED_SHIFT) - entry->opened) & BH_OPENED_MASK;
+
+	return age > BH_OPENED_MASK - 60 ? 0 : seconds(listing, age << BH_OPENED_SHIFT);
+}
+
 static void show(void *data, const struct flowtable_entry *entry)
 {
 	struct listing *listing = data;
@@ -90,7 +104,8 @@ static void show(void *data, const struct flowtable_entry *entry)
 	uint32_t flags = flags_of(entry);
 	uint32_t kind = bh_flow_kind(flags);
 	uint32_t ticks = listing->now - (uint32_t)entry->state.meta;
-	uint64_t idle = ((uint64_t)ticks << listing->machine.tick_shift) / listing->machine.hz;
+	uint64_t idle = seconds(listing, ticks);
+	uint64_t age = age_of(listing, entry);
 	uint64_t limit = flowtable_timeout(listing->config, entry);
 	bool narrow = is_narrow(entry);
 	struct addr local = addr_of(entry, narrow ? (const void *)&entry->key.four.local
@@ -113,6 +128,7 @@ static void show(void *data, const struct flowtable_entry *entry)
 				 narrow ? entry->key.four.remote_port : entry->key.six.remote_port),
 		.direction = flags & BH_FLOW_OUT ? "outbound" : "inbound",
 		.state = state_text(flags, kind),
+		.age = age > idle ? age : idle,
 		.idle = idle,
 		.ends = limit - idle,
 		.rule = rule_text(listing, entry),

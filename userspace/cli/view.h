@@ -253,6 +253,7 @@ struct view_flow {
 	const char *remote;
 	const char *direction; /* of the opening */
 	const char *state;
+	uint64_t age;  /* seconds since it was opened */
 	uint64_t idle; /* seconds since the last packet */
 	uint64_t ends; /* seconds until it ends when nothing more comes */
 	const char *rule;

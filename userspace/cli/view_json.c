@@ -410,6 +410,7 @@ static void add_flow(struct view *view, const struct view_flow *flow)
 	put(object, "remote", text(flow->remote));
 	put(object, "direction", text(flow->direction));
 	put(object, "state", text(flow->state));
+	put(object, "age", number(flow->age));
 	put(object, "idle", number(flow->idle));
 	put(object, "ends", number(flow->ends));
 	put(object, "rule", text(flow->rule));

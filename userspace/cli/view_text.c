@@ -463,13 +463,13 @@ static void show_remark(struct view *view, const struct view_remark *remark)
 static void show_flow(struct view *view, const struct view_flow *flow)
 {
 	static const char *const heads[] = {"<PROTO", "<DIRECTION", "<LOCAL", "<REMOTE", "<STATE",
-					    ">IDLE",  ">ENDS",	    "<RULE",  "<MARKS"};
+					    ">AGE",   ">IDLE",	    ">ENDS",  "<RULE",	 "<MARKS"};
 
 	columns_begin(view->columns, view->out, heads, ARRAY_LEN(heads));
 	columns_row(view->columns,
 		    (const char *[]){flow->protocol, flow->direction[0] == 'i' ? "in" : "out",
-				     flow->local, flow->remote, flow->state, span(view, flow->idle),
-				     span(view, flow->ends), flow->rule,
+				     flow->local, flow->remote, flow->state, span(view, flow->age),
+				     span(view, flow->idle), span(view, flow->ends), flow->rule,
 				     marks(view,
 					   (const char *[]){flow->audit ? "audit" : "",
 							    flow->kept ? "kept" : "",

@@ -10,6 +10,9 @@
 
 #include "kernel/tables.h"
 
+/* What ends a key that is no part of it: when it was opened, the low byte first. */
+enum { OPENED_SIZE = sizeof(((struct bh_flow_key4 *)0)->opened) };
+
 static bool is_narrow(enum bh_table table)
 {
 	return table == BH_TABLE_HALF_OPEN4 || table == BH_TABLE_ESTABLISHED4;
@@ -82,7 +85,8 @@ void flowtable_walk_bucket(enum bh_table table, const uint8_t *bucket, flowtable
 		memcpy(&entry.state, at, sizeof(entry.state));
 		if (!(flags_of(&entry.state) & BH_FLOW_LIVE))
 			continue;
-		memcpy(&entry.key, at + sizeof(entry.state), key_size(table));
+		memcpy(&entry.key, at + sizeof(entry.state), key_size(table) - OPENED_SIZE);
+		memcpy(&entry.opened, at + tables_way_size(table) - OPENED_SIZE, OPENED_SIZE);
 		take_entry(data, &entry);
 	}
 }

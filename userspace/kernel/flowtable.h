@@ -11,7 +11,8 @@
 struct flowtable_entry {
 	enum bh_table table;
 	struct bh_flow_state state;
-	/* In tables of IPv4 the first 16 bytes, see struct bh_flow_key4. */
+	uint32_t opened; /* tick >> BH_OPENED_SHIFT, of which it keeps BH_OPENED_MASK */
+	/* In tables of IPv4 the first 16 bytes, see struct bh_flow_key4; opened is 0 in it. */
 	union {
 		struct bh_flow_key4 four;
 		struct bh_flow_key6 six;

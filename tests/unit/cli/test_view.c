@@ -180,7 +180,7 @@ Test(view, what_has_no_direction_is_shown_in_none)
 	done(&shown);
 }
 
-static void flow_line(uint64_t idle, uint64_t ends, const char *expected)
+static void flow_line(uint64_t age, uint64_t idle, uint64_t ends, const char *expected)
 {
 	struct view_flow flow = {
 		.protocol = "tcp",
@@ -188,6 +188,7 @@ static void flow_line(uint64_t idle, uint64_t ends, const char *expected)
 		.remote = "r",
 		.direction = "outbound",
 		.state = "closing",
+		.age = age,
 		.idle = idle,
 		.ends = ends,
 		.rule = "g/r",
@@ -203,10 +204,10 @@ static void flow_line(uint64_t idle, uint64_t ends, const char *expected)
 
 Test(view, spans_are_told_in_two_units)
 {
-	flow_line(0, 59, "    0s   59s  g/r");
-	flow_line(60, 3599, " 1m00s  59m59s  g/r");
-	flow_line(3600, 86399, " 1h00m  23h59m  g/r");
-	flow_line(86400, 90000, " 1d00h  1d01h  g/r");
+	flow_line(61, 0, 59, "  1m01s    0s   59s  g/r");
+	flow_line(99, 60, 3599, "  1m39s  1m00s  59m59s  g/r");
+	flow_line(3600, 3600, 86399, "  1h00m  1h00m  23h59m  g/r");
+	flow_line(90000, 86400, 90000, "  1d01h  1d00h  1d01h  g/r");
 }
 
 Test(view, each_event_is_written_at_once_in_a_line_of_its_own)
