@@ -89,7 +89,7 @@ bool yaml_has_bare_ipv6(struct str line)
 			colons = (size_t)-64;
 		run++;
 		colons += line.at[i] == ':';
-		if (colons >= 2 && colons < 64 && run >= 3)
+		if (colons >= 2 && colons < 64)
 			return true;
 	}
 	return false;
@@ -421,19 +421,39 @@ static int read_end(struct reader *reader)
 	}
 }
 
-/* What libyaml takes for the end of a line, and the mark that may begin a text. */
-static bool is_at_line_start(struct str text, size_t offset)
+/*
+ * libyaml ends a line also where editors, diffs and our own messages see none: what stands behind a
+ * comment there is read, and looks as if it were of the comment.
+ */
+static int refuse_hidden_breaks(const struct reader *reader)
 {
-	static const char *const breaks[] = {"\n",	     "\r",	     "\xc2\x85",
-					     "\xe2\x80\xa8", "\xe2\x80\xa9", "\xef\xbb\xbf"};
+	static const struct {
+		const char *bytes;
+		const char *name;
+	} breaks[] = {
+		{"\r", "a carriage return without a line feed"},
+		{"\xc2\x85", "U+0085"},
+		{"\xe2\x80\xa8", "U+2028"},
+		{"\xe2\x80\xa9", "U+2029"},
+	};
+	struct str text = reader->source->text;
 
-	for (size_t i = 0; i < ARRAY_LEN(breaks); i++) {
-		size_t len = strlen(breaks[i]);
+	for (size_t at = 0; at < text.len; at++) {
+		for (size_t i = 0; i < ARRAY_LEN(breaks); i++) {
+			struct str rest = {text.at + at, text.len - at};
 
-		if (offset >= len && !memcmp(text.at + offset - len, breaks[i], len))
-			return true;
+			if (text.at[at] != breaks[i].bytes[0] ||
+			    !str_starts(rest, str_of(breaks[i].bytes)) ||
+			    str_starts(rest, STR("\r\n")))
+				continue;
+			return diag_bad(
+				reader->diag, mark_of_byte(reader, at),
+				"%s, which ends a line in YAML and cannot be seen; expected "
+				"lines that end in a line feed",
+				breaks[i].name);
+		}
 	}
-	return !offset;
+	return 0;
 }
 
 /*
@@ -451,7 +471,7 @@ static int refuse_directives(const struct reader *reader)
 		if (!found)
 			return 0;
 		at = (size_t)(found - text.at);
-		if (is_at_line_start(text, at))
+		if (!at || text.at[at - 1] == '\n')
 			return diag_bad(reader->diag, mark_of_byte(reader, at),
 					"'%%' at the start of a line is a YAML directive; expected "
 					"none");
@@ -482,6 +502,8 @@ int yaml_read(struct arena *arena, struct arena *scratch, const struct source *s
 	struct yaml_node node = {};
 	int err = refuse_order_mark(&reader);
 
+	if (!err)
+		err = refuse_hidden_breaks(&reader);
 	if (!err)
 		err = refuse_directives(&reader);
 	if (err)

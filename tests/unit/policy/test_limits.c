@@ -76,13 +76,7 @@ Test(limits, a_byte_order_mark_is_refused_for_itself_whatever_is_behind_it)
 
 Test(limits, a_directive_is_refused_behind_whatever_ends_a_line)
 {
-	static const char *const before[] = {"",
-					     "\n",
-					     "\r",
-					     "# a\xc2\x85",
-					     "# a\xe2\x80\xa8",
-					     "# a\xe2\x80\xa9",
-					     "bulkhead: 1\n...\n"};
+	static const char *const before[] = {"", "\n", "\r\n", "# a\n", "bulkhead: 1\n...\n"};
 	struct loaded loaded;
 	char text[64];
 
@@ -91,6 +85,24 @@ Test(limits, a_directive_is_refused_behind_whatever_ends_a_line)
 		load_texts(&loaded, NULL, (const char *const[]){text, NULL});
 		cr_assert_eq(loaded.err, -EBADMSG, "%zu", i);
 		cr_assert(strstr(loaded.messages, "'%' at the start of a line is a YAML directive"),
+			  "%zu: %s", i, loaded.messages);
+		unload(&loaded);
+	}
+}
+
+Test(limits, what_ends_a_line_unseen_is_refused)
+{
+	static const char *const breaks[] = {"\r", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+	struct loaded loaded;
+	char text[64];
+
+	for (size_t i = 0; i < ARRAY_LEN(breaks); i++) {
+		(void)snprintf(text, sizeof(text), "bulkhead: 1\ngroup: g # one%smode: audit\n",
+			       breaks[i]);
+		load_texts(&loaded, NULL, (const char *const[]){text, NULL});
+		cr_assert_eq(loaded.err, -EBADMSG, "%zu", i);
+		cr_assert(strstr(loaded.messages, "a.yaml:2:15: ") &&
+				  strstr(loaded.messages, "which ends a line in YAML"),
 			  "%zu: %s", i, loaded.messages);
 		unload(&loaded);
 	}
