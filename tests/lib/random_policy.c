@@ -140,7 +140,8 @@ static struct ast_service_item random_item(struct maker *m, unsigned families)
 	do
 		item.protocol = pick(m, pool_protocols);
 	while (item.protocol == -1 || (item.protocol == 1 && !(families & V4)) ||
-	       (item.protocol == 58 && !(families & V6)));
+	       (item.protocol == 58 && !(families & V6)) ||
+	       (item.protocol == 0 && !(families & V4))); /* over IPv6 an extension header */
 	if (item.protocol == 1 || item.protocol == 58) {
 		if (rng_chance(&m->rng, 70))
 			item.icmp_type = pick(m, pool_types);
@@ -223,19 +224,59 @@ static ast_peers random_peers(struct maker *m, unsigned families)
 	return peers;
 }
 
-/* Where self is none, something has to be left of each family. */
-static void add_foreign(struct maker *m, ast_peers *peers, unsigned families)
+/* Of the pools: nothing that comes in has such a source. */
+static bool is_martian(const struct addr_range *range)
 {
-	bool self = false;
+	const struct addr *first = &range->first;
+	const struct addr *last = &range->last;
 
-	for (size_t i = 0; i < peers->len; i++)
-		self |= peers->at[i].kind == AST_PEER_SELF;
-	if (self && families & V4)
-		add_range(m, peers, pick(m, pool_v4));
-	if (self && families & V6)
-		add_range(m, peers, pick(m, pool_v6));
+	if (first->family == ADDR_V6)
+		return first->bytes[0] == 0xff && last->bytes[0] == 0xff;
+	return addr_to_v4(first) == UINT32_MAX ||
+	       (addr_to_v4(first) >> 28 == 14 && addr_to_v4(last) >> 28 == 14);
 }
 
+static void add_ordinary(struct maker *m, ast_peers *peers, const char *const *pool, uint32_t n)
+{
+	do
+		add_range(m, peers, pool[rng_below(&m->rng, n)]);
+	while (is_martian(&array_last(peers)->range));
+}
+
+/* Where self is none, and names may be of what nobody is, something has to be left of each family. */
+static void add_foreign(struct maker *m, ast_peers *peers, unsigned families)
+{
+	bool self = false, somebody = false;
+
+	for (size_t i = 0; i < peers->len; i++) {
+		const struct ast_peer *peer = &peers->at[i];
+
+		self |= peer->kind == AST_PEER_SELF;
+		somebody |= peer->kind == AST_PEER_ANY;
+		somebody |= peer->kind == AST_PEER_RANGE && !is_martian(&peer->range);
+	}
+	if (!self && somebody)
+		return;
+	if (families & V4)
+		add_ordinary(m, peers, pool_v4, ARRAY_LEN(pool_v4));
+	if (families & V6)
+		add_ordinary(m, peers, pool_v6, ARRAY_LEN(pool_v6));
+}
+
+static bool are_all(const ast_ports *ports)
+{
+	uint32_t below = 0; /* all of these are there */
+
+	for (size_t i = 0; i < ports->len * ports->len; i++) {
+		struct port_range range = ports->at[i % ports->len].range;
+
+		if (range.first <= below && range.last >= below)
+			below = range.last + 1U;
+	}
+	return below > UINT16_MAX;
+}
+
+/* All of them by number are said by the word: beside any protocol they are refused. */
 static ast_ports random_ports(struct maker *m)
 {
 	ast_ports ports = {};
@@ -243,6 +284,10 @@ static ast_ports random_ports(struct maker *m)
 	for (uint32_t n = 1 + rng_below(&m->rng, 3); n; n--)
 		array_push(m->arena, &ports,
 			   (struct ast_port){.mark = next_mark(m), .range = pick(m, pool_ports)});
+	if (are_all(&ports)) {
+		ports.at[0].range = pool_ports[0];
+		ports.at[0].any = true;
+	}
 	return ports;
 }
 

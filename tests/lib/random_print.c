@@ -41,7 +41,9 @@ static void print_ports(const char *key, const ast_ports *ports, FILE *out)
 		struct port_range range = ports->at[i].range;
 
 		fputs(i ? ", " : "", out);
-		if (range.first == range.last)
+		if (ports->at[i].any)
+			fprintf(out, "any");
+		else if (range.first == range.last)
 			fprintf(out, "%u", range.first);
 		else
 			fprintf(out, "%u-%u", range.first, range.last);

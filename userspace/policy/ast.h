@@ -84,10 +84,11 @@ struct ast_peer {
 
 typedef ARRAY(struct ast_peer) ast_peers;
 
-/* any, N or N-M; any is 0-65535 */
+/* any, N or N-M; the range of any is 0-65535 */
 struct ast_port {
 	struct mark mark;
 	struct port_range range;
+	bool any;
 };
 
 typedef ARRAY(struct ast_port) ast_ports;

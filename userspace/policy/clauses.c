@@ -62,6 +62,20 @@ static port_ranges ports_of(struct resolving *r, const ast_ports *written)
 	return ports;
 }
 
+/*
+ * The first of a key's items when they are all ports by number: as a restriction they would match what
+ * has ports alone, as the effective rules of a network security group, which print any so, everything.
+ */
+static const struct ast_port *all_by_number(const ast_ports *written, const port_ranges *ports)
+{
+	if (!written->len || ports->len)
+		return NULL;
+	for (size_t i = 0; i < written->len; i++)
+		if (written->at[i].any)
+			return NULL;
+	return &written->at[0];
+}
+
 /* A rule that is being given its clauses. */
 struct maker {
 	struct resolving *r;
@@ -175,7 +189,8 @@ static const char *name_of(struct resolving *r, int protocol)
 /* A protocol without ports: refused when the rule has source ports. */
 static bool add_plain(struct maker *maker, struct mark mark, const struct policy_clause *clause)
 {
-	if (maker->source_ports.len)
+	if (maker->source_ports.len ||
+	    all_by_number(&maker->ast->source_ports, &maker->source_ports))
 		return !diag_bad(maker->r->diag, mark,
 				 "'%s' has no ports; expected no 'source_ports' beside it",
 				 name_of(maker->r, clause->protocol));
@@ -265,6 +280,7 @@ static void add_protocol(struct maker *maker, const struct ast_protocol *protoco
 	const struct ast_rule *ast = maker->ast;
 	bool with_ports = maker->source_ports.len || maker->destination_ports.len;
 	struct policy_clause clause = clause_of(protocol->number);
+	const struct ast_port *every;
 
 	if (has_ports(protocol->number)) {
 		add_ports(maker, protocol->number, &maker->destination_ports);
@@ -278,6 +294,14 @@ static void add_protocol(struct maker *maker, const struct ast_protocol *protoco
 	/* With ports it has been refused by parse. */
 	if (with_ports)
 		return;
+	every = all_by_number(&ast->destination_ports, &maker->destination_ports);
+	if (!every)
+		every = all_by_number(&ast->source_ports, &maker->source_ports);
+	if (every)
+		diag_bad(
+			maker->r->diag, every->mark,
+			"all ports by number beside 'protocol: any'; expected 'any', which packets "
+			"without ports match, too, or 'protocol: [tcp, udp, sctp]'");
 	if (ast->icmp_type.mark.line)
 		clause.icmp_type = (int)ast->icmp_type.value;
 	if (ast->icmp_code.mark.line)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "policy/resolving.h"
+#include "policy/tuple.h"
 
 enum {
 	PRIORITY_ADMIN_FIRST = 1,
@@ -143,7 +144,25 @@ static unsigned clause_families(const struct policy_clause *clause)
 		return FAMILY_V4;
 	if (clause->protocol == policy_protocol_number(STR("icmpv6")))
 		return FAMILY_V6;
+	if (clause->protocol >= 0 && tuple_is_extension((uint8_t)clause->protocol))
+		return FAMILY_V4;
 	return FAMILY_BOTH;
+}
+
+/* What keeps protocols, all of one family, from matching addresses of the other. */
+static const char *protocol_words(struct resolving *r, const struct policy_rule *rule)
+{
+	int protocol = rule->clauses.at[0].protocol;
+
+	if (tuple_is_extension((uint8_t)protocol))
+		return arena_printf(r->arena,
+				    "protocol is %d, over IPv6 an extension header, and the "
+				    "addresses are IPv6; expected the protocol behind it",
+				    protocol);
+	if (protocol == policy_protocol_number(STR("icmp")))
+		return "protocol is icmp, which is IPv4's, and the addresses are IPv6; expected "
+		       "icmpv6";
+	return "protocol is icmpv6, which is IPv6's, and the addresses are IPv4; expected icmp";
 }
 
 /* Whether some packet can match, as far as families and protocols tell. */
@@ -168,12 +187,21 @@ static void check_matchable(struct resolving *r, const struct ast_rule *ast,
 	else if (!(source & destination & protocols))
 		diag_bad(r->diag,
 			 ast->has_services ? ast->services.at[0].mark : ast->protocols.at[0].mark,
-			 "no packet can match: the protocol is %s, and the addresses are %s; "
-			 "expected %s",
-			 protocols & FAMILY_V4 ? "icmp, which is IPv4's"
-					       : "icmpv6, which is IPv6's",
-			 protocols & FAMILY_V4 ? "IPv6" : "IPv4",
-			 protocols & FAMILY_V4 ? "icmpv6" : "icmp");
+			 "no packet can match: the %s", protocol_words(r, rule));
+}
+
+/* mode: enforce would promise what the group takes back. */
+static void check_mode(struct resolving *r, const struct joined_group *joined,
+		       const struct ast_rule *ast)
+{
+	if (joined->mode.value != AST_AUDIT || !ast->mode.mark.line ||
+	    ast->mode.value != AST_ENFORCE)
+		return;
+	diag_bad(
+		r->diag, ast->mode.mark,
+		"'mode: enforce' in a group that is in audit has no effect; expected none here, or "
+		"no audit of the group and 'mode: audit' at other rules");
+	diag_note(r->diag, joined->mode.mark, "the group's is here");
 }
 
 /* The source of a rule; self is none for what comes in, and alone would match nothing. */
@@ -184,6 +212,15 @@ static uint32_t source_of(struct resolving *r, uint32_t group_id, const struct a
 
 	if (direction_of(ast) == DIRECTION_IN && source != NO_SET)
 		foreign = sets_foreign(r, source, ast->source.at[0].mark);
+	if (direction_of(ast) == DIRECTION_IN && foreign != NO_SET && sets_families(r, foreign) &&
+	    sets_are_martian(r, foreign)) {
+		diag_bad(
+			r->diag, ast->source.at[0].mark,
+			"no packet can match: nobody can have such a source, and what comes in from "
+			"it is denied before any rule; expected another source, IPv4 as 10.0.0.1 "
+			"and not as ::ffff:10.0.0.1");
+		return NO_SET;
+	}
 	if (foreign == NO_SET || foreign == source || sets_families(r, foreign))
 		return foreign;
 	diag_bad(r->diag, ast->source.at[0].mark,
@@ -210,8 +247,10 @@ static void add_rule(struct resolving *r, uint32_t group_id, const struct ast_ru
 	bool whole;
 
 	rule.audit = rule.access == ACCESS_DENY && (ast->mode.value == AST_AUDIT || group->audit);
-	if (!joined->flawed)
+	if (!joined->flawed) {
 		check_by_tier(r, group, ast);
+		check_mode(r, joined, ast);
+	}
 	if (!joined->flawed && ast->name.mark.line)
 		check_default_names(r, group, ast);
 	rule.source = source_of(r, group_id, ast);

@@ -389,11 +389,13 @@ static bool bad_range(struct value_reader *reader, struct mark at, struct str te
 	return false;
 }
 
-/* What separates several items that stand in one text; 0 for none. */
+/* What separates several items that stand in one text; 0 for none. A blank at an end separates nothing. */
 static char separator_in(struct str text)
 {
 	for (size_t i = 0; i < text.len; i++) {
-		if (text.at[i] == ',' || text.at[i] == ' ' || text.at[i] == ';')
+		bool at_end = i == 0 || i == text.len - 1;
+
+		if (text.at[i] == ',' || text.at[i] == ';' || (text.at[i] == ' ' && !at_end))
 			return text.at[i];
 	}
 	return 0;
@@ -523,6 +525,7 @@ bool value_port(struct value_reader *reader, const struct yaml_node *node, const
 	if (!value_item(reader, node, what, &text) ||
 	    !value_port_text(reader, text, node->mark, &port.range))
 		return false;
+	port.any = str_eq(text, STR("any"));
 	*ret_port = port;
 	return true;
 }

@@ -238,7 +238,7 @@ Test(resolve, protocols_ports_and_services_become_clauses)
 		"  - {name: any-port, priority: 101, direction: inbound, access: allow,\n"
 		"     protocol: any, destination_ports: 53, source: any, destination: any}\n"
 		"  - {name: any, priority: 102, direction: inbound, access: allow,\n"
-		"     protocol: any, destination_ports: 0-65535, source: any, destination: any}\n"
+		"     protocol: any, destination_ports: [1-9, any], source: any, destination: any}\n"
 		"  - {name: list, priority: 103, direction: inbound, access: allow,\n"
 		"     protocol: [tcp, udp, 6], source_ports: [1024-2000, 2001-65535, 7],\n"
 		"     destination_ports: [0-100, 50-200], source: any, destination: any}\n"
