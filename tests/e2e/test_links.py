@@ -145,8 +145,10 @@ def a_glob_covers_the_links_that_it_matches_and_later_ones_with_the_next_apply(l
     host.apply(BASE, host=everything)
     expect(covered(host), ["eth0", "eth1", "eth2"], "links")
     closed_and_open(peer, "192.0.3.2")
-    # And one that leaves the list is let go.
-    host.apply(BASE, host="bulkhead: 1\ninterfaces: [eth1]\n")
+    # And one that leaves the list is let go, which is said; one that is gone needs no words.
+    host.run("ip", "link", "delete", "eth2")
+    done = host.apply(BASE, host="bulkhead: 1\ninterfaces: [eth1]\n")
+    expect(done.stderr, "warning: link eth0 is covered no longer: all passes there\n", "stderr")
     expect(covered(host), ["eth1"], "links")
     expect(talk(peer, HOST[4], 22), ARRIVES, "tcp 22 on a link that is not covered any more")
     closed_and_open(peer, SECOND_HOST[4])
@@ -161,7 +163,8 @@ def a_link_that_is_let_go_with_the_same_policy_is_no_problem(lab):
     host.apply(BASE)
     expect(ask(peer, HOST[4], 53), ARRIVES, "udp 53")
     generation = status(host)[1]["generation"]
-    host.apply(BASE, "--interface", "eth1")
+    for words in ("warning: link eth0 is covered no longer: all passes there\n", ""):
+        expect(host.apply(BASE, "--interface", "eth1").stderr, words, "stderr")
     code, said, problems = status(host)
     expect((code, problems, said["generation"]), (0, [], generation), "status")
     expect(covered(host), ["eth1"], "links")
