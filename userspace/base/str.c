@@ -46,11 +46,19 @@ size_t str_step(struct str text)
 bool str_is_visible(struct str text)
 {
 	unsigned char first = (unsigned char)text.at[0];
+	unsigned char second = text.len > 1 ? (unsigned char)text.at[1] : 0;
+	unsigned char third = text.len > 2 ? (unsigned char)text.at[2] : 0;
 	/* C1 controls are two bytes, 0xc2 0x80 to 0xc2 0x9f. */
-	bool control = first < ' ' || first == 0x7f ||
-		       (first == 0xc2 && text.len > 1 && (unsigned char)text.at[1] < 0xa0);
+	bool control = first < ' ' || first == 0x7f || (first == 0xc2 && second < 0xa0);
+	/* U+200B to U+200F, U+2028 to U+202E, U+2060 to U+206F: of no width, or of a direction. */
+	bool mark = first == 0xe2 && ((second == 0x80 && third >= 0x8b && third <= 0x8f) ||
+				      (second == 0x80 && third >= 0xa8 && third <= 0xae) ||
+				      (second == 0x81 && third >= 0xa0 && third <= 0xaf));
+	/* U+061C is a mark of direction, U+FEFF one of byte order. */
+	bool other = (first == 0xd8 && second == 0x9c) ||
+		     (first == 0xef && second == 0xbb && third == 0xbf);
 
-	return character_size(text) && !control;
+	return character_size(text) && !control && !mark && !other;
 }
 
 char *str_make_visible(char *text)

@@ -34,7 +34,10 @@ char *str_dup(struct arena *arena, struct str text);
 /* Bytes of the first character, UTF-8; 1 where there is none. text must not be empty. */
 size_t str_step(struct str text);
 
-/* Whether the first character is one, and none that a terminal would obey: C0, DEL, C1. */
+/*
+ * Whether the first character is one, and none that a terminal would obey: C0, DEL, C1, what has no
+ * width, what turns the direction of text. text must not be empty.
+ */
 bool str_is_visible(struct str text);
 
 /* Puts a question mark in the place of each that is not; returns text, which may be shorter then. */

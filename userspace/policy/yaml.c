@@ -421,36 +421,52 @@ static int read_end(struct reader *reader)
 	}
 }
 
+/* What cannot be seen and changes how a line reads. */
+static const struct unseen {
+	const char *bytes;
+	const char *name;
+	bool breaks;
+} unseen[] = {
+	{"\r", "a carriage return without a line feed", true},
+	{"\xc2\x85", "U+0085", true},
+	{"\xe2\x80\xa8", "U+2028", true},
+	{"\xe2\x80\xa9", "U+2029", true},
+	{"\xe2\x80\xaa", "U+202A", false},
+	{"\xe2\x80\xab", "U+202B", false},
+	{"\xe2\x80\xac", "U+202C", false},
+	{"\xe2\x80\xad", "U+202D", false},
+	{"\xe2\x80\xae", "U+202E", false},
+	{"\xe2\x81\xa6", "U+2066", false},
+	{"\xe2\x81\xa7", "U+2067", false},
+	{"\xe2\x81\xa8", "U+2068", false},
+	{"\xe2\x81\xa9", "U+2069", false},
+};
+
 /*
  * libyaml ends a line also where editors, diffs and our own messages see none: what stands behind a
- * comment there is read, and looks as if it were of the comment.
+ * comment there is read, and looks as if it were of the comment. And where text runs the other way a
+ * comment can look like what is read (CVE-2021-42574).
  */
-static int refuse_hidden_breaks(const struct reader *reader)
+static int refuse_unseen(const struct reader *reader)
 {
-	static const struct {
-		const char *bytes;
-		const char *name;
-	} breaks[] = {
-		{"\r", "a carriage return without a line feed"},
-		{"\xc2\x85", "U+0085"},
-		{"\xe2\x80\xa8", "U+2028"},
-		{"\xe2\x80\xa9", "U+2029"},
-	};
 	struct str text = reader->source->text;
 
 	for (size_t at = 0; at < text.len; at++) {
-		for (size_t i = 0; i < ARRAY_LEN(breaks); i++) {
-			struct str rest = {text.at + at, text.len - at};
+		struct str rest = {text.at + at, text.len - at};
 
-			if (text.at[at] != breaks[i].bytes[0] ||
-			    !str_starts(rest, str_of(breaks[i].bytes)) ||
+		for (size_t i = 0; i < ARRAY_LEN(unseen); i++) {
+			if (rest.at[0] != unseen[i].bytes[0] ||
+			    !str_starts(rest, str_of(unseen[i].bytes)) ||
 			    str_starts(rest, STR("\r\n")))
 				continue;
 			return diag_bad(
-				reader->diag, mark_of_byte(reader, at),
-				"%s, which ends a line in YAML and cannot be seen; expected "
-				"lines that end in a line feed",
-				breaks[i].name);
+				reader->diag, mark_of_byte(reader, at), "%s, which %s",
+				unseen[i].name,
+				unseen[i].breaks
+					? "ends a line in YAML and cannot be seen; expected "
+					  "lines that end in a line feed"
+					: "changes the order in which a line is shown; "
+					  "expected none");
 		}
 	}
 	return 0;
@@ -503,7 +519,7 @@ int yaml_read(struct arena *arena, struct arena *scratch, const struct source *s
 	int err = refuse_order_mark(&reader);
 
 	if (!err)
-		err = refuse_hidden_breaks(&reader);
+		err = refuse_unseen(&reader);
 	if (!err)
 		err = refuse_directives(&reader);
 	if (err)

@@ -45,6 +45,12 @@ Test(str, what_a_terminal_would_obey_becomes_a_question_mark)
 		 "a?b?c??d???e");
 	is_shown("cut \xe2\x82", "cut ??");
 	is_shown("\xc2\xa0", "\xc2\xa0");
+	/* What has no width, and what turns the direction of text; and their neighbours. */
+	is_shown("a\xe2\x80\xae\xe2\x81\xa7\xe2\x80\x8b\xe2\x80\xa8\xd8\x9c\xef\xbb\xbf"
+		 "b",
+		 "a??????b");
+	is_shown("\xe2\x80\x8a\xe2\x80\x90\xe2\x80\xaf\xe2\x81\x9f\xe2\x81\xb0\xd8\x9b",
+		 "\xe2\x80\x8a\xe2\x80\x90\xe2\x80\xaf\xe2\x81\x9f\xe2\x81\xb0\xd8\x9b");
 }
 
 Test(str, comparing_is_by_bytes_and_the_shorter_first)

@@ -90,19 +90,31 @@ Test(limits, a_directive_is_refused_behind_whatever_ends_a_line)
 	}
 }
 
-Test(limits, what_ends_a_line_unseen_is_refused)
+Test(limits, what_changes_a_line_unseen_is_refused)
 {
-	static const char *const breaks[] = {"\r", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+	static const struct {
+		const char *text;
+		const char *words;
+	} unseen[] = {
+		{"\r", "which ends a line in YAML"},
+		{"\xc2\x85", "U+0085, which ends a line in YAML"},
+		{"\xe2\x80\xa8", "U+2028, which ends a line in YAML"},
+		{"\xe2\x80\xa9", "U+2029, which ends a line in YAML"},
+		{"\xe2\x80\xaa", "U+202A, which changes the order"},
+		{"\xe2\x80\xae", "U+202E, which changes the order"},
+		{"\xe2\x81\xa6", "U+2066, which changes the order"},
+		{"\xe2\x81\xa9", "U+2069, which changes the order"},
+	};
 	struct loaded loaded;
 	char text[64];
 
-	for (size_t i = 0; i < ARRAY_LEN(breaks); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(unseen); i++) {
 		(void)snprintf(text, sizeof(text), "bulkhead: 1\ngroup: g # one%smode: audit\n",
-			       breaks[i]);
+			       unseen[i].text);
 		load_texts(&loaded, NULL, (const char *const[]){text, NULL});
 		cr_assert_eq(loaded.err, -EBADMSG, "%zu", i);
 		cr_assert(strstr(loaded.messages, "a.yaml:2:15: ") &&
-				  strstr(loaded.messages, "which ends a line in YAML"),
+				  strstr(loaded.messages, unseen[i].words),
 			  "%zu: %s", i, loaded.messages);
 		unload(&loaded);
 	}
