@@ -106,10 +106,11 @@ static __always_inline bool track_rejudged(__u32 opening, __u32 generation,
 static __always_inline bool track_renew(__u32 opening, __u32 generation, struct flow_query *query,
 					struct bh_flow_state *state)
 {
-	const __u32 marks = BH_FLOW_AUDIT | BH_FLOW_KEPT | BH_FLOW_ANSWERS;
+	const __u64 marks = (__u64)(BH_FLOW_AUDIT | BH_FLOW_KEPT | BH_FLOW_ANSWERS) << 32;
 	bool newer = (__s32)((__u32)query->rest - generation) > 0;
 	__u64 meta = query->meta;
 	__u64 rest = query->rest;
+	__u64 marked;
 
 	if (!track_rejudged(opening, generation, query)) {
 		if (!newer) {
@@ -118,9 +119,14 @@ static __always_inline bool track_renew(__u32 opening, __u32 generation, struct 
 		}
 		return false;
 	}
-	/* Marks first: under the old generation the next packet judges the entry again. */
-	if (!newer && flow_mark(state, meta, flow_flags(query->meta) & marks, marks, (__u32)meta))
-		__sync_val_compare_and_swap(flow_rest_of(state), rest, query->rest);
+	/*
+	 * Marks first: under the old generation the next packet judges the entry again, also where
+	 * another has just touched it. Under a newer one it has been judged meanwhile: they go back.
+	 */
+	marked = (meta & ~marks) | (query->meta & marks);
+	if (!newer && (marked == meta || flow_swap(state, meta, marked)) &&
+	    __sync_val_compare_and_swap(flow_rest_of(state), rest, query->rest) != rest)
+		flow_swap(state, marked, meta);
 	return true;
 }
 
