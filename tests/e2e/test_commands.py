@@ -218,6 +218,28 @@ printf 'bulkhead: 1\nmode: audit\ninterfaces: [eth0]\n' > /etc/bulkhead/host.yam
 
 
 @tap
+def a_host_yaml_that_cannot_be_reached_is_not_a_missing_one(lab):
+    """As root without the capabilities that look over modes."""
+    _, host = pair(lab)
+    path = lab.write("policy.yaml", BASE)
+    script = """
+mount -t tmpfs none /etc && eval "$3" || exit 100
+exec setpriv --bounding-set=-dac_override,-dac_read_search "$1" check "$2"
+"""
+    made = "mkdir /etc/bulkhead && ln -s {} /etc/bulkhead/host.yaml"
+    for setup, words in (("true", None), ("mkdir /etc/bulkhead", None),
+                         (made.format("nowhere"), "No such file or directory"),
+                         (made.format("host.yaml"), "Too many levels of symbolic links"),
+                         ("mkdir -m 0 /etc/bulkhead", "Permission denied"),
+                         ("touch /etc/bulkhead", "Not a directory")):
+        done = host.run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh",
+                        bulkhead_program(), path, setup, check=False)
+        expect((done.returncode, done.stderr),
+               (1, f"cannot open '/etc/bulkhead/host.yaml': {words}\n") if words else (0, ""),
+               setup)
+
+
+@tap
 def apply_says_what_it_did_and_the_same_again_changes_nothing(lab):
     _, host = pair(lab)
     first = json.loads(host.apply(BASE, "--json").stdout)

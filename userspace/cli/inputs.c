@@ -22,10 +22,12 @@ int inputs_open_file(struct context *context, const char *path, const char *what
 int inputs_host(struct context *context, struct inputs *inputs)
 {
 	const char *path = context->options.host;
+	struct stat info;
 	int err;
 
 	hostconf_init(&inputs->host);
-	if (!path && access(INPUTS_DEFAULT_HOST, F_OK))
+	/* A link to nowhere, or a folder that is closed to us, is not the wish for the defaults. */
+	if (!path && lstat(INPUTS_DEFAULT_HOST, &info) && errno == ENOENT)
 		return 0;
 	path = path ? path : INPUTS_DEFAULT_HOST;
 	inputs->host.flawed = true;

@@ -24,8 +24,8 @@ struct inputs {
 };
 
 /*
- * Reads host.yaml (--host, or the default place where there is a file) and the policy files of
- * the paths (none: the default folder) and resolves them. table, when not NULL, may put its
+ * Reads host.yaml (--host, or the default place unless nothing of that name is there) and the policy
+ * files of the paths (none: the default folder) and resolves them. table, when not NULL, may put its
  * network in place of host.yaml's. Every mistake of every file is in the diag.
  */
 int inputs_policy(struct context *context, const char *const *paths, size_t n_paths,
