@@ -24,6 +24,7 @@ static int explain_files(struct context *context, const struct tuple *tuple)
 	struct inputs inputs;
 	struct view_explain explain;
 	addr_list self = {};
+	struct addr local;
 	int err = inputs_policy(context, context->options.policies.at,
 				context->options.policies.len, NULL, &inputs);
 
@@ -31,8 +32,8 @@ static int explain_files(struct context *context, const struct tuple *tuple)
 		return err;
 	if (context->options.self && inputs_self(context, &self))
 		return STATUS_USAGE;
-	if (!context->options.self)
-		array_push(context->arena, &self, inputs_local_end(tuple));
+	if (!context->options.self && tuple_local(tuple, &local))
+		array_push(context->arena, &self, local);
 	explain = describe_trace(context->arena, &inputs.policy,
 				 trace_packet(context->arena, &inputs.policy, tuple, &self));
 	context->view->ops->explain(context->view, &explain);

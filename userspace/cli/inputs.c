@@ -165,11 +165,6 @@ int inputs_self(struct context *context, addr_list *ret_self)
 	return 0;
 }
 
-struct addr inputs_local_end(const struct tuple *tuple)
-{
-	return tuple->direction == DIRECTION_IN ? tuple->destination : tuple->source;
-}
-
 uint64_t inputs_clock(void)
 {
 	struct timespec now;

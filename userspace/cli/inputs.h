@@ -56,9 +56,6 @@ int inputs_check_options(struct context *context);
 /* --self as addresses, sorted. -EBADMSG when one is no address. */
 int inputs_self(struct context *context, addr_list *ret_self);
 
-/* The local end of a packet, which counts as self where nothing says what is. */
-struct addr inputs_local_end(const struct tuple *tuple);
-
 /*
  * The packet of the command line, whose words may stand apart or in one argument. -EINVAL with one
  * line for a packet that is not well formed.
