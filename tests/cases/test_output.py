@@ -116,6 +116,13 @@ def mistakes_go_to_stderr_and_results_to_stdout():
 
 
 @tap
+def warnings_go_to_stderr_and_are_counted_in_the_result():
+    done = run("check", "--json", "ok-overlooked")
+    assert done.returncode == 0 and json.loads(done.stdout)["warnings"] == 4, done
+    assert done.stderr.count("\n") == done.stderr.count("warning: ") == 4, done
+
+
+@tap
 def colours_are_for_a_terminal_without_no_color():
     args = ["explain", "--policy", "site.yaml", *PACKET[:3], "10.0.0.4:1"]
     assert "\033[" in on_terminal(*args, env={"TERM": "xterm"}), "none on a terminal"
@@ -138,13 +145,14 @@ def paths_do_not_drive_the_terminal():
     with tempfile.TemporaryDirectory() as folder:
         good, bad = (os.path.join(folder, name + ESCAPES) for name in ("good", "bad"))
         missing = os.path.join(folder, "missing" + ESCAPES)
+        os.mkdir(os.path.join(folder, "folder" + ESCAPES + ".d"))
         for case, path in (("site.yaml", good), ("bad-keys.yaml", bad)):
             shutil.copy(os.path.join(CASES, case), path)
         table = os.path.join(folder, "table" + ESCAPES)
         with open(table, "w", encoding="ascii") as file:
             file.write(f"{' '.join(PACKET)} = deny allow-web\n")
         for args in (["check", good], ["check", "--dump", good], ["check", bad],
-                     ["check", missing], ["check", good, good], ["check", "--json", good],
+                     ["check", missing], ["check", good, good], ["check", folder], ["check", "--json", good],
                      ["check", "--host", missing, good], ["check", "--host", bad, good],
                      ["explain", "--policy", good, *PACKET], ["rules", "--policy", good],
                      ["rules", "--json", "--policy", good], ["test", good, table],

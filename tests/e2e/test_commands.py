@@ -260,6 +260,21 @@ def apply_says_what_it_did_and_the_same_again_changes_nothing(lab):
 
 
 @tap
+def apply_warns_of_what_it_does_not_read_in_a_folder(lab):
+    _, host = pair(lab)
+    folder = os.path.join(lab.folder, "policy.d")
+    os.makedirs(os.path.join(folder, "later"))
+    lab.write("policy.d/10-base.yaml", BASE)
+    lab.write("policy.d/20-more.yml", LOGGED)
+    done = host.bulkhead("apply", "--json", "--host", lab.write("h.yaml", host.host_yaml()), folder,
+                         status=0)
+    expect(json.loads(done.stdout)["n_rules"], 5, "rules, which are those of 10-base.yaml")
+    words = "is not read; of a folder, only files named *.yaml in the folder itself are"
+    expect(done.stderr, "".join(f"warning: '{folder}/{name}' {words}\n"
+                                for name in ("20-more.yml", "later")), "words")
+
+
+@tap
 def pages_of_a_policy_in_force_are_frozen(lab):
     _, host = pair(lab)
     host.apply(BASE)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "policy/source.h"
@@ -104,38 +105,71 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static bool is_policy_name(const char *name)
-{
-	size_t len = strlen(name);
+enum kind { KIND_POLICY, KIND_OVERLOOKED, KIND_OTHER };
 
-	return name[0] != '.' && len > 5 && !strcmp(name + len - 5, ".yaml");
+/* Overlooked is what looks like policy to people: *.yml, *.YAML, a folder that may hold more. */
+static enum kind kind_of(DIR *dir, const char *name)
+{
+	const char *ending = strrchr(name, '.');
+	struct stat info;
+
+	if (name[0] == '.')
+		return KIND_OTHER;
+	if (ending && !strcmp(ending, ".yaml"))
+		return KIND_POLICY;
+	if (ending && (!strcasecmp(ending, ".yaml") || !strcasecmp(ending, ".yml")))
+		return KIND_OVERLOOKED;
+	return !fstatat(dirfd(dir), name, &info, 0) && S_ISDIR(info.st_mode) ? KIND_OVERLOOKED
+									     : KIND_OTHER;
+}
+
+typedef ARRAY(char *) path_list;
+
+/* The paths of a folder's entries, in byte order, the policies' and those overlooked. */
+static int list_directory(struct arena *arena, const char *path, struct diag *diag,
+			  path_list *policies, path_list *overlooked)
+{
+	scoped(closedir) DIR *dir = opendir(path);
+	const char *slash = path[strlen(path) - 1] == '/' ? "" : "/";
+	const struct dirent *entry;
+
+	if (!dir)
+		return diag_sys(diag, errno, "cannot open '%s'", path);
+	while ((errno = 0, entry = readdir(dir))) {
+		enum kind kind = kind_of(dir, entry->d_name);
+		path_list *list = kind == KIND_POLICY ? policies : overlooked;
+
+		if (kind != KIND_OTHER)
+			array_push(arena, list,
+				   arena_printf(arena, "%s%s%s", path, slash, entry->d_name));
+	}
+	if (errno)
+		return diag_sys(diag, errno, "cannot read '%s'", path);
+	if (policies->len)
+		qsort(policies->at, policies->len, sizeof(*policies->at), compare_names);
+	if (overlooked->len)
+		qsort(overlooked->at, overlooked->len, sizeof(*overlooked->at), compare_names);
+	return 0;
 }
 
 static int open_directory(struct arena *arena, const char *path, struct diag *diag,
 			  source_files *files)
 {
-	scoped(closedir) DIR *dir = opendir(path);
-	ARRAY(char *) names = {};
-	const struct dirent *entry;
-	int first = 0;
+	path_list policies = {}, overlooked = {};
+	int first = list_directory(arena, path, diag, &policies, &overlooked);
 
-	if (!dir)
-		return diag_sys(diag, errno, "cannot open '%s'", path);
-	while ((errno = 0, entry = readdir(dir))) {
-		if (is_policy_name(entry->d_name))
-			array_push(arena, &names,
-				   arena_printf(arena, "%s%s%s", path,
-						path[strlen(path) - 1] == '/' ? "" : "/",
-						entry->d_name));
-	}
-	if (errno)
-		return diag_sys(diag, errno, "cannot read '%s'", path);
-	if (!names.len)
+	if (first)
+		return first;
+	for (size_t i = 0; i < overlooked.len; i++)
+		diag_warn(diag, (struct mark){},
+			  "'%s' is not read; of a folder, only files named *.yaml in the folder "
+			  "itself are",
+			  overlooked.at[i]);
+	if (!policies.len)
 		return diag_bad(diag, (struct mark){},
 				"'%s' has no file named *.yaml; expected at least one", path);
-	qsort(names.at, names.len, sizeof(*names.at), compare_names);
-	for (size_t i = 0; i < names.len; i++) {
-		int err = open_file(arena, names.at[i], diag, files);
+	for (size_t i = 0; i < policies.len; i++) {
+		int err = open_file(arena, policies.at[i], diag, files);
 
 		first = first ? first : err;
 	}

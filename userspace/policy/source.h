@@ -22,9 +22,10 @@ typedef ARRAY(struct source_file *) source_files;
 
 /*
  * Appends the file of that path, or, if it is a directory, its *.yaml in byte order of their
- * names. The bytes live in the arena. -errno with words when something cannot be read,
- * -EBADMSG when it is no regular file, too large, one of files already, or a directory without
- * any.
+ * names; of a *.yml, of either name in another case and of a directory in it, unless hidden, a
+ * warning says that it is not read. The bytes live in the arena. -errno with words when something
+ * cannot be read, -EBADMSG when it is no regular file, too large, one of files already, or a
+ * directory without any.
  */
 int source_open(struct arena *arena, const char *path, struct diag *diag, source_files *files);
 

@@ -69,12 +69,52 @@ Test(source, a_folder_is_its_yaml_files_in_byte_order)
 	put(&folder, "a.yml", "no");
 	put(&folder, ".hidden.yaml", "no");
 	put(&folder, ".yaml", "no");
+	put(&folder, "README", "no");
 	cr_assert_eq(source_open(folder.arena, folder.path, folder.diag, &folder.files), 0);
+	told(&folder, "/a.yml' is not read");
 	cr_assert_eq(folder.files.len, 2);
 	cr_assert(str_eq(folder.files.at[0]->source.text, STR("one")));
 	cr_assert_str_eq(folder.files.at[0]->source.path, in(&folder, "B.yaml"));
 	cr_assert(str_eq(folder.files.at[1]->source.text, STR("two")));
-	end(&folder, NAMES("b.yaml", "B.yaml", "a.yml", ".hidden.yaml", ".yaml"));
+	end(&folder, NAMES("b.yaml", "B.yaml", "a.yml", ".hidden.yaml", ".yaml", "README"));
+}
+
+/* One warning each, in byte order, and none about the others. */
+Test(source, what_a_folder_has_beside_its_yaml_files_is_warned_about)
+{
+	static const char *const expected[] = {"a.YAML", "b.Yml", "c.yml",
+					       "folder", "link",  "two.yml"};
+	struct folder folder;
+	const struct diag_message *messages;
+	size_t n = 0;
+
+	begin(&folder);
+	put(&folder, "a.YAML", "");
+	put(&folder, "b.Yml", "");
+	put(&folder, "c.yml", "");
+	put(&folder, "d.yaml", "");
+	put(&folder, ".e.yml", "");
+	put(&folder, "f.yaml.bak", "");
+	put(&folder, "yml", "");
+	cr_assert_eq(mkdir(in(&folder, "folder"), 0), 0);
+	cr_assert_eq(mkdir(in(&folder, "two.yml"), 0700), 0);
+	cr_assert_eq(mkdir(in(&folder, ".git"), 0700), 0);
+	cr_assert_eq(symlink("folder", in(&folder, "link")), 0);
+	cr_assert_eq(symlink("nowhere", in(&folder, "dangling")), 0);
+	cr_assert_eq(source_open(folder.arena, folder.path, folder.diag, &folder.files), 0);
+	cr_assert_eq(folder.files.len, 1);
+	messages = diag_messages(folder.diag, &n);
+	cr_assert_eq(n, ARRAY_LEN(expected));
+	for (size_t i = 0; i < n; i++) {
+		cr_assert_eq(messages[i].level, DIAG_WARNING);
+		cr_assert_str_eq(messages[i].text,
+				 arena_printf(folder.arena,
+					      "'%s' is not read; of a folder, only files named "
+					      "*.yaml in the folder itself are",
+					      in(&folder, expected[i])));
+	}
+	end(&folder, NAMES("a.YAML", "b.Yml", "c.yml", "d.yaml", ".e.yml", "f.yaml.bak", "yml",
+			   "folder", "two.yml", ".git", "link", "dangling"));
 }
 
 Test(source, a_folder_without_any_is_refused)
