@@ -248,6 +248,22 @@ static int refuse_unknown(const struct binding *binding, const struct table_row 
 					   "such as nd");
 }
 
+/* A reason by its name, which no rule may have, too: nobody could tell which of them is meant. */
+static int bind_reason(const struct binding *binding, const struct table_row *row)
+{
+	const struct name_entry *entry = names_find(&binding->rules, row->decider.text);
+	const struct policy_rule *rule;
+
+	if (!entry)
+		return 0;
+	rule = entry->thing;
+	return diag_bad(binding->diag, row->decider.mark,
+			"'" STR_FMT
+			"' is the name of a reason and of a rule; expected '%s' for the rule",
+			STR_ARG(row->decider.text),
+			policy_rule_path(binding->arena, binding->policy, rule->id));
+}
+
 static int bind_row(const struct binding *binding, struct table_row *row)
 {
 	const struct policy *policy = binding->policy;
@@ -258,7 +274,7 @@ static int bind_row(const struct binding *binding, struct table_row *row)
 
 	row->reason = reason_of(written);
 	if (row->reason != EVAL_REASON_COUNT)
-		return 0;
+		return bind_reason(binding, row);
 	row->reason = EVAL_RULE;
 	(void)str_cut(written, '/', &group, &name);
 	entry = names_find(&binding->rules, name);

@@ -12,10 +12,9 @@
  * self (the host's own addresses) and network (in place of virtual_network of host.yaml) stand
  * before the first packet, each at most once. Without self the local end of each packet counts
  * as self. Behind "allow" or "deny" stands what decided: "group/name", the name of a rule alone
- * where one rule of the policy has it, or a reason of eval_reason_name other than "rule", which
- * comes before a rule of the same name. '#' begins a comment anywhere. A would-deny is an
- * "allow" by the rule that would have denied; a reply let through by a flow is an "allow" by
- * what admitted the flow.
+ * where one rule of the policy has it, or a reason of eval_reason_name other than "rule", unless
+ * a rule has its name. '#' begins a comment anywhere. A would-deny is an "allow" by the rule that
+ * would have denied; a reply let through by a flow is an "allow" by what admitted the flow.
  */
 #ifndef POLICY_TABLE_H
 #define POLICY_TABLE_H
@@ -53,7 +52,8 @@ void table_set_network(const struct table *table, struct hostconf *host);
 
 /*
  * Looks up in the policy what the rows name. -EBADMSG, every mistake with its place and the
- * nearest name, when a row names what is not there, is disabled, or is not unique.
+ * nearest name, when a row names what is not there, is disabled, or is not unique: the name of two
+ * rules, or of a rule and a reason.
  */
 int table_bind(struct arena *arena, const struct policy *policy, struct table *table,
 	       struct diag *diag);

@@ -58,7 +58,7 @@ Test(table, rows_name_rules_and_reasons)
 				"\r\n"
 				"in tcp 10.0.0.1:1 10.0.0.2:443 = allow HTTPS # and another\r\n"
 				"  in tcp 10.0.0.1:1 10.0.0.2:80 =deny site/DenyAllInBound\n"
-				"in icmpv6 ::2 ::3 type 135 code 0=allow nd\n"
+				"in icmpv6 ::2 ::3 type 132 code 0=allow mld\n"
 				"in tcp 10.0.0.1:1 10.0.0.2:80 = allow web/nd"),
 		     0);
 	cr_assert_eq(loaded.table.rows.len, 4);
@@ -68,7 +68,7 @@ Test(table, rows_name_rules_and_reasons)
 	cr_assert_eq(loaded.table.rows.at[1].rule, find_rule(&loaded, "site/DenyAllInBound"));
 	cr_assert_not(loaded.table.rows.at[1].allow);
 	cr_assert_eq(loaded.table.rows.at[1].mark.column, 3);
-	cr_assert_eq(loaded.table.rows.at[2].reason, EVAL_ND);
+	cr_assert_eq(loaded.table.rows.at[2].reason, EVAL_MLD);
 	cr_assert_eq(loaded.table.rows.at[2].rule, (uint32_t)POLICY_NO_RULE);
 	cr_assert_eq(loaded.table.rows.at[3].rule, find_rule(&loaded, "web/nd"));
 	cr_assert_not(loaded.table.has_self);
@@ -185,6 +185,23 @@ Test(table, a_table_without_packets_is_refused)
 {
 	refused("# nothing\n",
 		"t.table: no packet in the table; expected PACKET = allow|deny RULE\n");
+}
+
+Test(table, what_is_the_name_of_a_rule_and_of_a_reason_is_refused)
+{
+	refused("in icmpv6 fe80::2 ::3 type 135 code 0 = allow nd\n"
+		"in icmpv6 fe80::2 ::3 type 132 code 0 = allow mld\n"
+		"in tcp 10.0.0.1:1 10.0.0.2:80 = allow nd\n"
+		"in tcp 10.0.0.1:1 10.0.0.2:80 = allow ND\n"
+		"in tcp 10.0.0.1:1 10.0.0.2:80 = allow web/nd\n",
+		"t.table:1:47: 'nd' is the name of a reason and of a rule; expected 'web/nd' for "
+		"the rule\n"
+		"  in icmpv6 fe80::2 ::3 type 135 code 0 = allow nd\n"
+		"                                                ^~\n"
+		"t.table:3:39: 'nd' is the name of a reason and of a rule; expected 'web/nd' for "
+		"the rule\n"
+		"  in tcp 10.0.0.1:1 10.0.0.2:80 = allow nd\n"
+		"                                        ^~\n");
 }
 
 Test(table, names_that_cannot_be_bound_are_told)
