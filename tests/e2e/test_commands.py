@@ -416,6 +416,22 @@ def rules_show_counters_the_unused_and_what_is_never_denied(lab):
 
 
 @tap
+def a_disabled_rule_has_no_id_and_of_its_access_only_the_files_know(lab):
+    _, host = pair(lab)
+    policy = LOGGED.replace("log: true}", "enabled: false}", 1)
+    path = lab.write("disabled.yaml", policy)
+    host.apply(policy)
+    of_files = json.loads(run(bulkhead_program(), "rules", "--json", "--policy", path).stdout)
+    for found, access in ((host.bulkhead_json("rules"), None), (of_files, "allow")):
+        found = found["rules"]
+        expect([(rule["name"], rule["id"], rule["access"]) for rule in found
+                if not rule["enabled"]], [("web", None, access)], "disabled")
+        assert all(isinstance(rule["id"], int) for rule in found if rule["enabled"]), found
+    line, = (line for line in host.bulkhead("rules").stdout.splitlines() if "disabled" in line)
+    expect(line.split()[3:5], ["logged/web", "-"], "as text")
+
+
+@tap
 def rules_that_are_off_in_host_yaml_are_marked(lab):
     _, host = pair(lab)
     host.apply(BASE, host=host.host_yaml("never_denied: {lldp: false}\n"))

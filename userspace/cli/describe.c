@@ -138,12 +138,11 @@ struct view_rule describe_disabled(const struct policy *policy, const struct pol
 	const struct policy_group *group = &policy->groups.at[rule->group];
 
 	return (struct view_rule){
-		.id = POLICY_NO_RULE,
 		.group = group->name.at,
 		.name = rule->name.at,
 		.tier = policy_tier_name(group->tier),
 		.direction = policy_direction_name(rule->direction),
-		.access = "-",
+		.access = rule->has_access ? policy_access_name(rule->access) : NULL,
 		.priority = rule->priority,
 		.place = describe_place(&rule->mark),
 		.protocols = "",

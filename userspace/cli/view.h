@@ -77,12 +77,12 @@ struct view_counts {
 };
 
 struct view_rule {
-	uint32_t id;
+	uint32_t id; /* of an enabled one */
 	const char *group;
 	const char *name;
 	const char *tier;
 	const char *direction;
-	const char *access;
+	const char *access; /* NULL: not known of a disabled one */
 	uint32_t priority;
 	struct view_place place;
 	const char *description;

@@ -158,12 +158,12 @@ static void add_rule(struct view *view, const struct view_rule *rule)
 {
 	json_t *object = append(view, "rules");
 
-	put(object, "id", number(rule->id));
+	put(object, "id", rule->enabled ? number(rule->id) : json_null());
 	put(object, "group", text(rule->group));
 	put(object, "name", text(rule->name));
 	put(object, "tier", text(rule->tier));
 	put(object, "direction", text(rule->direction));
-	put(object, "access", text(rule->access));
+	put(object, "access", rule->access ? text(rule->access) : json_null());
 	put(object, "priority", number(rule->priority));
 	put_place(object, &rule->place);
 	put(object, "description", text(rule->description));

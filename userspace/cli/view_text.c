@@ -203,13 +203,14 @@ static void show_rule(struct view *view, const struct view_rule *rule)
 					    "<PLACE",	  "<MARKS"};
 	const char *name = TEXT(view, "%s/%s", rule->group, rule->name);
 	const char *direction = rule->direction[0] == 'i' ? "in" : "out";
+	const char *access = rule->access ? rule->access : "-";
 
 	if (rule->counted) {
 		columns_begin(view->columns, view->out, counted, ARRAY_LEN(counted));
 		columns_row(
 			view->columns,
 			(const char *[]){direction, rule->tier, number(view, rule->priority), name,
-					 rule->access, number_or_dash(view, rule->counts.packets),
+					 access, number_or_dash(view, rule->counts.packets),
 					 rule->counts.bytes ? bytes(view, rule->counts.bytes) : "-",
 					 number_or_dash(view, rule->counts.reply_packets),
 					 number_or_dash(view, rule->counts.flows),
@@ -221,7 +222,7 @@ static void show_rule(struct view *view, const struct view_rule *rule)
 	columns_begin(view->columns, view->out, plain, ARRAY_LEN(plain));
 	columns_row(view->columns,
 		    (const char *[]){direction, rule->tier, number(view, rule->priority), name,
-				     rule->access, rule->protocols, rule->source, rule->destination,
+				     access, rule->protocols, rule->source, rule->destination,
 				     place(view, &rule->place), rule_marks(view, rule)});
 }
 

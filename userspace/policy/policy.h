@@ -92,6 +92,8 @@ struct policy_disabled {
 	struct str name;
 	struct mark mark;
 	enum policy_direction direction;
+	bool has_access; /* false: out of an image, which does not keep it */
+	enum policy_access access;
 	uint32_t priority;
 };
 

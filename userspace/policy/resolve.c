@@ -268,6 +268,8 @@ static void add_rule(struct resolving *r, uint32_t group_id, const struct ast_ru
 				   .name = rule.name,
 				   .mark = rule.mark,
 				   .direction = rule.direction,
+				   .has_access = true,
+				   .access = rule.access,
 				   .priority = rule.priority,
 			   });
 }

@@ -129,6 +129,31 @@ Test(view, json_has_counters_only_where_they_are_known)
 	done(&shown);
 }
 
+Test(view, a_disabled_rule_has_no_id_and_perhaps_no_access)
+{
+	struct view_rule disabled = a_rule;
+	struct shown shown;
+	json_t *object, *rules;
+
+	disabled.enabled = false;
+	disabled.access = NULL;
+	start(&shown, true);
+	shown.view->ops->rule(shown.view, &a_rule);
+	shown.view->ops->rule(shown.view, &disabled);
+	object = object_of(text_of(&shown));
+	rules = json_object_get(object, "rules");
+	cr_assert(json_is_integer(json_object_get(json_array_get(rules, 0), "id")));
+	cr_assert(json_is_null(json_object_get(json_array_get(rules, 1), "id")));
+	cr_assert(json_is_null(json_object_get(json_array_get(rules, 1), "access")));
+	json_decref(object);
+	done(&shown);
+	start(&shown, false);
+	shown.view->ops->rule(shown.view, &disabled);
+	cr_assert_not_null(strstr(text_of(&shown), "web/allow-web  -       tcp/443"), "%s",
+			   shown.text);
+	done(&shown);
+}
+
 static const char *size_text(uint64_t size)
 {
 	static char text[32];
