@@ -796,6 +796,7 @@ PACKETS = [
     (f"out icmp {HOST[4]} {PEER[4]} type 0 established", True, "base/ping", True),
     (f"in tcp {PEER[4]} {HOST[4]} frag", False, "fragment-unknown", False),
     (f"in udp {PEER[6]} {HOST[6]} frag", False, "fragment-unknown", False),
+    (f"in 60 {PEER[6]} {HOST[6]} frag", False, "fragment-unknown", False),
     ("in icmpv6 fe80::1 fe80::2 type 135", True, "nd", False),
     (f"in icmp {PEER[4]} {HOST[4]} type 5", False, "icmp-redirect", False),
     (f"in tcp 127.0.0.1:1 {HOST[4]}:80", False, "martian-source", False),

@@ -246,11 +246,6 @@ static int check_families(struct reader *reader, const struct tuple *tuple, stru
 		return diag_bad(reader->diag, place(reader, destination),
 				"source and destination are of different families; expected both "
 				"IPv4 or both IPv6");
-	if (tuple->source.family == ADDR_V6 && tuple_is_extension(tuple->protocol))
-		return diag_bad(
-			reader->diag, place(reader, protocol),
-			"%u is an extension header of IPv6; expected the protocol behind it",
-			tuple->protocol);
 	if (named && tuple->protocol == TRAFFIC_ICMP && !has_type(tuple))
 		return diag_bad(reader->diag, place(reader, protocol),
 				"icmp is IPv4's; expected icmpv6 between IPv6 addresses");
@@ -258,6 +253,16 @@ static int check_families(struct reader *reader, const struct tuple *tuple, stru
 		return diag_bad(reader->diag, place(reader, protocol),
 				"icmpv6 is IPv6's; expected icmp between IPv4 addresses");
 	return 0;
+}
+
+static int check_extension(struct reader *reader, const struct tuple *tuple, struct str protocol)
+{
+	if (tuple->source.family != ADDR_V6 || tuple->fragment ||
+	    !tuple_is_extension(tuple->protocol))
+		return 0;
+	return diag_bad(reader->diag, place(reader, protocol),
+			"%u is an extension header of IPv6; expected the protocol behind it",
+			tuple->protocol);
 }
 
 int tuple_parse(struct str text, struct mark at, struct diag *diag, struct tuple *ret_tuple)
@@ -273,7 +278,8 @@ int tuple_parse(struct str text, struct mark at, struct diag *diag, struct tuple
 	tuple.source = source.addr;
 	tuple.destination = destination.addr;
 	if (check_families(&reader, &tuple, protocol, destination.word) ||
-	    read_words(&reader, &tuple) || set_port(&reader, &tuple, &source, &tuple.source_port) ||
+	    read_words(&reader, &tuple) || check_extension(&reader, &tuple, protocol) ||
+	    set_port(&reader, &tuple, &source, &tuple.source_port) ||
 	    set_port(&reader, &tuple, &destination, &tuple.destination_port))
 		return -EBADMSG;
 	*ret_tuple = tuple;

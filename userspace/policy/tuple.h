@@ -34,7 +34,8 @@ int tuple_parse(struct str text, struct mark at, struct diag *diag, struct tuple
 
 /*
  * Hop-by-hop, routing, fragment and destination options: over IPv6 the walk goes on behind them, so
- * that none is the protocol of a packet, and tuple_parse refuses them there.
+ * that none is the protocol of a packet, and tuple_parse refuses them there. In a later fragment it
+ * cannot go on: what was cut may begin with any of them.
  */
 bool tuple_is_extension(uint8_t protocol);
 

@@ -60,6 +60,7 @@ Test(tuple, what_is_printed_reads_back)
 	prints("in 0 192.0.2.1 10.0.0.4", "in 0 192.0.2.1 10.0.0.4");
 	prints("out tcp 192.0.2.1 10.0.0.4 frag", "out tcp 192.0.2.1 10.0.0.4 frag");
 	prints("out icmp 192.0.2.1 10.0.0.4 frag", "out icmp 192.0.2.1 10.0.0.4 frag");
+	prints("in 60 2001:db8::1 ::2 frag", "in 60 2001:db8::1 ::2 frag");
 	prints("in 58 192.0.2.1 10.0.0.4", "in 58 192.0.2.1 10.0.0.4");
 	prints("in 1 2001:db8::1 2001:db8::2 established",
 	       "in 1 2001:db8::1 2001:db8::2 established");
