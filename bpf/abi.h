@@ -573,14 +573,15 @@ struct bh_event {
 	__u64 cgroup;	 /* 0 for now */
 	__u8 source[16]; /* IPv4 as ::ffff:a.b.c.d */
 	__u8 destination[16];
-	__be16 source_port;	 /* ICMP: 0 */
+	__be16 source_port;	 /* ICMP: 0; later fragment: both 0, since nobody knows them */
 	__be16 destination_port; /* ICMP: type, code as the two bytes */
 	__u8 protocol;
 	__u8 family; /* 4, 6; 0: not IP */
 	__u8 tcp_flags;
 	__u8 by_flow; /* 1: a reply of a flow */
 	__be16 ether_type;
-	__u16 zero[3];
+	__u8 later_fragment; /* 1: it is one */
+	__u8 zero[5];
 };
 _Static_assert(sizeof(struct bh_event) == 96, "abi");
 

@@ -77,6 +77,7 @@ static __always_inline void event_fill(const struct packet *packet, const struct
 		.tcp_flags = packet->tcp_flags,
 		.by_flow = decision->by_flow,
 		.ether_type = packet->ether_type,
+		.later_fragment = packet->fragment == PACKET_LATER,
 	};
 	__builtin_memcpy(event->source, &packet->source, sizeof(event->source));
 	__builtin_memcpy(event->destination, &packet->destination, sizeof(event->destination));

@@ -415,6 +415,7 @@ Test(event, what_a_reason_denies_has_no_rule)
 	expected.verdict = BH_DENY;
 	expected.length = frame.size;
 	expected.protocol = UDP;
+	expected.later_fragment = 1;
 	event = event_of(scene, ENFORCER_XDP, &frame, NULL);
 	expect_event(&event, &expected, "a later fragment");
 }

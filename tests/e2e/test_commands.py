@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import shutil
+import socket
+import struct
 import subprocess
 import threading
 
@@ -616,6 +618,54 @@ def watch_shows_denied_packets_and_those_of_rules_with_log(lab):
     expect((last["schema"], last["events"], last["lost"]), (1, len(found), 0), "sums")
     # What it shows can be asked about.
     expect(explain(host, denied[0]["packet"])["decider"], "logged/closed", "explain")
+
+
+def first_and_later():
+    """A TCP SYN to port 80, cut within its header, as two IPv4 packets of one id."""
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, 7, 0, 64, 6, 0,
+                       socket.inet_aton(PEER[4]), socket.inet_aton(HOST[4]))
+    syn = struct.pack("!HHIIBBHHH", 30007, 80, 1, 0, 0x50, 2, 1024, 0, 0) + bytes(4)
+    return [head[:6] + struct.pack("!H", flags) + head[8:] + data
+            for flags, data in ((0x2000, syn), (1, syn[8:]))]
+
+
+@tap
+def watch_shows_later_fragments_as_what_they_are(lab):
+    """Denied because the first was, because they overlap it, and in audit by the rule of the first."""
+    peer, host = pair(lab)
+    host.apply(LOGGED.replace("log: true}", "mode: audit}").replace("mode: audit", "log: true", 1))
+    watch = Watch(host)
+    watch.until_ready(peer)
+    for version in (4, 6):
+        with peer.udp(PEER[version], 30004) as sock:
+            sock.sendto(b"f" * 2500, (HOST[version], 55))
+            sock.sendto(b"f" * 2500, (HOST[version], 54))
+    with peer.open_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
+        raw.sendto(struct.pack("!BBHHH", 13, 0, 0, 0, 0) + bytes(2500), (HOST[4], 0))
+    with peer.open_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+        for packet in first_and_later():
+            raw.sendto(packet, (HOST[4], 0))
+    wait_until(lambda: any(event["decider"] == "fragment-overlap" for event in watch.events()),
+               what="an overlap")
+    watch.end()
+    found = {(event["packet"], event["decider"]) for event in watch.events()}
+    firsts = {(f"in udp {PEER[4]}:30004 {HOST[4]}:55", "logged/DenyAllInBound"),
+              (f"in udp [{PEER[6]}]:30004 [{HOST[6]}]:55", "logged/DenyAllInBound"),
+              (f"in udp {PEER[4]}:30004 {HOST[4]}:54", "logged/closed"),
+              (f"in udp [{PEER[6]}]:30004 [{HOST[6]}]:54", "logged/closed"),
+              (f"in icmp {PEER[4]} {HOST[4]} type 13 code 0", "logged/DenyAllInBound"),
+              (f"in tcp {PEER[4]}:30007 {HOST[4]}:80", "logged/web")}
+    laters = {(f"in {protocol} {PEER[version]} {HOST[version]} frag", decider)
+              for protocol, version, decider in (
+                  ("udp", 4, "fragment-unknown"), ("udp", 6, "fragment-unknown"),
+                  ("udp", 4, "logged/closed"), ("udp", 6, "logged/closed"),
+                  ("icmp", 4, "fragment-unknown"), ("tcp", 4, "fragment-overlap"))}
+    expect({(packet, decider) for packet, decider in found if ":9999" not in packet
+            and "fe80:" not in packet and "ff02:" not in packet}, firsts | laters, "events")
+    for packet in {packet for packet, _ in laters}:
+        asked = explain(host, packet, status=9)
+        expect((asked["packet"], asked["decider"], asked["kernel_agrees"]),
+               (packet, "fragment-unknown", True), packet)
 
 
 @tap

@@ -51,6 +51,7 @@ static const char *packet_text(struct arena *arena, const struct bh_event *event
 		.protocol = event->protocol,
 		.source = addr_of(event->family, event->source),
 		.destination = addr_of(event->family, event->destination),
+		.fragment = event->later_fragment,
 	};
 	char *text = arena_alloc(arena, TUPLE_TEXT_SIZE);
 
@@ -58,6 +59,8 @@ static const char *packet_text(struct arena *arena, const struct bh_event *event
 		return arena_printf(arena, "%s ether-type 0x%04x",
 				    event->direction == BH_IN ? "in" : "out",
 				    ntohs(event->ether_type));
+	if (tuple.fragment)
+		return tuple_print(&tuple, text);
 	if (tuple.protocol == IPPROTO_ICMP || tuple.protocol == IPPROTO_ICMPV6) {
 		tuple.icmp_type = (uint8_t)(ntohs(event->destination_port) >> 8);
 		tuple.icmp_code = (uint8_t)ntohs(event->destination_port);
