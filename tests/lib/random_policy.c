@@ -224,43 +224,17 @@ static ast_peers random_peers(struct maker *m, unsigned families)
 	return peers;
 }
 
-/* Of the pools: nothing that comes in has such a source. */
-static bool is_martian(const struct addr_range *range)
-{
-	const struct addr *first = &range->first;
-	const struct addr *last = &range->last;
-
-	if (first->family == ADDR_V6)
-		return first->bytes[0] == 0xff && last->bytes[0] == 0xff;
-	return addr_to_v4(first) == UINT32_MAX ||
-	       (addr_to_v4(first) >> 28 == 14 && addr_to_v4(last) >> 28 == 14);
-}
-
-static void add_ordinary(struct maker *m, ast_peers *peers, const char *const *pool, uint32_t n)
-{
-	do
-		add_range(m, peers, pool[rng_below(&m->rng, n)]);
-	while (is_martian(&array_last(peers)->range));
-}
-
-/* Where self is none, and names may be of what nobody is, something has to be left of each family. */
+/* Where self is none, something has to be left of each family. */
 static void add_foreign(struct maker *m, ast_peers *peers, unsigned families)
 {
-	bool self = false, somebody = false;
+	bool self = false;
 
-	for (size_t i = 0; i < peers->len; i++) {
-		const struct ast_peer *peer = &peers->at[i];
-
-		self |= peer->kind == AST_PEER_SELF;
-		somebody |= peer->kind == AST_PEER_ANY;
-		somebody |= peer->kind == AST_PEER_RANGE && !is_martian(&peer->range);
-	}
-	if (!self && somebody)
-		return;
-	if (families & V4)
-		add_ordinary(m, peers, pool_v4, ARRAY_LEN(pool_v4));
-	if (families & V6)
-		add_ordinary(m, peers, pool_v6, ARRAY_LEN(pool_v6));
+	for (size_t i = 0; i < peers->len; i++)
+		self |= peers->at[i].kind == AST_PEER_SELF;
+	if (self && families & V4)
+		add_range(m, peers, pick(m, pool_v4));
+	if (self && families & V6)
+		add_range(m, peers, pick(m, pool_v6));
 }
 
 static bool are_all(const ast_ports *ports)

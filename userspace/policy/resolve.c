@@ -212,13 +212,11 @@ static uint32_t source_of(struct resolving *r, uint32_t group_id, const struct a
 
 	if (direction_of(ast) == DIRECTION_IN && source != NO_SET)
 		foreign = sets_foreign(r, source, ast->source.at[0].mark);
-	if (direction_of(ast) == DIRECTION_IN && foreign != NO_SET && sets_families(r, foreign) &&
-	    sets_are_martian(r, foreign)) {
+	if (direction_of(ast) == DIRECTION_IN && foreign != NO_SET && sets_are_mapped(r, foreign)) {
 		diag_bad(
 			r->diag, ast->source.at[0].mark,
-			"no packet can match: nobody can have such a source, and what comes in from "
-			"it is denied before any rule; expected another source, IPv4 as 10.0.0.1 "
-			"and not as ::ffff:10.0.0.1");
+			"no packet can match: what comes in from ::ffff:0:0/96 is denied before any "
+			"rule; expected IPv4 as such, 10.0.0.1 and not ::ffff:10.0.0.1");
 		return NO_SET;
 	}
 	if (foreign == NO_SET || foreign == source || sets_families(r, foreign))

@@ -114,10 +114,10 @@ uint32_t sets_of_peers(struct resolving *r, uint32_t scope, const ast_peers *pee
 uint32_t sets_foreign(struct resolving *r, uint32_t set_id, struct mark at);
 
 /*
- * Whether all of a set, which has something, are sources that nobody can have: what comes in from them
- * is denied before any rule is asked (martian-source, see policy/eval.h).
+ * Whether all of a set, which has something, is IPv4 as ::ffff:a.b.c.d: from such a source nothing comes
+ * in, it is denied before any rule is asked (martian-source, see policy/eval.h).
  */
-bool sets_are_martian(const struct resolving *r, uint32_t set_id);
+bool sets_are_mapped(const struct resolving *r, uint32_t set_id);
 
 /* The set of a tag for a default rule; NO_SET when it needs virtual_network. */
 uint32_t sets_of_tag(struct resolving *r, enum tag tag);

@@ -128,26 +128,18 @@ uint32_t sets_foreign(struct resolving *r, uint32_t set_id, struct mark at)
 	return r->foreign.at[set_id];
 }
 
-bool sets_are_martian(const struct resolving *r, uint32_t set_id)
+bool sets_are_mapped(const struct resolving *r, uint32_t set_id)
 {
-	/* 0.0.0.0 and :: are of hosts that have no address yet. */
-	static const char *const martian[] = {
-		"0.0.0.1-0.255.255.255", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255", "::1",
-		"::ffff:0:0/96",	 "ff00::/8"};
 	const struct policy_set *set = &r->policy.sets.at[set_id];
-	size_t n = 0;
+	struct addr_range mapped;
 
-	if (set->any || set->self || set->ranges.len > ARRAY_LEN(martian))
+	if (set->any || set->self || addr_range_parse(STR("::ffff:0:0/96"), &mapped))
 		return false;
-	for (size_t i = 0; i < set->ranges.len * ARRAY_LEN(martian); i++) {
-		const struct addr_range *range = &set->ranges.at[i / ARRAY_LEN(martian)];
-		struct addr_range all;
-
-		if (!addr_range_parse(str_of(martian[i % ARRAY_LEN(martian)]), &all))
-			n += addr_range_has(&all, &range->first) &&
-			     addr_range_has(&all, &range->last);
-	}
-	return n == set->ranges.len;
+	for (size_t i = 0; i < set->ranges.len; i++)
+		if (!addr_range_has(&mapped, &set->ranges.at[i].first) ||
+		    !addr_range_has(&mapped, &set->ranges.at[i].last))
+			return false;
+	return set->ranges.len;
 }
 
 void sets_start(struct resolving *r)
