@@ -186,7 +186,8 @@ FLOW_LOOPS int flow_carry_way(__u64 generation, __u32 table, __u32 number)
 	page = flow_page(flow_element(&other, table, bucket, flow_shift(&query)));
 	if (!page || bucket > mask)
 		return 0;
-	offset = flow_bucket(bucket, mask, flow_shift(&query), false) + way * flow_way_size(&query);
+	offset = flow_bucket(bucket, mask, flow_shift(&query), false) +
+		 way * flow_way_size(query.wide);
 	if (!(flow_flags(flow_word(page, offset)) & BH_FLOW_LIVE))
 		return 0;
 	offset += FLOW_KEY;

@@ -43,7 +43,7 @@ static __always_inline __u32 flow_bucket_of(const struct flow_ways *ways, __u32 
 static __always_inline __u32 flow_way_offset(const struct flow_query *query,
 					     const struct flow_ways *ways, __u32 at)
 {
-	return (flow_bucket_of(ways, at) + (at & (BH_WAYS - 1)) * flow_way_size(query)) &
+	return (flow_bucket_of(ways, at) + (at & (BH_WAYS - 1)) * flow_way_size(query->wide)) &
 	       (BH_STATE_PAGE_SIZE - BH_WAY4_SIZE);
 }
 
@@ -56,7 +56,7 @@ static __always_inline __u64 flow_way(const struct flow_query *query, const __u8
 {
 	__u32 bucket = ways->bucket[at >> 2] & (BH_STATE_PAGE_SIZE - BH_BUCKET4_SIZE);
 
-	return flow_load(page + bucket + (at & (BH_WAYS - 1)) * flow_way_size(query));
+	return flow_load(page + bucket + (at & (BH_WAYS - 1)) * flow_way_size(query->wide));
 }
 
 /* Of two numbers below 2^63, without a branch. */

@@ -285,9 +285,9 @@ static __always_inline __u64 flow_word(const __u8 *page, __u32 offset)
 }
 
 /* The size of a way. No shift of a constant: the verifier knows no bounds of that. */
-static __always_inline __u32 flow_way_size(const struct flow_query *query)
+static __always_inline __u32 flow_way_size(__u32 wide)
 {
-	return BH_WAY4_SIZE + (query->wide & 1) * (BH_WAY6_SIZE - BH_WAY4_SIZE);
+	return BH_WAY4_SIZE + (wide & 1) * (BH_WAY6_SIZE - BH_WAY4_SIZE);
 }
 
 /* 0: the key that lies there is the query's. */
@@ -318,7 +318,7 @@ static __always_inline int flow_scan(struct flow_query *query, const __u8 *page,
 #pragma clang loop unroll(disable)
 	for (__u32 at = 0; at < FLOW_WAYS; at++) {
 		__u32 bucket = flow_bucket(query->hash, mask, flow_shift(query), at >= BH_WAYS);
-		__u32 offset = bucket + (at & (BH_WAYS - 1)) * flow_way_size(query);
+		__u32 offset = bucket + (at & (BH_WAYS - 1)) * flow_way_size(query->wide);
 		__u32 key = offset + FLOW_KEY;
 		__u64 meta = flow_word(page, offset);
 		__u64 differ;
@@ -443,12 +443,12 @@ static __always_inline bool flow_mark(struct bh_flow_state *state, __u64 meta, _
 }
 
 /*
- * A flow that has moved, or begins anew in its way, was opened then. Three bytes by themselves: all
- * that a way can suffer that meanwhile is another's is a wrong age.
+ * When a flow was opened. By plain stores, also where a flow moves or begins anew in its way: of a way
+ * that has become another's meanwhile they change the age and nothing else, since they are of no key.
  */
 static __always_inline void flow_set_opened(struct bh_flow_state *state, __u32 wide, __u32 opened)
 {
-	__u8 *end = (__u8 *)state + BH_WAY4_SIZE + (wide & 1) * (BH_WAY6_SIZE - BH_WAY4_SIZE);
+	__u8 *end = (__u8 *)state + flow_way_size(wide);
 
 	*(volatile __u8 *)(end - 3) = opened;
 	*(volatile __u16 *)(end - 2) = opened >> 8;
@@ -456,8 +456,7 @@ static __always_inline void flow_set_opened(struct bh_flow_state *state, __u32 w
 
 static __always_inline __u32 flow_opened(const struct bh_flow_state *state, __u32 wide)
 {
-	const __u8 *end =
-		(const __u8 *)state + BH_WAY4_SIZE + (wide & 1) * (BH_WAY6_SIZE - BH_WAY4_SIZE);
+	const __u8 *end = (const __u8 *)state + flow_way_size(wide);
 
 	return flow_load(end - 8) >> FLOW_OPENED_BIT;
 }

@@ -72,8 +72,8 @@ static __always_inline int quick_seek(const struct quick_ways *ways, const __u64
 	if (!same || !ways->page)
 		return FLOW_NONE;
 	offset = bucket + way * (wide ? BH_WAY6_SIZE : BH_WAY4_SIZE);
-	barrier_var(
-		offset); /* or clang masks its parts, and Linux 6.1 forgets what it has spilled */
+	/* Or clang masks its parts, and Linux 6.1 forgets what it has spilled. */
+	barrier_var(offset);
 	offset &= BH_STATE_PAGE_SIZE - BH_WAY4_SIZE;
 	state = ways->page + offset;
 	key = state + FLOW_KEY + flow_after(flow_load(state));

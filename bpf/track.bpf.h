@@ -110,7 +110,7 @@ static __always_inline bool track_renew(__u32 opening, __u32 generation, struct 
 	bool newer = (__s32)((__u32)query->rest - generation) > 0;
 	__u64 meta = query->meta;
 	__u64 rest = query->rest;
-	__u64 marked;
+	__u64 marked, found;
 
 	if (!track_rejudged(opening, generation, query)) {
 		if (!newer) {
@@ -121,11 +121,14 @@ static __always_inline bool track_renew(__u32 opening, __u32 generation, struct 
 	}
 	/*
 	 * Marks first: under the old generation the next packet judges the entry again, also where
-	 * another has just touched it. Under a newer one it has been judged meanwhile: they go back.
+	 * another has just touched it. Where a newer one has judged it meanwhile they go back, unless
+	 * that one has found them there and wants the same; of its own generation all want the same.
 	 */
 	marked = (meta & ~marks) | (query->meta & marks);
-	if (!newer && (marked == meta || flow_swap(state, meta, marked)) &&
-	    __sync_val_compare_and_swap(flow_rest_of(state), rest, query->rest) != rest)
+	if (newer || (marked != meta && !flow_swap(state, meta, marked)))
+		return true;
+	found = __sync_val_compare_and_swap(flow_rest_of(state), rest, query->rest);
+	if (found != rest && (__s32)((__u32)found - generation) > 0)
 		flow_swap(state, marked, meta);
 	return true;
 }

@@ -173,6 +173,15 @@ def a_link_that_is_let_go_with_the_same_policy_is_no_problem(lab):
     assert counted["eth0"] >= 1, counted
     host.apply(BASE, "--interface", "eth0")
     expect(status(host)[0], 0, "status with the other link alone")
+    # What a detach has opened is not opened by the apply behind it; a link is told by its name now.
+    host.apply(BASE)
+    host.bulkhead("detach")
+    expect(host.apply(BASE, "--interface", "eth0").stderr, "", "stderr behind a detach")
+    host.apply(BASE)
+    host.run("ip", "link", "set", "eth1", "down")
+    host.run("ip", "link", "set", "eth1", "name", "lan1")
+    expect(host.apply(BASE, "--interface", "eth0").stderr,
+           "warning: link lan1 is covered no longer: all passes there\n", "stderr")
 
 
 @tap

@@ -451,20 +451,9 @@ static int let_go(struct applying *run)
 	return err ? err : applying_settle_state(run, generation & 1);
 }
 
-/* A link that is there and covered no longer is said, once: whoever narrows a list may not mean it. */
-static void tell_of_link(const struct applying *run, const struct store_link *link)
-{
-	if (!link->let_go && !is_wanted(run, link->ifindex) &&
-	    host_link_by_index(run->request->facts, link->ifindex))
-		diag_warn(run->diag, (struct mark){},
-			  "link %s is covered no longer: all passes there", link->name);
-}
-
 /* Numbers of links that were let go, once the counters of the generation before are in the totals. */
 static int settle_links(struct applying *run)
 {
-	for (size_t i = 0; i < run->record.links.len; i++)
-		tell_of_link(run, &run->record.links.at[i]);
 	if (run->result.changed)
 		forget_links(run);
 	for (size_t i = 0; i < run->record.links.len; i++)

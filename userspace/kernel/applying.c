@@ -352,9 +352,29 @@ static const char *why_of(const struct applying *run, const struct attach_hook *
 	return "";
 }
 
+typedef ARRAY(uint32_t) ifindexes;
+
+/* A link that is there and covered no longer is told, once: whoever narrows a list may not mean it. */
+static void tell_of_link(const struct applying *run, uint32_t ifindex, ifindexes *told)
+{
+	const struct host_link *link = host_link_by_index(run->request->facts, ifindex);
+
+	for (size_t i = 0; i < run->put.len; i++)
+		if (run->put.at[i].ifindex == ifindex)
+			return;
+	for (size_t i = 0; i < told->len; i++)
+		if (told->at[i] == ifindex)
+			return;
+	array_push(run->arena, told, ifindex);
+	if (link)
+		diag_warn(run->diag, (struct mark){},
+			  "link %s is covered no longer: all passes there", link->name);
+}
+
 int applying_remove_links(struct applying *run)
 {
 	attach_hooks hooks = {};
+	ifindexes told = {};
 	size_t n = 0;
 	int err = attach_list(run->load, run->arena, run->request->facts, run->diag, &hooks);
 
@@ -364,6 +384,8 @@ int applying_remove_links(struct applying *run)
 		if (is_surplus(run, hook)) {
 			err = attach_remove(run->load, hook, run->diag);
 			run->result.hooks_changed = true;
+			if (!err && !hook->elsewhere)
+				tell_of_link(run, hook->ifindex, &told);
 			continue;
 		}
 		hook->why = why_of(run, hook);

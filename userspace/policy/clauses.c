@@ -297,7 +297,7 @@ static void add_protocol(struct maker *maker, const struct ast_protocol *protoco
 	every = all_by_number(&ast->destination_ports, &maker->destination_ports);
 	if (!every)
 		every = all_by_number(&ast->source_ports, &maker->source_ports);
-	if (every)
+	if (every && protocol->number == PROTO_ANY)
 		diag_bad(
 			maker->r->diag, every->mark,
 			"all ports by number beside 'protocol: any'; expected 'any', which packets "

@@ -204,6 +204,15 @@ static void check_mode(struct resolving *r, const struct joined_group *joined,
 	diag_note(r->diag, joined->mode.mark, "the group's is here");
 }
 
+/* The first item of a source that is not self; the first one where all are. */
+static const struct ast_peer *first_foreign(const struct ast_rule *ast)
+{
+	for (size_t i = 0; i < ast->source.len; i++)
+		if (ast->source.at[i].kind != AST_PEER_SELF)
+			return &ast->source.at[i];
+	return &ast->source.at[0];
+}
+
 /* The source of a rule; self is none for what comes in, and alone would match nothing. */
 static uint32_t source_of(struct resolving *r, uint32_t group_id, const struct ast_rule *ast)
 {
@@ -214,7 +223,7 @@ static uint32_t source_of(struct resolving *r, uint32_t group_id, const struct a
 		foreign = sets_foreign(r, source, ast->source.at[0].mark);
 	if (direction_of(ast) == DIRECTION_IN && foreign != NO_SET && sets_are_mapped(r, foreign)) {
 		diag_bad(
-			r->diag, ast->source.at[0].mark,
+			r->diag, first_foreign(ast)->mark,
 			"no packet can match: what comes in from ::ffff:0:0/96 is denied before any "
 			"rule; expected IPv4 as such, 10.0.0.1 and not ::ffff:10.0.0.1");
 		return NO_SET;

@@ -453,10 +453,12 @@ static int refuse_unseen(const struct reader *reader)
 
 	for (size_t at = 0; at < text.len; at++) {
 		struct str rest = {text.at + at, text.len - at};
+		unsigned char first = (unsigned char)rest.at[0];
 
+		if (first != '\r' && first < 0x80)
+			continue;
 		for (size_t i = 0; i < ARRAY_LEN(unseen); i++) {
-			if (rest.at[0] != unseen[i].bytes[0] ||
-			    !str_starts(rest, str_of(unseen[i].bytes)) ||
+			if (!str_starts(rest, str_of(unseen[i].bytes)) ||
 			    str_starts(rest, STR("\r\n")))
 				continue;
 			return diag_bad(
