@@ -280,6 +280,8 @@ Test(hammer, a_kept_flow_is_marked_so_whoever_meets_it_first)
 	scoped(duel_free) struct duel *duel = duel_new(NULL);
 
 	for (struct rounds rounds = {}; more(&rounds); let_die(duel)) {
+		bool ends = rounds.n & 1; /* else nothing but the marks of the renewal changes */
+
 		scene_apply(duel->scene, NULL, scene_policy);
 		for (int i = 0; i < FLOWS; i++) {
 			struct subject subject = subject_of(ADDR_V4, i);
@@ -287,13 +289,13 @@ Test(hammer, a_kept_flow_is_marked_so_whoever_meets_it_first)
 			(void)play(duel->scene, &subject, ">data <data");
 		}
 		scene_apply(duel->scene, NULL, scene_denying(duel->scene, "keep", "enforce"));
-		race(duel, ADDR_V4, "", ">data", "<FIN-ACK");
+		race(duel, ADDR_V4, "", ">data", ends ? "<FIN-ACK" : "<data");
 		for (int i = 0; i < FLOWS; i++) {
 			struct subject subject = subject_of(ADDR_V4, i);
 			uint32_t flags = flags_after(duel, &subject, true);
 
 			cr_assert(flags & BH_FLOW_KEPT, "flags %#x", flags);
-			cr_assert(flags & BH_FLOW_FIN_REPLIER, "flags %#x", flags);
+			cr_assert(!ends || flags & BH_FLOW_FIN_REPLIER, "flags %#x", flags);
 		}
 	}
 }
