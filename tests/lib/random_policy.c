@@ -258,10 +258,10 @@ static ast_ports random_ports(struct maker *m)
 	for (uint32_t n = 1 + rng_below(&m->rng, 3); n; n--)
 		array_push(m->arena, &ports,
 			   (struct ast_port){.mark = next_mark(m), .range = pick(m, pool_ports)});
-	if (are_all(&ports)) {
-		ports.at[0].range = pool_ports[0];
-		ports.at[0].any = true;
-	}
+	if (are_all(&ports))
+		array_push(
+			m->arena, &ports,
+			(struct ast_port){.mark = next_mark(m), .range = {0, 65535}, .any = true});
 	return ports;
 }
 
