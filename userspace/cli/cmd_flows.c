@@ -89,7 +89,10 @@ static uint64_t seconds(const struct listing *listing, uint64_t ticks)
 	return (ticks << listing->machine.tick_shift) / listing->machine.hz;
 }
 
-/* Seconds since it was opened; within a minute before our reading of the clock begins anew: after it. */
+/*
+ * Seconds since it was opened. What seems to be all but a minute of what is kept was opened after our
+ * reading of the clock.
+ */
 static uint64_t age_of(const struct listing *listing, const struct flowtable_entry *entry)
 {
 	uint64_t age = ((listing->now >> BH_OPENED_SHIFT) - entry->opened) & BH_OPENED_MASK;
