@@ -3,7 +3,11 @@
  * What the tables of states leave open: how long a flow lives, what forged packets can do to it, what
  * audit lets through, and outcomes that need no state.
  */
+#include <stdio.h>
+
 #include <criterion/criterion.h>
+
+#include <bpf/bpf.h>
 
 #include "tests/bpf/cells.h"
 #include "tests/bpf/wire.h"
@@ -158,6 +162,49 @@ Test(flows, each_says_when_it_was_opened_until_it_is_opened_anew)
 		enforcer_advance(scene->enforcer, (BH_OPENED_MASK - scene_moment(scene)) *
 							  (128ULL << BH_OPENED_SHIFT));
 	}
+}
+
+static const char of_self[] =
+	"  - {name: to-self, priority: 4000, direction: inbound, access: deny, protocol: gre,\n"
+	"     source: any, destination: self}\n"
+	"  - {name: of-self, priority: 4000, direction: outbound, access: deny, protocol: gre,\n"
+	"     source: self, destination: any}\n";
+
+/* Without the table of own addresses the policy has no word: who asks it is denied. */
+Test(flows, a_packet_on_its_flow_asks_no_policy)
+{
+	scoped(scene_free) struct scene *scene = scene_of_flows();
+	int outer = enforcer_map(scene->enforcer, "bh_self");
+	scoped(close) int inner = -1;
+	struct flowtable_entry entry;
+	uint32_t zero = 0, id = 0;
+	const addr_list self = {};
+	char text[8192];
+
+	(void)snprintf(text, sizeof(text), "%s%s", scene_policy, of_self);
+	enforcer_set_self(scene->enforcer, &self);
+	scene_apply(scene, NULL, text);
+	scene_wait(scene, 20);
+	for (uint16_t i = 0; i < 4; i++) {
+		struct subject subject = {i & 1 ? ADDR_V6 : ADDR_V4, PROTO_TCP, i & 2, false, i};
+
+		(void)play(scene, &subject, established);
+		cr_assert(scene_entry(scene, &subject, &entry));
+		cr_assert_neq(entry.opened, 0, "of which the look-up has to look away");
+	}
+	cr_assert_eq(bpf_map_lookup_elem(outer, &zero, &id), 0);
+	inner = bpf_map_get_fd_by_id(id);
+	cr_assert_geq(inner, 0);
+	cr_assert_eq(bpf_map_delete_elem(outer, &zero), 0);
+	for (uint16_t i = 0; i < 4; i++) {
+		struct subject subject = {i & 1 ? ADDR_V6 : ADDR_V4, PROTO_TCP, i & 2, false, i};
+		struct subject other = subject;
+
+		cr_expect(play(scene, &subject, ">data"), "%u asks", i);
+		other.number += 4;
+		cr_expect_not(play(scene, &other, ">SYN"), "%u does not ask", i);
+	}
+	cr_assert_eq(bpf_map_update_elem(outer, &zero, &inner, BPF_ANY), 0);
 }
 
 Test(flows, a_reply_alone_does_not_make_a_stream_and_neither_does_a_burst)
