@@ -1,16 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Memory in blocks that are freed together; see base/arena.h. */
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/arena.h"
 
-/* Many arenas hold the words of one message; the first block is for them. */
-enum { FIRST_SIZE = 2 * 1024, BLOCK_SIZE = 64 * 1024, LARGE_SIZE = BLOCK_SIZE / 4 };
+/*
+ * Many arenas hold the words of one message; the first block is for them. One that has grown takes
+ * as much again as it has, up to what, with malloc's own words, begins and ends with large pages.
+ */
+enum {
+	FIRST_SIZE = 2 * 1024,
+	BLOCK_SIZE = 64 * 1024,
+	BLOCK_MAX = 4 * 1024 * 1024 - 64,
+	LARGE_SIZE = BLOCK_SIZE / 4,
+	ADVISED_SIZE = 2 * 1024 * 1024, /* a large page of most machines */
+};
 
 struct block {
 	struct block *next;
@@ -34,31 +45,69 @@ static _Noreturn void out_of_memory(void)
 	_exit(1);
 }
 
-void *mem_alloc(size_t size)
+static uintptr_t page_size(void)
 {
-	void *memory = malloc(size ? size : 1);
+	return (uintptr_t)sysconf(_SC_PAGESIZE);
+}
+
+/*
+ * Memory as it came, or the end. Large memory shall have large pages where the kernel has them: to be
+ * given as much in small ones takes longer than what is then done with it. It is a hint, whose
+ * answer does not matter. A whole mapping is named: one of two kinds could no longer grow in place.
+ */
+static void *checked(void *memory, size_t size)
+{
+	uintptr_t behind;
 
 	if (!memory)
 		out_of_memory();
+	if (size >= ADVISED_SIZE) {
+		behind = (uintptr_t)memory % page_size();
+		(void)madvise((char *)memory - behind, size + behind, MADV_HUGEPAGE);
+	}
 	return memory;
+}
+
+void *mem_alloc(size_t size)
+{
+	return checked(malloc(size ? size : 1), size);
 }
 
 void *mem_calloc(size_t n, size_t size)
 {
-	void *memory = calloc(n ? n : 1, size ? size : 1);
+	return checked(calloc(n ? n : 1, size ? size : 1), n * size);
+}
 
-	if (!memory)
-		out_of_memory();
-	return memory;
+/* Whether malloc gave the memory a mapping of its own: with glibc, two words behind its begin. */
+static bool has_mapping(const void *memory)
+{
+	return (uintptr_t)memory % page_size() == 2 * sizeof(size_t);
+}
+
+/* As realloc, which would copy into small pages before anybody can ask for large ones. */
+static void *move_large(void *memory, size_t size)
+{
+	size_t room = malloc_usable_size(memory);
+	void *moved;
+
+	if (size <= room)
+		return memory;
+	moved = mem_alloc(size);
+	memcpy(moved, memory, room);
+	free(memory);
+	return moved;
 }
 
 void *mem_realloc(void *memory, size_t n, size_t size)
 {
-	void *moved = reallocarray(memory, n ? n : 1, size ? size : 1);
+	size_t whole;
 
-	if (!moved)
+	if (__builtin_mul_overflow(n, size, &whole))
 		out_of_memory();
-	return moved;
+	/* A mapping grows without a copy. */
+	if (memory && whole >= ADVISED_SIZE && !has_mapping(memory))
+		return move_large(memory, whole);
+	return checked(realloc(memory, whole ? whole : 1), whole);
 }
 
 struct arena *arena_new(void)
@@ -105,6 +154,15 @@ static size_t padded(size_t size)
 	return size ? (size + align - 1) / align * align : align;
 }
 
+static size_t next_size(const struct arena *arena, size_t size)
+{
+	if (!arena->blocks && size <= FIRST_SIZE)
+		return FIRST_SIZE;
+	if (arena->size <= BLOCK_SIZE)
+		return BLOCK_SIZE;
+	return arena->size < BLOCK_MAX ? arena->size : BLOCK_MAX;
+}
+
 static struct block *block_for(struct arena *arena, size_t size)
 {
 	bool large = size > LARGE_SIZE;
@@ -116,7 +174,7 @@ static struct block *block_for(struct arena *arena, size_t size)
 	if (large)
 		*list = block_new(size);
 	else
-		*list = block_new(first || size > FIRST_SIZE ? BLOCK_SIZE : FIRST_SIZE);
+		*list = block_new(next_size(arena, size));
 	(*list)->next = first;
 	return *list;
 }
@@ -144,12 +202,13 @@ static struct block **large_place(struct arena *arena, const void *piece)
 
 static void *grow_large(struct arena *arena, struct block **place, size_t size)
 {
+	size_t before = (*place)->used;
 	struct block *block;
 
 	if (size > SIZE_MAX - sizeof(*block))
 		out_of_memory();
 	block = mem_realloc(*place, 1, sizeof(*block) + size);
-	arena->size += size - block->used;
+	arena->size += size - before;
 	block->size = block->used = size;
 	*place = block;
 	return block->data;
