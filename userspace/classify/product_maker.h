@@ -8,6 +8,12 @@
 
 #include "classify/product.h"
 
+/* Protocol classes one behind the other. */
+struct run {
+	uint32_t first;
+	uint32_t end; /* one behind the last */
+};
+
 struct maker {
 	struct arena *arena;
 	const struct direction_rules *rules;
@@ -19,8 +25,8 @@ struct maker {
 	uint64_t *side_rules[2];   /* of each side class: the rules that match it */
 	struct intern *shadowless; /* pairs: sets of rules of pairs */
 	uint32_t *pair_rules;	   /* of each pair its number there */
-	uint32_t *protocol_first;  /* of each rule its first in protocol_list, and one behind */
-	uint32_t *protocol_list;   /* the protocol classes of each rule */
+	uint32_t *runs_first;	   /* pairs: of each rule its first in runs, and one behind */
+	struct run *runs;	   /* the protocol classes of each rule */
 };
 
 /* The source set of a rule of the direction (side 0), or its destination set. */

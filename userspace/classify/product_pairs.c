@@ -111,67 +111,48 @@ static const char *make_pairs(struct maker *maker)
 
 /* ---- the first rule of each protocol class ---- */
 
-/* Turns the sets of rules of protocol classes round: for each rule, its protocol classes. */
-static void list_protocols(struct maker *maker)
+/*
+ * Turns the sets of rules of protocol classes round. Without runs it counts into next those of each
+ * rule, else next is where the next one of each rule belongs.
+ */
+static void find_runs(const struct maker *maker, const uint64_t *none, uint32_t *next,
+		      struct run *runs)
 {
 	const struct protocols *protocols = maker->protocols;
-	uint32_t *first = arena_calloc(maker->arena, maker->rules->n + 2, sizeof(*first));
-	uint32_t *list = NULL;
+	const uint64_t *before = none;
 
-	for (int pass = 0; pass < 2; pass++) {
-		for (uint32_t p = 0; p < protocols->n_classes; p++)
-			for (size_t w = 0; w < protocols->n_words; w++) {
-				uint64_t set = protocols->rules[p * protocols->n_words + w];
+	for (uint32_t p = 0; p <= protocols->n_classes; p++) {
+		const uint64_t *now =
+			p < protocols->n_classes ? protocols->rules + p * protocols->n_words : none;
 
-				for (; set; set &= set - 1) {
-					size_t r = w * 64 + __builtin_ctzll(set);
+		for (size_t w = 0; w < protocols->n_words; w++)
+			for (uint64_t set = now[w] ^ before[w]; set; set &= set - 1) {
+				size_t r = w * 64 + (size_t)__builtin_ctzll(set);
+				bool begins = bits_have(now, r);
 
-					if (pass)
-						list[first[r + 1]++] = p;
-					else
-						first[r + 2]++;
-				}
+				if (!runs)
+					next[r] += begins;
+				else if (begins)
+					runs[next[r]].first = p;
+				else
+					runs[next[r]++].end = p;
 			}
-		if (pass)
-			break;
-		for (uint32_t r = 0; r < maker->rules->n; r++)
-			first[r + 2] += first[r + 1];
-		list = arena_calloc(maker->arena, first[maker->rules->n + 1], sizeof(*list));
+		before = now;
 	}
-	maker->protocol_first = first;
-	maker->protocol_list = list;
 }
 
-/*
- * Of each protocol class the first rule that a tier has for it; BH_NO_RULE is the largest of all,
- * and the policy has no more rules than that.
- */
-static void match_rule(const struct maker *maker, uint32_t r, uint16_t *matched)
+static void list_runs(struct maker *maker)
 {
-	const uint32_t *class = maker->protocol_list + maker->protocol_first[r];
-	const uint32_t *end = maker->protocol_list + maker->protocol_first[r + 1];
-	const uint32_t n_classes = maker->protocols->n_classes;
-	const uint16_t rule = (uint16_t)(maker->rules->first + r);
+	uint32_t n = maker->rules->n;
+	uint32_t *first = arena_calloc(maker->arena, n + 2, sizeof(*first));
+	const uint64_t *none = arena_calloc(maker->arena, maker->n_words, sizeof(*none));
 
-	if (bits_have(maker->protocols->wild, r)) {
-		for (uint32_t p = 0; p < n_classes; p++)
-			matched[p] = matched[p] < rule ? matched[p] : rule;
-		return;
-	}
-	for (; class < end; class ++)
-		if (rule < matched[*class])
-			matched[*class] = rule;
-}
-
-static void match_tier(const struct maker *maker, const uint64_t *set, enum policy_tier tier,
-		       uint16_t *matched)
-{
-	const struct direction_rules *rules = maker->rules;
-	uint32_t first = rules->policy->first[rules->direction][tier] - rules->first;
-	uint32_t r = first + rules->policy->n[rules->direction][tier];
-
-	while ((r = bits_below(set, first, r)) != BITS_NONE)
-		match_rule(maker, r, matched);
+	find_runs(maker, none, first + 2, NULL);
+	for (uint32_t r = 0; r < n; r++)
+		first[r + 2] += first[r + 1];
+	maker->runs = arena_calloc(maker->arena, first[n + 1], sizeof(*maker->runs));
+	find_runs(maker, none, first + 1, maker->runs);
+	maker->runs_first = first;
 }
 
 /* ---- what many rows begin with ---- */
@@ -179,14 +160,13 @@ static void match_tier(const struct maker *maker, const uint64_t *set, enum poli
 /*
  * The rules that match every class of one side, with each class of the other: whichever set of
  * rules a pair of the latter comes to, these are among them, or stand behind a rule for every
- * protocol and port.
+ * protocol and port. A row is what they lead to, but for what other rules take before them.
  */
 struct base {
 	uint64_t *rules;
-	uint16_t *matched[TIER_COUNT];
-	/* The last row that began with it: outcomes, and the numbers of their blocks, less one. */
-	uint16_t *outcomes;
-	uint32_t *row;
+	uint16_t *own[TIER_COUNT]; /* of each protocol class the first rule, filled up to blocks */
+	uint16_t *now[TIER_COUNT]; /* of the row in the making; the same between two rows */
+	uint32_t *row;		   /* the numbers of own blocks, and one; 0: no row has had it */
 };
 
 enum { BASES_MAX = 64 };
@@ -196,19 +176,6 @@ struct bases {
 	uint32_t n;
 	struct base at[BASES_MAX];
 };
-
-static void make_base(const struct maker *maker, struct base *base)
-{
-	const uint32_t n_classes = maker->protocols->n_classes;
-
-	for (int tier = 0; tier < TIER_COUNT; tier++) {
-		base->matched[tier] =
-			arena_alloc(maker->arena, n_classes * sizeof(*base->matched[tier]));
-		for (uint32_t p = 0; p < n_classes; p++)
-			base->matched[tier][p] = BH_NO_RULE;
-		match_tier(maker, base->rules, tier, base->matched[tier]);
-	}
-}
 
 /* Of the side with fewer classes; where that has many, one without rules for all. */
 static void make_bases(const struct maker *maker, struct bases *ret_bases)
@@ -233,11 +200,6 @@ static void make_bases(const struct maker *maker, struct bases *ret_bases)
 			base->rules[w] =
 				always[w] & maker->side_rules[bases.side][i * maker->n_words + w];
 		prune(maker, base->rules);
-		make_base(maker, base);
-		base->row = arena_calloc(maker->arena, maker->product->row_len, sizeof(*base->row));
-		base->outcomes =
-			arena_calloc(maker->arena, (size_t)maker->product->row_len * PRODUCT_BLOCK,
-				     sizeof(*base->outcomes));
 	}
 	*ret_bases = bases;
 }
@@ -271,9 +233,12 @@ struct row_maker {
 	uint16_t *triple_outcomes; /* the outcome of each */
 	size_t room;
 	struct intern *rows;
-	uint16_t *matched[TIER_COUNT]; /* of each protocol class */
-	uint16_t *outcomes;	       /* of each protocol class, filled up to whole blocks */
 	uint32_t *row;
+
+	/* The blocks that are not as those of the base. */
+	uint32_t *changed;
+	uint32_t n_changed;
+	bool *is_changed;
 };
 
 static uint16_t outcome_of_triple(struct maker *maker, uint64_t triple)
@@ -314,58 +279,138 @@ static uint16_t lately_outcome(struct row_maker *rows, uint64_t triple)
 	return (uint16_t)(lately->outcome - 1);
 }
 
-/* The blocks of a row. Most are those that the last row with its base has in their places. */
-static void put_blocks(struct row_maker *rows, struct base *base)
+static void change(struct row_maker *rows, uint32_t block)
 {
-	const size_t size = PRODUCT_BLOCK * sizeof(*rows->outcomes);
-	uint16_t *before = base->outcomes;
-
-	for (uint32_t b = 0; b < rows->maker->product->row_len; b++) {
-		const uint16_t *block = rows->outcomes + (size_t)b * PRODUCT_BLOCK;
-
-		if (!base->row[b] || memcmp(block, before + (size_t)b * PRODUCT_BLOCK, size))
-			base->row[b] = intern_put(rows->maker->tables->blocks, block, size) + 1;
-		rows->row[b] = base->row[b] - 1;
-	}
-	base->outcomes = rows->outcomes;
-	rows->outcomes = before;
+	if (!rows->is_changed[block])
+		rows->changed[rows->n_changed++] = block;
+	rows->is_changed[block] = true;
 }
 
-static void match(struct row_maker *rows, const uint64_t *set, const struct base *base)
+/*
+ * The rule takes what no rule before it in its tier has taken; whether that is any. Without a branch:
+ * of a length that the compiler knows, it becomes a few wide instructions.
+ */
+static inline bool take_columns(uint16_t *matched, size_t n, uint16_t rule)
+{
+	uint16_t taken = 0;
+
+	for (size_t p = 0; p < n; p++) {
+		uint16_t least = matched[p] < rule ? matched[p] : rule;
+
+		taken |= matched[p] ^ least;
+		matched[p] = least;
+	}
+	return taken;
+}
+
+static bool take_of_block(uint16_t *matched, size_t n, uint16_t rule)
+{
+	if (n == PRODUCT_BLOCK)
+		return take_columns(matched, PRODUCT_BLOCK, rule);
+	return take_columns(matched, n, rule);
+}
+
+/* BH_NO_RULE is the largest of all, and the policy has no more rules than that. */
+static void match_rule(struct row_maker *rows, uint32_t r, uint16_t *matched)
 {
 	const struct maker *maker = rows->maker;
+	const struct run *run = maker->runs + maker->runs_first[r];
+	const struct run *end = maker->runs + maker->runs_first[r + 1];
+	const uint16_t rule = (uint16_t)(maker->rules->first + r);
 
-	for (size_t w = 0; w < maker->n_words; w++)
-		rows->beyond[w] = set[w] & ~base->rules[w];
+	for (; run < end; run++)
+		for (uint32_t p = run->first, next; p < run->end; p = next) {
+			next = (p / PRODUCT_BLOCK + 1) * PRODUCT_BLOCK;
+			if (next > run->end)
+				next = run->end;
+			if (take_of_block(matched + p, next - p, rule))
+				change(rows, p / PRODUCT_BLOCK);
+		}
+}
+
+static void match(struct row_maker *rows, const uint64_t *set, uint16_t *matched[TIER_COUNT])
+{
+	const struct direction_rules *rules_of = rows->maker->rules;
+
+	rows->n_changed = 0;
+	memset(rows->is_changed, 0, rows->maker->product->row_len);
 	for (int tier = 0; tier < TIER_COUNT; tier++) {
-		memcpy(rows->matched[tier], base->matched[tier],
-		       maker->protocols->n_classes * sizeof(*rows->matched[tier]));
-		match_tier(maker, rows->beyond, tier, rows->matched[tier]);
+		uint32_t first =
+			rules_of->policy->first[rules_of->direction][tier] - rules_of->first;
+		uint32_t r = first + rules_of->policy->n[rules_of->direction][tier];
+
+		while ((r = bits_below(set, first, r)) != BITS_NONE)
+			match_rule(rows, r, matched[tier]);
 	}
+}
+
+_Static_assert(BH_NO_RULE == UINT16_MAX, "all bits set, for memset");
+
+static void fill_base(struct row_maker *rows, struct base *base)
+{
+	const struct maker *maker = rows->maker;
+	size_t size = (size_t)maker->product->row_len * PRODUCT_BLOCK * sizeof(uint16_t);
+
+	for (int tier = 0; tier < TIER_COUNT; tier++) {
+		base->own[tier] = arena_alloc(maker->arena, size);
+		memset(base->own[tier], 0xff, size);
+	}
+	match(rows, base->rules, base->own);
+	for (int tier = 0; tier < TIER_COUNT; tier++)
+		base->now[tier] = arena_copy(maker->arena, base->own[tier], size);
+	base->row = arena_calloc(maker->arena, maker->product->row_len, sizeof(*base->row));
+}
+
+/* A block of outcomes; those behind the last protocol class are 0. */
+static uint32_t make_block(struct row_maker *rows, uint16_t *const matched[TIER_COUNT], uint32_t b)
+{
+	uint32_t n_classes = rows->maker->protocols->n_classes;
+	uint16_t outcomes[PRODUCT_BLOCK] = {};
+	uint64_t last = UINT64_MAX; /* is no triple */
+	uint32_t first = b * PRODUCT_BLOCK;
+
+	for (uint32_t i = 0; i < PRODUCT_BLOCK && first + i < n_classes; i++) {
+		uint64_t triple = matched[0][first + i] | (uint64_t)matched[1][first + i] << 16 |
+				  (uint64_t)matched[2][first + i] << 32;
+
+		outcomes[i] = triple == last ? outcomes[i - 1] : lately_outcome(rows, triple);
+		last = triple;
+	}
+	return intern_put(rows->maker->tables->blocks, outcomes, sizeof(outcomes));
+}
+
+/* The number of a block of the row in the making: most are those of its base. */
+static uint32_t block_of(struct row_maker *rows, struct base *base, uint32_t b)
+{
+	if (rows->is_changed[b])
+		return make_block(rows, base->now, b);
+	if (!base->row[b])
+		base->row[b] = make_block(rows, base->own, b) + 1;
+	return base->row[b] - 1;
+}
+
+static void put_back(struct base *base, uint32_t b)
+{
+	const size_t at = (size_t)b * PRODUCT_BLOCK;
+
+	for (int tier = 0; tier < TIER_COUNT; tier++)
+		memcpy(base->now[tier] + at, base->own[tier] + at,
+		       PRODUCT_BLOCK * sizeof(*base->now[tier]));
 }
 
 /* The row of one set of rules, by number; pair: one that comes to the set. */
 static uint32_t make_row(struct row_maker *rows, const uint64_t *set, uint32_t pair)
 {
-	struct maker *maker = rows->maker;
+	const struct maker *maker = rows->maker;
 	struct base *base = base_of(maker, &rows->bases, pair);
-	const uint16_t *admin = rows->matched[0];
-	const uint16_t *subnet = rows->matched[1];
-	const uint16_t *nic = rows->matched[2];
-	const uint32_t n_classes = maker->protocols->n_classes;
-	uint64_t last = UINT64_MAX; /* is no triple */
-	uint16_t outcome = 0;
 
-	match(rows, set, base);
-	for (uint32_t p = 0; p < n_classes; p++) {
-		uint64_t triple = admin[p] | (uint64_t)subnet[p] << 16 | (uint64_t)nic[p] << 32;
-
-		if (triple != last)
-			outcome = lately_outcome(rows, triple);
-		last = triple;
-		rows->outcomes[p] = outcome;
-	}
-	put_blocks(rows, base);
+	for (size_t w = 0; w < maker->n_words; w++)
+		rows->beyond[w] = set[w] & ~base->rules[w];
+	match(rows, rows->beyond, base->now);
+	for (uint32_t b = 0; b < maker->product->row_len; b++)
+		rows->row[b] = block_of(rows, base, b);
+	for (uint32_t i = 0; i < rows->n_changed; i++)
+		put_back(base, rows->changed[i]);
 	return intern_put(rows->rows, rows->row, maker->product->row_len * sizeof(*rows->row));
 }
 
@@ -393,6 +438,21 @@ static const char *check_rows(const struct maker *maker, uint32_t n_rows)
 	return maker_check_outcomes(maker);
 }
 
+static void rows_init(struct row_maker *rows)
+{
+	const struct maker *maker = rows->maker;
+	uint32_t row_len = maker->product->row_len;
+
+	rows->beyond = arena_calloc(maker->arena, maker->n_words, sizeof(*rows->beyond));
+	rows->lately = arena_calloc(maker->arena, LATELY, sizeof(*rows->lately));
+	rows->row = arena_calloc(maker->arena, row_len, sizeof(*rows->row));
+	rows->changed = arena_calloc(maker->arena, row_len, sizeof(*rows->changed));
+	rows->is_changed = arena_calloc(maker->arena, row_len, sizeof(*rows->is_changed));
+	make_bases(maker, &rows->bases);
+	for (uint32_t i = 0; i < rows->bases.n; i++)
+		fill_base(rows, &rows->bases.at[i]);
+}
+
 /* A row for each set of rules, then the pairs by their rows. */
 static const char *make_rows(struct maker *maker)
 {
@@ -409,15 +469,7 @@ static const char *make_rows(struct maker *maker)
 
 	product->row_len = (maker->protocols->n_classes + PRODUCT_BLOCK - 1) / PRODUCT_BLOCK;
 	size = product->row_len * sizeof(*product->rows);
-	make_bases(maker, &rows.bases);
-	rows.beyond = arena_calloc(maker->arena, maker->n_words, sizeof(*rows.beyond));
-	for (int tier = 0; tier < TIER_COUNT; tier++)
-		rows.matched[tier] = arena_calloc(maker->arena, maker->protocols->n_classes,
-						  sizeof(*rows.matched[tier]));
-	rows.outcomes = arena_calloc(maker->arena, (size_t)product->row_len * PRODUCT_BLOCK,
-				     sizeof(*rows.outcomes));
-	rows.lately = arena_calloc(maker->arena, LATELY, sizeof(*rows.lately));
-	rows.row = arena_alloc(maker->arena, size);
+	rows_init(&rows);
 	/* Numbers of sets are in the order of their first pairs. */
 	for (uint32_t i = 0, set = 0; set < n_sets && !why; i++) {
 		if (maker->pair_rules[i] != set)
@@ -447,6 +499,6 @@ const char *product_pairs(struct maker *maker)
 	why = make_pairs(maker);
 	if (why)
 		return why;
-	list_protocols(maker);
+	list_runs(maker);
 	return make_rows(maker);
 }
