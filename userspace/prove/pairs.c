@@ -26,8 +26,7 @@ static void cut(const struct maker *maker, uint64_t *set)
 		size_t r;
 
 		rules_of_tier(maker->rules, tier, &from, &end);
-		for (r = set_next(set, from, end); r < end && !set_has(maker->all_services, r);)
-			r = set_next(set, r + 1, end);
+		r = set_next_of_both(set, maker->all_services, from, end);
 		if (r < end)
 			set_empty(set, r + 1, end);
 	}
@@ -70,14 +69,16 @@ static void add_example(struct pair_point *pair, int family, const struct side_p
 	}
 }
 
-static void add_pair(struct maker *maker, struct pool *known, const struct side_point *source,
-		     const struct side_point *destination)
+static void add_pair(struct maker *maker, struct pool *known, size_t s, size_t d)
 {
+	const struct side_point *source = &maker->sides[0].points.at[s];
+	const struct side_point *destination = &maker->sides[1].points.at[d];
 	const uint64_t *from = pool_at(maker->sides[0].rules, source->rules);
 	const uint64_t *to = pool_at(maker->sides[1].rules, destination->rules);
 	struct pair_point point = {
 		.class = runs_pair(maker->image, (enum bh_direction)maker->rules->direction,
 				   source->class, destination->class),
+		.point = {(uint32_t)s, (uint32_t)d},
 	};
 	uint32_t i;
 
@@ -101,8 +102,7 @@ static void find_pairs(struct maker *maker)
 		for (size_t d = 0; d < maker->sides[1].points.len; d++)
 			if (side_points_meet(&maker->sides[0].points.at[s],
 					     &maker->sides[1].points.at[d])) {
-				add_pair(maker, known, &maker->sides[0].points.at[s],
-					 &maker->sides[1].points.at[d]);
+				add_pair(maker, known, s, d);
 				maker->points->n++;
 			}
 }

@@ -12,6 +12,7 @@
 struct pair_point {
 	uint32_t rules; /* number in the pool */
 	uint32_t class;
+	uint32_t point[2];		    /* of the sides, the first that are of it */
 	bool is[FAMILIES];		    /* some packet of the family has them: the example */
 	struct origin example[FAMILIES][2]; /* source, destination */
 };

@@ -14,6 +14,7 @@
 struct pool {
 	size_t n_words; /* of a record; not 0 */
 	uint64_t *words;
+	uint64_t *hashes; /* of each record */
 	uint32_t len;
 	uint32_t room;
 	uint32_t *slots; /* number + 1; 0 is empty */
@@ -25,6 +26,12 @@ void pool_free(struct pool *pool);
 SCOPED(struct pool *, pool_free);
 
 uint32_t pool_put(struct pool *pool, const uint64_t *record);
+
+/*
+ * The same for a caller that has followed how the words changed, and has a hash of them: all records
+ * of one pool come by this call, and equal ones with equal hashes.
+ */
+uint32_t pool_put_hashed(struct pool *pool, const uint64_t *record, uint64_t hash);
 
 /* Good until the next pool_put. */
 static inline const uint64_t *pool_at(const struct pool *pool, uint32_t number)

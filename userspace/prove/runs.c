@@ -293,14 +293,22 @@ static uint32_t outcome_of_bits(const struct image *image, const struct bh_direc
 	return table16(image, tables->row)[row];
 }
 
+const uint16_t *runs_block(const struct image *image, enum bh_direction direction, uint32_t pair,
+			   uint32_t block)
+{
+	const struct bh_direction_head *tables = tables_of(image, direction);
+
+	if (tables->product == BH_PRODUCT_BITS || block >= tables->row_len)
+		return NULL;
+	return table16(image, table32(image, tables->row)[pair * tables->row_len + block]);
+}
+
 uint32_t runs_outcome(const struct image *image, enum bh_direction direction, uint32_t pair,
 		      uint32_t protocol)
 {
 	const struct bh_direction_head *tables = tables_of(image, direction);
-	uint32_t block;
 
 	if (tables->product == BH_PRODUCT_BITS)
 		return outcome_of_bits(image, tables, pair, protocol);
-	block = table32(image, tables->row)[pair * tables->row_len + protocol / 32];
-	return table16(image, block)[protocol % 32];
+	return runs_block(image, direction, pair, protocol / 32)[protocol % 32];
 }

@@ -53,6 +53,13 @@ const uint8_t *runs_set(const struct image *image, enum bh_direction direction, 
 /* The number of the outcome in a row of such a direction. */
 uint32_t runs_row(const struct image *image, enum bh_direction direction, uint32_t row);
 
+/*
+ * The numbers of outcomes of 32 protocol classes from 32 times block on; NULL where the image has no
+ * such block. Classes behind the last have some, too.
+ */
+const uint16_t *runs_block(const struct image *image, enum bh_direction direction, uint32_t pair,
+			   uint32_t block);
+
 /* The number of an outcome; pair as runs_pair gives it. */
 uint32_t runs_outcome(const struct image *image, enum bh_direction direction, uint32_t pair,
 		      uint32_t protocol);

@@ -42,13 +42,14 @@ static inline void set_empty(uint64_t *set, size_t from, size_t end)
 	}
 }
 
-/* The least number of the set from that one on and below end; end: there is none. */
-static inline size_t set_next(const uint64_t *set, size_t from, size_t end)
+/* The least number that both sets have from that one on and below end; end: there is none. */
+static inline size_t set_next_of_both(const uint64_t *one, const uint64_t *other, size_t from,
+				      size_t end)
 {
 	uint64_t word;
 
 	while (from < end) {
-		word = set[from / 64] >> from % 64;
+		word = (one[from / 64] & other[from / 64]) >> from % 64;
 		if (word) {
 			from += (size_t)__builtin_ctzll(word);
 			return from < end ? from : end;
@@ -56,6 +57,12 @@ static inline size_t set_next(const uint64_t *set, size_t from, size_t end)
 		from = (from / 64 + 1) * 64;
 	}
 	return end;
+}
+
+/* The same of one set. */
+static inline size_t set_next(const uint64_t *set, size_t from, size_t end)
+{
+	return set_next_of_both(set, set, from, end);
 }
 
 #endif

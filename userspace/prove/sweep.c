@@ -22,6 +22,15 @@ static int compare_ends(const void *left, const void *right)
 	return (int)a->enters - (int)b->enters;
 }
 
+/* A number of its own for each member: those of a set, put together, tell it from others. */
+static uint64_t mark_of(uint32_t member)
+{
+	uint64_t mark = (member + 1) * 0xd6e8feb86659fd93U;
+
+	mark = (mark ^ mark >> 32) * 0xd6e8feb86659fd93U;
+	return mark ^ mark >> 32;
+}
+
 struct segments sweep_segments(struct arena *arena, struct sweep *sweep, struct pool *members)
 {
 	uint64_t *set = arena_calloc(arena, members->n_words, sizeof(*set));
@@ -29,14 +38,19 @@ struct segments sweep_segments(struct arena *arena, struct sweep *sweep, struct 
 	size_t n = sweep->ends.len;
 	struct segments segments = {.at = arena_calloc(arena, n + 1, sizeof(*segments.at))};
 	line_number first = 0;
+	uint64_t hash = 0;
 	size_t i = 0;
 
 	if (n)
 		qsort(sweep->ends.at, n, sizeof(*sweep->ends.at), compare_ends);
 	for (;;) {
-		for (; i < n && ends[i].at == first; i++)
+		for (; i < n && ends[i].at == first; i++) {
+			if (set_has(set, ends[i].member) != ends[i].enters)
+				hash ^= mark_of(ends[i].member);
 			set_put(set, ends[i].member, ends[i].enters);
-		segments.at[segments.len++] = (struct segment){first, pool_put(members, set)};
+		}
+		segments.at[segments.len++] =
+			(struct segment){first, pool_put_hashed(members, set, hash)};
 		if (i == n)
 			return segments;
 		first = ends[i].at;

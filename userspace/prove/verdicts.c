@@ -1,116 +1,72 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Plain order means: the rules of a pair are asked in turn, and each takes what services it
- * matches of those that none before it in its tier has taken.
+ * What the policy says stands in columns, a block of which is compared at once with a block of the
+ * image. Where that differs or is not known yet, each service is asked for by itself.
  */
 #include "prove/verdicts.h"
 
 #include "policy/eval.h"
+#include "prove/columns.h"
 #include "prove/expected.h"
 #include "prove/runs.h"
 #include "prove/set.h"
 
 enum { NONE = UINT32_MAX, N_RECENT = 4096 };
 
-_Static_assert(POLICY_NO_RULE == UINT32_MAX, "all bits set, for memset");
-
 /* A triple that was asked for, in the place of a table that its rules choose. */
 struct recent {
-	uint32_t matched[TIER_COUNT];
+	uint64_t key;
 	uint32_t triple; /* number + 1; 0: an empty place */
+};
+
+/* What the image is to have where a set of rules is as its base. */
+struct base_outcomes {
+	uint16_t *id;	/* of each column */
+	bool *is_known; /* of each block; else it was not asked for, or the image has not shown it */
 };
 
 struct maker {
 	struct arena *arena;
 	const struct verdicts *of;
 	struct prove_result *result;
-	uint32_t n_services;
-	size_t n_words;			   /* of a set of services */
-	uint64_t *services_of;		   /* for each rule the services that it matches */
-	uint64_t *open;			   /* services that no rule of the tier has taken yet */
-	uint32_t *matched[TIER_COUNT];	   /* the rule that took each service, or POLICY_NO_RULE */
-	struct recent *recent;		   /* N_RECENT */
-	struct pool *triples;		   /* of rules that took a service, as two words */
-	ARRAY(struct bh_outcome) expected; /* of each triple */
+	struct columns columns;
+	struct base_outcomes *base_outcomes; /* of each base */
+	struct recent *recent;		     /* N_RECENT */
+	struct pool *triples;		     /* of rules that took a service, as two words */
+	ARRAY(struct bh_outcome) expected;   /* of each triple */
 	ARRAY(uint32_t) equal; /* for each triple an outcome of the image that is as expected */
 };
 
 /* ---- the policy's answer ---- */
 
-static void find_services(struct maker *maker)
+static uint32_t put_triple(struct maker *maker, uint64_t key)
 {
-	const struct service_points *services = maker->of->services;
-	uint32_t n = maker->of->rules->n;
+	uint32_t triple = pool_put(maker->triples, &key);
+	uint32_t matched[TIER_COUNT];
 
-	maker->services_of = arena_calloc(maker->arena, n * maker->n_words, sizeof(uint64_t));
-	for (uint32_t i = 0; i < maker->n_services; i++) {
-		const uint64_t *rules = pool_at(services->rules, services->all.at[i].rules);
+	if (triple < maker->expected.len)
+		return triple;
+	for (int tier = 0; tier < TIER_COUNT; tier++) {
+		uint16_t rule = (uint16_t)(key >> 16 * tier);
 
-		for (size_t r = set_next(rules, 0, n); r < n; r = set_next(rules, r + 1, n))
-			set_put(maker->services_of + r * maker->n_words, i, true);
+		matched[tier] =
+			rule == COLUMNS_NO_RULE ? POLICY_NO_RULE : maker->of->rules->first + rule;
 	}
-}
-
-/* The rule takes what is open of its services. False: nothing is left open. */
-static bool take_services(struct maker *maker, enum policy_tier tier, uint32_t rule)
-{
-	const uint64_t *services = maker->services_of + rule * maker->n_words;
-	uint64_t left = 0;
-
-	for (size_t w = 0; w < maker->n_words; w++) {
-		uint64_t taken = maker->open[w] & services[w];
-
-		maker->open[w] &= ~taken;
-		left |= maker->open[w];
-		for (; taken; taken &= taken - 1)
-			maker->matched[tier][w * 64 + (size_t)__builtin_ctzll(taken)] =
-				maker->of->rules->first + rule;
-	}
-	return left;
-}
-
-static void match_tier(struct maker *maker, enum policy_tier tier, const uint64_t *rules)
-{
-	uint32_t from, end;
-	size_t r;
-
-	memset(maker->matched[tier], 0xff, maker->n_services * sizeof(*maker->matched[tier]));
-	memset(maker->open, 0xff, maker->n_words * sizeof(*maker->open));
-	set_empty(maker->open, maker->n_services, maker->n_words * 64);
-	rules_of_tier(maker->of->rules, tier, &from, &end);
-	for (r = set_next(rules, from, end); r < end; r = set_next(rules, r + 1, end))
-		if (!take_services(maker, tier, (uint32_t)r))
-			return;
-}
-
-static uint32_t put_triple(struct maker *maker, const uint32_t matched[TIER_COUNT])
-{
-	const uint64_t record[2] = {(uint64_t)matched[0] << 32 | matched[1], matched[2]};
-	uint32_t triple = pool_put(maker->triples, record);
-
-	if (triple == maker->expected.len) {
-		array_push(maker->arena, &maker->expected,
-			   expected_outcome(maker->of->rules, matched));
-		array_push(maker->arena, &maker->equal, (uint32_t)NONE);
-	}
+	array_push(maker->arena, &maker->expected, expected_outcome(maker->of->rules, matched));
+	array_push(maker->arena, &maker->equal, (uint32_t)NONE);
 	return triple;
 }
 
-/* The number of the triple of rules that the tiers have for a service. */
-static uint32_t triple_of(struct maker *maker, uint32_t service)
+/* The number of the triple of rules that the tiers have in a column. */
+static uint32_t triple_of(struct maker *maker, uint16_t *const matched[TIER_COUNT], uint32_t column)
 {
-	const struct recent now = {
-		.matched = {maker->matched[0][service], maker->matched[1][service],
-			    maker->matched[2][service]},
-	};
-	uint32_t place = now.matched[0] * 37 + now.matched[1] * 11 + now.matched[2];
-	struct recent *recent = &maker->recent[place % N_RECENT];
+	uint64_t key = matched[0][column] | (uint64_t)matched[1][column] << 16 |
+		       (uint64_t)matched[2][column] << 32;
+	struct recent *recent =
+		&maker->recent[(key + 37 * (key >> 16) + 11 * (key >> 32)) % N_RECENT];
 
-	if (recent->triple && recent->matched[0] == now.matched[0] &&
-	    recent->matched[1] == now.matched[1] && recent->matched[2] == now.matched[2])
-		return recent->triple - 1;
-	*recent = now;
-	recent->triple = put_triple(maker, now.matched) + 1;
+	if (!recent->triple || recent->key != key)
+		*recent = (struct recent){key, put_triple(maker, key) + 1};
 	return recent->triple - 1;
 }
 
@@ -172,11 +128,12 @@ static void differ(struct maker *maker, const struct pair_point *pair,
 
 /* ---- both ---- */
 
-static void compare_one(struct maker *maker, const struct pair_point *pair, uint32_t service)
+static void compare_one(struct maker *maker, const struct pair_point *pair, uint32_t column)
 {
-	const struct service_point *point = &maker->of->services->all.at[service];
+	const struct service_point *point =
+		&maker->of->services->all.at[maker->columns.service[column]];
 	enum bh_direction direction = (enum bh_direction)maker->of->rules->direction;
-	uint32_t triple = triple_of(maker, service);
+	uint32_t triple = triple_of(maker, maker->columns.base->now, column);
 	uint32_t id = runs_outcome(maker->of->image, direction, pair->class, point->class);
 	const struct bh_outcome *found;
 	int n_families = 0;
@@ -199,36 +156,89 @@ static void compare_one(struct maker *maker, const struct pair_point *pair, uint
 	maker->result->n_differ += n_families > 0;
 }
 
+/* The numbers of the outcomes that are as expected; false: not of all is one known. */
+static bool find_ids(struct maker *maker, uint16_t *const matched[TIER_COUNT], uint32_t block,
+		     uint16_t *ids)
+{
+	bool known = true;
+
+	for (uint32_t i = 0; i < COLUMNS_BLOCK; i++) {
+		uint32_t triple = triple_of(maker, matched, block * COLUMNS_BLOCK + i);
+		uint32_t id = maker->equal.at[triple];
+
+		known &= id <= UINT16_MAX;
+		ids[i] = (uint16_t)id;
+	}
+	return known;
+}
+
+/* The same of the pair at hand; NULL: not of all is one known. */
+static const uint16_t *ids_of(struct maker *maker, uint32_t block, uint16_t buffer[COLUMNS_BLOCK])
+{
+	const struct columns *columns = &maker->columns;
+	struct base_outcomes *base = &maker->base_outcomes[columns->base - columns->bases];
+	uint16_t *own = base->id + (size_t)block * COLUMNS_BLOCK;
+
+	if (columns->is_changed[block])
+		return find_ids(maker, columns->base->now, block, buffer) ? buffer : NULL;
+	if (!base->is_known[block])
+		base->is_known[block] = find_ids(maker, columns->base->own, block, own);
+	return base->is_known[block] ? own : NULL;
+}
+
 static void compare_pair(struct maker *maker, const struct pair_point *pair)
 {
-	const uint64_t *rules = pool_at(maker->of->pairs->rules, pair->rules);
+	enum bh_direction direction = (enum bh_direction)maker->of->rules->direction;
+	uint16_t buffer[COLUMNS_BLOCK];
 
-	for (int tier = 0; tier < TIER_COUNT; tier++)
-		match_tier(maker, tier, rules);
-	for (uint32_t service = 0; service < maker->n_services; service++)
-		compare_one(maker, pair, service);
+	columns_take(&maker->columns, maker->of->pairs, pair);
+	for (uint32_t b = 0; b < maker->columns.n / COLUMNS_BLOCK; b++) {
+		const uint16_t *found = runs_block(maker->of->image, direction, pair->class, b);
+		const uint16_t *expected = found ? ids_of(maker, b, buffer) : NULL;
+
+		if (expected && !memcmp(expected, found, COLUMNS_BLOCK * sizeof(*found)))
+			continue;
+		for (uint32_t c = b * COLUMNS_BLOCK; c < (b + 1) * COLUMNS_BLOCK; c++)
+			if (maker->columns.service[c] != COLUMNS_NONE)
+				compare_one(maker, pair, c);
+	}
+}
+
+static void make_columns(struct maker *maker)
+{
+	const struct verdicts *of = maker->of;
+	const struct bh_direction_head *tables =
+		&image_head(of->image)->direction[of->rules->direction];
+	/* By bits, no block of the image stands for several. */
+	uint32_t n_classes =
+		tables->product == BH_PRODUCT_PAIRS ? tables->row_len * COLUMNS_BLOCK : 0;
+	struct columns *columns = &maker->columns;
+
+	columns_init(maker->arena, of->rules, of->services, of->sides, n_classes, columns);
+	maker->base_outcomes =
+		arena_calloc(maker->arena, columns->n_bases, sizeof(*maker->base_outcomes));
+	for (uint32_t i = 0; i < columns->n_bases; i++)
+		maker->base_outcomes[i] = (struct base_outcomes){
+			.id = arena_calloc(maker->arena, columns->n, sizeof(uint16_t)),
+			.is_known = arena_calloc(maker->arena, columns->n / COLUMNS_BLOCK,
+						 sizeof(bool)),
+		};
 }
 
 void verdicts_compare(struct arena *arena, const struct verdicts *verdicts,
 		      struct prove_result *result)
 {
-	scoped(pool_free) struct pool *triples = pool_new(2);
-	uint32_t n = verdicts->services->all.len;
+	scoped(pool_free) struct pool *triples = pool_new(1);
 	struct maker maker = {
 		.arena = arena,
 		.of = verdicts,
 		.result = result,
-		.n_services = n,
-		.n_words = set_words(n),
 		.recent = arena_calloc(arena, N_RECENT, sizeof(*maker.recent)),
 		.triples = triples,
 	};
 
-	find_services(&maker);
-	maker.open = arena_calloc(arena, maker.n_words, sizeof(*maker.open));
-	for (int tier = 0; tier < TIER_COUNT; tier++)
-		maker.matched[tier] = arena_calloc(arena, n, sizeof(*maker.matched[tier]));
+	make_columns(&maker);
 	for (size_t i = 0; i < verdicts->pairs->all.len; i++)
 		compare_pair(&maker, &verdicts->pairs->all.at[i]);
-	result->n_combinations += (uint64_t)n * verdicts->pairs->all.len;
+	result->n_combinations += (uint64_t)verdicts->services->all.len * verdicts->pairs->all.len;
 }

@@ -16,6 +16,7 @@ struct verdicts {
 	const struct image *image;
 	const struct address_points *addresses;
 	const struct service_points *services;
+	const struct side *sides; /* 2 */
 	const struct pair_points *pairs;
 };
 

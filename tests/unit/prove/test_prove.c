@@ -384,6 +384,67 @@ Test(prove, more_addresses_than_can_be_told_apart_are_a_fault_and_no_endless_wal
 	unload(&proof.loaded);
 }
 
+/* Rules for one port each, so that a row has several blocks, between addresses that overlap. */
+static const char *many_services(struct arena *arena)
+{
+	static const char *const sources[] = {"any", "10.0.0.0/8", "10.1.0.0/16", "any"};
+	static const char *const destinations[] = {"any", "self", "10.0.0.0/24"};
+	const char *text = "bulkhead: 1\ngroup: many\nrules:\n";
+
+	for (size_t i = 0; i < 80; i++)
+		text = arena_printf(
+			arena,
+			"%s  - {name: r%zu, priority: %zu, direction: inbound, access: %s, "
+			"protocol: tcp, destination_ports: %zu, source: %s, destination: %s}\n",
+			text, i, 100 + i + (i >= 40), i % 3 ? "allow" : "deny", 1000 + i * 2,
+			sources[i % ARRAY_LEN(sources)], destinations[i % ARRAY_LEN(destinations)]);
+	return arena_printf(
+		arena,
+		"%s  - {name: all, priority: 140, direction: outbound, access: deny, "
+		"protocol: any, source: any, destination: any}\n"
+		"  - {name: from-two, priority: 4000, direction: inbound, access: allow, "
+		"protocol: any, source: 10.2.0.0/16, destination: any}\n",
+		text);
+}
+
+/* Another outcome in that place of a block is found. */
+static void cell_counts(struct proof *proof, uint16_t *cell)
+{
+	uint16_t before = *cell;
+
+	*cell = (uint16_t)((before + 1) % head_of(proof)->n_outcomes);
+	cr_assert_eq(proof_make(proof), PROVE_DIFFERS);
+	*cell = before;
+}
+
+Test(prove, each_outcome_of_a_row_counts)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	struct build_limits limits = build_limits_default();
+	const struct bh_direction_head *tables;
+	const uint32_t *row;
+	struct proof proof;
+	uint32_t n_services;
+
+	load_texts(&proof.loaded, NULL, (const char *const[]){many_services(arena), NULL});
+	cr_assert_eq(proof.loaded.err, 0, "%s", proof.loaded.messages);
+	cr_assert_eq(build(proof.loaded.arena, &proof.loaded.policy, NULL, 0, &limits,
+			   proof.loaded.diag, &proof.image),
+		     0);
+	cr_assert_eq(proof_make(&proof), PROVE_HOLDS);
+	tables = &head_of(&proof)->direction[BH_IN];
+	row = (const void *)(proof.image.tables + tables->row);
+	n_services = proof.image.figures.n_protocol_classes[BH_IN];
+	cr_assert_eq(n_services, 81); /* 80 ports, and the rest */
+	cr_assert_gt(tables->n_pair, 4);
+	for (uint32_t pair = 0; pair < tables->n_pair; pair++)
+		for (uint32_t s = 0; s < n_services; s++)
+			cell_counts(&proof,
+				    words16(&proof, row[pair * tables->row_len + s / 32]) + s % 32);
+	cr_assert_eq(proof_make(&proof), PROVE_HOLDS);
+	unload(&proof.loaded);
+}
+
 Test(prove, no_rule_at_all_is_proven_too)
 {
 	struct build_limits limits = build_limits_default();
