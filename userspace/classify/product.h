@@ -14,7 +14,7 @@
 
 enum {
 	PRODUCT_PAIRS_MAX = 1 << 23,  /* source classes times destination classes */
-	PRODUCT_CELLS_MAX = 1 << 28,  /* sets of rules of pairs times protocol classes */
+	PRODUCT_CELLS_MAX = 1 << 30,  /* sets of rules of pairs times protocol classes */
 	PRODUCT_ROWS_MAX = 65536,     /* pair classes */
 	PRODUCT_BLOCKS_MAX = 1 << 20, /* of 64 bytes */
 	PRODUCT_BLOCK = 32,	      /* outcomes of one block of a row */
