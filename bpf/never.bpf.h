@@ -87,20 +87,10 @@ static __always_inline bool never_is_igmp(const struct packet *packet)
 }
 
 /* UDP from one port to another, both in host order. */
-static __always_inline bool never_is_udp(const struct packet *packet, __u8 family, __u16 from,
-					 __u16 to)
+static __always_inline bool never_is_udp(const struct packet *packet, __u16 from, __u16 to)
 {
-	return packet->family == family && packet->protocol == IPPROTO_UDP &&
-	       packet->fragment != PACKET_LATER && packet->class_source_port == from &&
-	       packet->class_destination_port == to;
-}
-
-/* A client at the port client of this host, a server at the other end. */
-static __always_inline bool never_is_lease(const struct packet *packet, __u8 family, __u16 client,
-					   __u16 server)
-{
-	return packet->direction == BH_OUT ? never_is_udp(packet, family, client, server)
-					   : never_is_udp(packet, family, server, client);
+	return packet->protocol == IPPROTO_UDP && packet->fragment != PACKET_LATER &&
+	       packet->class_source_port == from && packet->class_destination_port == to;
 }
 
 /* Azure's wire server with DNS, and its metadata service. */
@@ -124,20 +114,37 @@ static __always_inline bool never_is_on(const struct bh_config *config, enum bh_
 	return !(config->never_off >> reason & 1);
 }
 
+/* A lease of an address: UDP between a client's port at this host and a server's at the other end. */
+static __always_inline enum bh_reason never_lease(const struct packet *packet,
+						  const struct bh_config *config)
+{
+	const bool four = packet->family == 4;
+	const enum bh_reason reason = four ? BH_REASON_DHCP : BH_REASON_DHCPV6;
+	const __u16 client = four ? 68 : 546;
+	const __u16 server = four ? 67 : 547;
+	const bool out = packet->direction == BH_OUT;
+
+	if (never_is_udp(packet, out ? client : server, out ? server : client) &&
+	    never_is_on(config, reason))
+		return reason;
+	return BH_REASON_RULE;
+}
+
 /* The reason that lets an IP packet pass by the list; BH_REASON_RULE: the rules judge. */
 static __always_inline enum bh_reason never_ip(const struct packet *packet,
 					       const struct bh_config *config)
 {
+	/* Most packets first. */
+	if (packet->protocol == IPPROTO_TCP)
+		return BH_REASON_RULE;
+	if (packet->protocol == IPPROTO_UDP)
+		return never_lease(packet, config);
 	if (never_is_on(config, BH_REASON_ND) && never_is_nd(packet))
 		return BH_REASON_ND;
 	if (never_is_on(config, BH_REASON_MLD) && never_is_mld(packet))
 		return BH_REASON_MLD;
 	if (never_is_on(config, BH_REASON_IGMP) && never_is_igmp(packet))
 		return BH_REASON_IGMP;
-	if (never_is_on(config, BH_REASON_DHCP) && never_is_lease(packet, 4, 68, 67))
-		return BH_REASON_DHCP;
-	if (never_is_on(config, BH_REASON_DHCPV6) && never_is_lease(packet, 6, 546, 547))
-		return BH_REASON_DHCPV6;
 	return BH_REASON_RULE;
 }
 

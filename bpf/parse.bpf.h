@@ -415,7 +415,7 @@ static __always_inline bool parse_is_martian4(const struct packet *packet)
 
 	if (!source) /* a host that asks for its address */
 		return !never_is_igmp(packet) &&
-		       !(never_is_udp(packet, 4, 68, 67) && packet->destination.word[3] == ~0U);
+		       !(never_is_udp(packet, 68, 67) && packet->destination.word[3] == ~0U);
 	return source >> 24 == 0 || source >> 24 == 127 || source >> 28 == 0xe || source == ~0U;
 }
 

@@ -33,10 +33,11 @@ struct columns_base {
 
 struct columns {
 	const struct rules *rules;
-	uint32_t n;	   /* in whole blocks */
-	uint32_t *service; /* of each column its number, or COLUMNS_NONE: what stands there is no matter */
+	uint32_t n; /* in whole blocks */
+	uint32_t *
+		service; /* of each column its number, or COLUMNS_NONE: what stands there is no matter */
 	columns_runs *runs; /* of each rule */
-	int side;	   /* whose points have a base each, where they are few; else all have one */
+	int side; /* whose points have a base each, where they are few; else all have one */
 	struct columns_base *bases;
 	uint32_t n_bases;
 
