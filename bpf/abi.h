@@ -11,7 +11,7 @@
 
 #include "bpf/addresses.h"
 
-#define BH_ABI_VERSION 7
+#define BH_ABI_VERSION 8
 
 enum bh_direction {
 	BH_IN,
@@ -464,6 +464,7 @@ enum bh_flow_kind {
 	BH_FLOW_ECHO,
 	BH_FLOW_OTHER,
 	BH_FLOW_FRAGMENT,
+	BH_FLOW_CUT, /* TCP that recheck has ended, closing: its replier opens nothing but by a SYN */
 	BH_FLOW_KIND_COUNT,
 };
 

@@ -238,6 +238,8 @@ static const volatile __u8 flow_timeouts[32] = {
 	[BH_FLOW_OTHER << 2 | 0] = BH_TIMEOUT_OTHER,
 	[BH_FLOW_OTHER << 2 | 1] = BH_TIMEOUT_OTHER,
 	[BH_FLOW_FRAGMENT << 2 | 0] = BH_TIMEOUT_FRAGMENT,
+	[BH_FLOW_CUT << 2 | 0] = BH_TIMEOUT_TCP_ESTABLISHED,
+	[BH_FLOW_CUT << 2 | 2] = BH_TIMEOUT_TCP_ESTABLISHED,
 };
 
 /* 1: older than its time-out, else 0; without a branch. */

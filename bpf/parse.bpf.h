@@ -123,12 +123,18 @@ static __always_inline enum bh_reason parse_link(struct frame *frame, struct pac
 	return never_link(eth.h_dest, parse->type, bpf_ntohs(llc));
 }
 
-/* The fragment that begins at parse->at, offset in bytes. */
-static __always_inline enum bh_reason parse_fragment(struct packet *packet, struct parse *parse,
+/*
+ * The fragment that begins at parse->at, offset in bytes. None is several segments together: the
+ * stack would cut that anew behind the hook, and number its fragments from 0.
+ */
+static __always_inline enum bh_reason parse_fragment(const struct frame *frame,
+						     struct packet *packet, struct parse *parse,
 						     __u32 offset, bool more)
 {
 	__u32 len = parse->end - parse->at;
 
+	if (frame->gso)
+		return BH_REASON_BAD_LENGTH;
 	if (!len || offset + len > 0xffff || (more && len & 7))
 		return BH_REASON_BAD_LENGTH;
 	parse->fragment_at = parse->at;
@@ -173,7 +179,7 @@ static __always_inline enum bh_reason parse_ipv4(const struct frame *frame, stru
 	if (!(fragment & (PARSE_IPV4_MORE | PARSE_IPV4_OFFSET)))
 		return BH_REASON_RULE;
 	packet->fragment_id = bpf_htonl(bpf_ntohs(ip.id));
-	return parse_fragment(packet, parse, (fragment & PARSE_IPV4_OFFSET) * 8,
+	return parse_fragment(frame, packet, parse, (fragment & PARSE_IPV4_OFFSET) * 8,
 			      fragment & PARSE_IPV4_MORE);
 }
 
@@ -207,7 +213,8 @@ static __always_inline enum bh_reason parse_extension(const struct frame *frame,
 	packet->fragment_id = extension->id;
 	if (!(offset & (PARSE_IPV6_MORE | PARSE_IPV6_OFFSET)))
 		return BH_REASON_RULE;
-	return parse_fragment(packet, parse, offset & PARSE_IPV6_OFFSET, offset & PARSE_IPV6_MORE);
+	return parse_fragment(frame, packet, parse, offset & PARSE_IPV6_OFFSET,
+			      offset & PARSE_IPV6_MORE);
 }
 
 /* The chain of extension headers, up to the upper layer or the payload of a later fragment. */

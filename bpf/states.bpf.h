@@ -21,7 +21,7 @@
 #define STATES_PASSES	   0x10000  /* a reply: it may pass by the flow alone */
 #define STATES_DATES	   0x20000  /* it keeps the flow from growing old */
 #define STATES_ESTABLISHES 0x40000  /* the flow moves to the established table */
-#define STATES_REOPENS	   0x80000  /* a SYN on a closing flow: a new one, its sender the opener */
+#define STATES_REOPENS	   0x80000  /* a SYN on an ended flow: a new one, its sender the opener */
 #define STATES_LIFTS	   0x100000 /* no longer closing */
 
 static __always_inline __u32 states_step_tcp(__u32 flags, __u32 tcp, bool opener)
@@ -32,7 +32,7 @@ static __always_inline __u32 states_step_tcp(__u32 flags, __u32 tcp, bool opener
 	__u32 step = STATES_DATES;
 
 	if ((tcp & (STATES_SYN | STATES_ACK)) == STATES_SYN) {
-		if (flags & BH_FLOW_CLOSING)
+		if (flags & BH_FLOW_CLOSING || (opener && flags & ends && !established))
 			return STATES_REOPENS;
 		return opener && !established ? STATES_DATES : 0;
 	}
@@ -47,8 +47,8 @@ static __always_inline __u32 states_step_tcp(__u32 flags, __u32 tcp, bool opener
 		step |= STATES_LIFTS;
 	if (opener || established || (tcp & (STATES_SYN | STATES_RST | STATES_ACK)) != STATES_ACK)
 		return step;
-	/* Either side's end may have been seen while the flow was half-open. */
-	if ((flags | step) & ends)
+	/* An end of the opener that was seen while the flow was half-open is lifted by this packet. */
+	if ((flags | step) & side)
 		step |= BH_FLOW_CLOSING;
 	return step | STATES_ESTABLISHES | BH_FLOW_ESTABLISHED;
 }

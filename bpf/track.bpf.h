@@ -100,6 +100,25 @@ static __always_inline bool track_rejudged(__u32 opening, __u32 generation,
 }
 
 /*
+ * Ends a flow that the policy denies by now. That of a TCP connection stays as one that is cut: were
+ * it forgotten, the next segment of its replier, which a rule of the other direction may well allow,
+ * would be picked up as if that had opened it, and all that the opener sends would pass as its answer.
+ */
+static __always_inline void track_end(const struct flow_query *query, struct bh_flow_state *state)
+{
+	const __u32 kinds = 7 << BH_FLOW_KIND_SHIFT;
+	const __u32 clear = 0xffff & ~(BH_FLOW_LIVE | BH_FLOW_OUT);
+
+	_Static_assert(BH_FLOW_KIND_COUNT <= 8, "three bits");
+	if (flow_flags(query->meta) & kinds)
+		flow_release(state, query->meta);
+	else
+		flow_mark(state, query->meta, BH_FLOW_CLOSING | BH_FLOW_CUT << BH_FLOW_KIND_SHIFT,
+			  clear, query->tick);
+	note(BH_NOTE_FLOW_ENDED);
+}
+
+/*
  * Brings an entry of another generation up to date. False: its flow has ended. A packet that
  * began before the flip judges a newer entry for itself and leaves it alone.
  */
@@ -113,10 +132,8 @@ static __always_inline bool track_renew(__u32 opening, __u32 generation, struct 
 	__u64 marked, found;
 
 	if (!track_rejudged(opening, generation, query)) {
-		if (!newer) {
-			flow_release(state, meta);
-			note(BH_NOTE_FLOW_ENDED);
-		}
+		if (!newer)
+			track_end(query, state);
 		return false;
 	}
 	/*
@@ -157,21 +174,13 @@ static __always_inline bool track_passes(const struct packet *packet, struct dec
 	return decision->verdict == BH_WOULD_DENY && (opener || step & STATES_REOPENS);
 }
 
-/*
- * A SYN on a closing flow begins a new one in its place. Two forged packets, RST and SYN, may have
- * led here: the replier of the old one may go on speaking to the same opener, which establishes it
- * again.
- */
+/* A new flow in the place of one that has ended. */
 static __always_inline void track_reopen(const struct packet *packet, struct decision *decision,
 					 const struct flow_query *query,
-					 struct bh_flow_state *state)
+					 struct bh_flow_state *state, __u32 flags)
 {
-	__u32 flags = BH_FLOW_LIVE | BH_FLOW_TCP << BH_FLOW_KIND_SHIFT;
-
 	if (packet->direction == BH_OUT)
 		flags |= BH_FLOW_OUT;
-	if (flowkey_is_opener(packet, flow_flags(query->meta)))
-		flags |= BH_FLOW_SYN_ACK;
 	if (decision->verdict == BH_WOULD_DENY)
 		flags |= BH_FLOW_AUDIT;
 	if (!flow_swap(state, query->meta, flow_meta(query->hash, flags, query->tick)))
@@ -181,6 +190,21 @@ static __always_inline void track_reopen(const struct packet *packet, struct dec
 				 flow_rest(decision->generation, decision->row, 0));
 	decision->opened = 1;
 }
+
+/*
+ * What a SYN begins anew. Two forged packets, RST and SYN, may have led here: the replier of a flow that
+ * was answered may go on speaking to the same opener, which establishes it again.
+ */
+static __always_inline __u32 track_anew(const struct packet *packet, __u32 flags)
+{
+	const __u32 answered = BH_FLOW_CLOSING | BH_FLOW_SYN_ACK | BH_FLOW_PICKED_UP;
+
+	if (flowkey_is_opener(packet, flags) && flags & answered)
+		return BH_FLOW_LIVE | BH_FLOW_SYN_ACK;
+	return BH_FLOW_LIVE;
+}
+
+_Static_assert(BH_FLOW_TCP == 0, "no flag says so");
 
 /* Moves a flow from its half-open way to the established table; 0: it is full. */
 static __always_inline bool track_establish(struct flow_query *query, __u32 step,
@@ -211,7 +235,7 @@ static __always_inline void track_act(const struct packet *packet, struct decisi
 	__u32 tick = query->tick;
 
 	if (step & STATES_REOPENS) {
-		track_reopen(packet, decision, query, state);
+		track_reopen(packet, decision, query, state, track_anew(packet, flow_flags(meta)));
 		return;
 	}
 	if (step & STATES_ESTABLISHES && !query->found) {
@@ -230,24 +254,78 @@ static __always_inline void track_act(const struct packet *packet, struct decisi
 			  tick);
 }
 
+/* The flags of the entry that the packet opens; 0: it opens none. */
+static __always_inline __u32 track_opens(const struct packet *packet, const struct image_view *view,
+					 __u32 kind)
+{
+	__u32 flags = BH_FLOW_LIVE | kind << BH_FLOW_KIND_SHIFT;
+
+	if (packet->direction == BH_OUT)
+		flags |= BH_FLOW_OUT;
+	if (kind == BH_FLOW_ECHO)
+		return flowkey_is_request(packet) ? flags : 0;
+	if (kind != BH_FLOW_TCP)
+		return flags;
+	if ((packet->tcp_flags & (STATES_SYN | STATES_ACK)) == STATES_SYN)
+		return flags;
+	if (packet->tcp_flags & (STATES_SYN | STATES_FIN | STATES_RST) ||
+	    !image_head(view)->config.tcp_pickup)
+		return 0;
+	return flags | BH_FLOW_PICKED_UP;
+}
+
+/*
+ * A packet of a connection that was cut. What the policy allows passes by that alone and opens nothing, as
+ * does what it denies; but a SYN begins a new one, and the opener, if it is allowed again, is picked up.
+ */
+static __always_inline void track_meet_cut(const struct packet *packet,
+					   const struct image_view *view, struct decision *decision,
+					   const struct flow_query *query,
+					   struct bh_flow_state *state)
+{
+	__u32 flags = track_opens(packet, view, BH_FLOW_TCP);
+
+	if (decision->verdict == BH_DENY)
+		return;
+	if (flags & BH_FLOW_PICKED_UP && !flowkey_is_opener(packet, flow_flags(query->meta)))
+		flags = 0;
+	if (flags)
+		track_reopen(packet, decision, query, state, flags);
+	else
+		flow_mark(state, query->meta, 0, 0, query->tick);
+}
+
+static __always_inline bool track_is_cut(const struct flow_query *query)
+{
+	return bh_flow_kind(flow_flags(query->meta)) == BH_FLOW_CUT;
+}
+
 /*
  * What became of a packet and the entry that it has met. opening is what judge_other says of it, or
  * 0. query->found: in the established table.
  */
-static __always_inline enum track_met track_meet(const struct packet *packet,
-						 struct decision *decision, __u32 opening,
-						 struct flow_query *query,
-						 struct bh_flow_state *state)
+static __always_inline enum track_met
+track_meet(const struct packet *packet, const struct image_view *view, struct decision *decision,
+	   __u32 opening, struct flow_query *query, struct bh_flow_state *state)
 {
 	bool opener = flowkey_is_opener(packet, flow_flags(query->meta));
 	__u32 step;
 
-	if ((__u32)query->rest != (__u32)decision->generation) {
+	if (!track_is_cut(query) && (__u32)query->rest != (__u32)decision->generation) {
 		if (!opener && !opening)
 			return TRACK_ASKS;
 		if (!track_renew(opener ? judged(decision) : opening, decision->generation, query,
-				 state))
-			return TRACK_NOT_MET;
+				 state)) {
+			if (bh_flow_kind(flow_flags(query->meta)) != BH_FLOW_TCP)
+				return TRACK_NOT_MET;
+			query->meta = flow_load(&state->meta);
+			if (!track_is_cut(query))
+				return TRACK_MET;
+		}
+	}
+	if (track_is_cut(query)) {
+		track_meet_cut(packet, view, decision, query, state);
+		return TRACK_MET;
 	}
 	step = states_step(flow_flags(query->meta), packet->tcp_flags, opener,
 			   (__u16)(query->tick - (query->rest >> 48)));
@@ -282,32 +360,12 @@ static __always_inline enum track_met track_look(const struct packet *packet,
 		if (flow_expired(&view, query->meta, query->tick))
 			flow_swap(state, query->meta, 0);
 		else
-			met = track_meet(packet, decision, opening, query, state);
+			met = track_meet(packet, &view, decision, opening, query, state);
 	}
 	return met;
 }
 
 /* ---- a packet that meets none ---- */
-
-/* The flags of the entry that the packet opens; 0: it opens none. */
-static __always_inline __u32 track_opens(const struct packet *packet, const struct image_view *view,
-					 __u32 kind)
-{
-	__u32 flags = BH_FLOW_LIVE | kind << BH_FLOW_KIND_SHIFT;
-
-	if (packet->direction == BH_OUT)
-		flags |= BH_FLOW_OUT;
-	if (kind == BH_FLOW_ECHO)
-		return flowkey_is_request(packet) ? flags : 0;
-	if (kind != BH_FLOW_TCP)
-		return flags;
-	if ((packet->tcp_flags & (STATES_SYN | STATES_ACK)) == STATES_SYN)
-		return flags;
-	if (packet->tcp_flags & (STATES_SYN | STATES_FIN | STATES_RST) ||
-	    !image_head(view)->config.tcp_pickup)
-		return 0;
-	return flags | BH_FLOW_PICKED_UP;
-}
 
 /* No way could be claimed: a SYN is refused; others pass, and their replies will be missed. */
 static __always_inline void track_full(const struct packet *packet, const struct image_view *view,
@@ -482,6 +540,8 @@ static __always_inline int track_known_by(const struct packet *quoted, __u64 gen
 	__u32 flags = flow_flags(query->meta);
 	int known = TRACK_STALE;
 
+	if (track_is_cut(query))
+		return TRACK_UNKNOWN;
 	if ((__u32)query->rest == (__u32)generation)
 		return TRACK_LIVE;
 	if (!flowkey_is_opener(quoted, flags))

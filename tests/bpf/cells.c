@@ -48,6 +48,8 @@ const char *state_name(const struct subject *subject, const struct flowtable_ent
 	bool turned = subject->out != (bool)(flags & BH_FLOW_OUT);
 	const char *name = "half-open";
 
+	if (bh_flow_kind((uint32_t)(entry->state.meta >> 32)) == BH_FLOW_CUT)
+		return "cut";
 	if (flags & BH_FLOW_CLOSING)
 		return "closing";
 	if (flags & BH_FLOW_ESTABLISHED)

@@ -93,7 +93,7 @@ static void begin(struct scene *scene)
 /* "pass → kept": the verdict, and what marks the entry. */
 struct flip_cell {
 	bool pass;
-	struct str becomes; /* "kept", "audit", "none"; empty: no mark */
+	struct str becomes; /* "kept", "audit", "cut"; empty: no mark */
 };
 
 static struct flip_cell flip_cell_of(struct str text)
@@ -139,6 +139,13 @@ static void check_count(struct scene *scene, uint32_t i, const struct flip_cell 
 	cr_expect_eq(by.flows, 0, "%s %u", entry_of(i)->name, i);
 }
 
+static bool is_cut(const struct subject *subject, const struct flowtable_entry *entry)
+{
+	char name[STATE_NAME_SIZE];
+
+	return !strcmp(state_name(subject, entry, name), "cut");
+}
+
 static void check_marks(const struct scene *scene, uint32_t i, const struct flip_cell *cell)
 {
 	struct subject subject = subject_of(i);
@@ -149,9 +156,10 @@ static void check_marks(const struct scene *scene, uint32_t i, const struct flip
 			: str_eq(cell->becomes, STR("audit")) ? BH_FLOW_AUDIT
 							      : 0;
 
-	cr_expect_eq(exists, cell->pass, "%s %u: %s", entry_of(i)->name, i,
-		     exists ? "still there" : "gone");
-	if (!exists)
+	cr_assert(exists, "%s %u: gone", entry_of(i)->name, i);
+	cr_expect_eq(is_cut(&subject, &entry), str_eq(cell->becomes, STR("cut")), "%s %u",
+		     entry_of(i)->name, i);
+	if (!cell->pass)
 		return;
 	cr_expect_eq(marks, want, "%s %u: marks %#x", entry_of(i)->name, i, marks);
 	cr_expect_eq(entry.state.generation, enforcer_generation(scene->enforcer), "%s %u",
@@ -221,8 +229,89 @@ Test(flips, a_syn_that_the_policy_denies_ends_no_flow)
 		cr_expect_lt(entry.state.generation, enforcer_generation(scene->enforcer), "%s %u",
 			     entry_of(i)->name, i);
 		cr_expect_not(play(scene, &subject, ">ACK"));
-		cr_expect_not(scene_entry(scene, &subject, &entry), "%s %u", entry_of(i)->name, i);
+		cr_expect(scene_entry(scene, &subject, &entry), "%s %u", entry_of(i)->name, i);
+		cr_expect(is_cut(&subject, &entry), "%s %u", entry_of(i)->name, i);
 	}
+}
+
+/* ---- cut connections ---- */
+
+enum { CUTS = KINDS * 3 * 4 };
+
+/* Every kind of packet, from each column of the page; families and directions. */
+static struct subject cut_of(uint32_t i)
+{
+	return (struct subject){i & 1 ? ADDR_V6 : ADDR_V4, PROTO_TCP, i & 2, i / 4 % 3 == 2,
+				(uint16_t)(i + 1)};
+}
+
+static void try_cut(struct scene *scene, const page_rows *rows, uint32_t i)
+{
+	const struct kind *kind = &kinds[i / 12];
+	struct subject subject = cut_of(i);
+	struct cell cell =
+		cell_of(find_row(rows, STR("cut"), str_of(kind->name))->cell[2 + i / 4 % 3]);
+	struct flowtable_entry entry = {};
+	char buffer[STATE_NAME_SIZE];
+	const char *is;
+	struct bh_row by;
+
+	(void)scene_counted(scene, &by);
+	cr_expect_eq(scene_send(scene, &subject, i / 4 % 3, kind->tcp_flags), cell.pass, "%s %u",
+		     kind->name, i);
+	(void)scene_counted(scene, &by);
+	cr_expect_eq(by.reply_packets, 0, "%s %u: passes by the flow", kind->name, i);
+	cr_expect_eq(by.flows, cell.next.len != 0, "%s %u", kind->name, i);
+	cr_assert(scene_entry(scene, &subject, &entry), "%s %u", kind->name, i);
+	is = state_name(&subject, &entry, buffer);
+	cr_expect(str_eq(str_of(is), cell.next.len ? cell.next : STR("cut")), "%s %u: now %s",
+		  kind->name, i, is);
+}
+
+Test(flips, a_connection_that_was_cut_is_opened_by_whom_the_page_says)
+{
+	scoped(scene_free) struct scene *scene = scene_of_flips();
+	scoped(arena_free) struct arena *arena = arena_new();
+	page_rows rows = {};
+
+	cr_assert_eq(page_table(arena, DATAPATH_PAGE, "A TCP packet of a connection that was cut",
+				&rows),
+		     0);
+	for (int phase = 0; phase < 3; phase++) {
+		scene_apply(scene, NULL,
+			    phase == 1 ? scene_denying(scene, "recheck", "enforce") : scene_policy);
+		for (uint32_t i = 0; i < CUTS; i++) {
+			struct subject subject = cut_of(i);
+
+			if (phase == 2)
+				try_cut(scene, &rows, i);
+			else
+				cr_expect_eq(play(scene, &subject, phase ? "<data" : established),
+					     !phase);
+		}
+	}
+}
+
+Test(flips, a_cut_connection_ages_like_an_established_one)
+{
+	scoped(scene_free) struct scene *scene = scene_of_flips();
+	struct subject subject = {ADDR_V4, PROTO_TCP, false, true, 1};
+	struct flowtable_entry entry = {};
+
+	scene_apply(scene, NULL, scene_policy);
+	play(scene, &subject, established);
+	scene_apply(scene, NULL, scene_denying(scene, "recheck", "enforce"));
+	cr_expect_not(play(scene, &subject, ">data"));
+	scene_apply(scene, NULL, scene_policy);
+	scene_wait(scene, 7440 - 1);
+	cr_expect(play(scene, &subject, "<data"));
+	scene_wait(scene, 7440 - 1);
+	cr_assert(scene_entry(scene, &subject, &entry));
+	cr_expect(is_cut(&subject, &entry), "dated by what passes");
+	scene_wait(scene, 2);
+	cr_expect(play(scene, &subject, "<data"));
+	cr_assert(scene_entry(scene, &subject, &entry));
+	cr_expect_not(is_cut(&subject, &entry));
 }
 
 /* ---- kept flows ---- */

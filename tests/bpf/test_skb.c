@@ -277,6 +277,42 @@ Test(skb, tcp_of_more_than_64_kilobytes_is_judged_where_the_stack_holds_it_toget
 	}
 }
 
+enum { PROTO_UDP = 17, FRAGMENT_ID = 7, FIRST_SIZE = 64 };
+
+/* The first fragment of a datagram, or the second one. */
+static void make_fragment(struct frame *frame, enum addr_family family, bool out, bool later)
+{
+	*frame = (struct frame){};
+	wire_ip(frame, family, out);
+	frame_fragment(frame, FRAGMENT_ID, later ? FIRST_SIZE : 0, !later);
+	if (later)
+		frame_protocol(frame, PROTO_UDP);
+	else
+		frame_udp(frame, 40000, OPEN);
+	frame_zeros(frame, later ? 32 : FIRST_SIZE - 8);
+	frame_finish(frame);
+}
+
+/* The stack would cut it anew behind the hook, with a first fragment that nobody has judged. */
+Test(skb, no_fragment_is_several_segments_held_together)
+{
+	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_open);
+	struct frame frame;
+
+	for (size_t i = 0; i < ARRAY_LEN(tc_programs) * ARRAY_LEN(families); i++) {
+		enum enforcer_program program = tc_programs[i / ARRAY_LEN(families)];
+		enum addr_family family = families[i % ARRAY_LEN(families)];
+
+		for (int later = 0; later < 2; later++) {
+			make_fragment(&frame, family, wire_is_out(program), later);
+			wire_expect(scene, program, &frame,
+				    arena_printf(scene->arena, "allow %s", judged(program, OPEN)),
+				    "one by one");
+			check_big(scene, program, &frame, "deny", "bad-length");
+		}
+	}
+}
+
 /* Of other protocols the stack makes none. */
 Test(skb, udp_without_a_length_is_denied_even_where_it_is_held_together)
 {

@@ -38,11 +38,12 @@ static const struct recipe recipes[] = {
 	{"picked-up ended", ">data <RST >RST"},
 	{"established", ">SYN <SYN-ACK >ACK <ACK"},
 	{"established", ">SYN <SYN-ACK <data"},
+	{"established", ">SYN <SYN-ACK >ACK >FIN-ACK <ACK"},
 	{"established", ">data <data"},
 	{"established", ">data <ACK >RST <data"},
 	{"established", ">data <ACK <FIN-ACK >ACK"},
 	{"closing", ">SYN <SYN-ACK >ACK <ACK >FIN-ACK"},
-	{"closing", ">SYN <SYN-ACK >ACK >FIN-ACK <ACK"},
+	{"closing", ">SYN <SYN-ACK >ACK <RST <ACK"},
 	{"closing", ">SYN <SYN-ACK <FIN-ACK"},
 	{"closing", ">data <data <RST"},
 	{"closing", ">data <data >RST >data"},
@@ -50,13 +51,21 @@ static const struct recipe recipes[] = {
 	{"closing", ">data <data <RST >data >RST"},
 };
 
-/* The same as rows of the page say it: of a closing flow, who has ended. */
-static struct str row_name(const char *state, const struct flowtable_entry *entry, bool reply)
+enum { ROW_NAME_SIZE = STATE_NAME_SIZE + sizeof(" by the sender") };
+
+/* The same as rows of the page say it: who has ended a flow, where that counts. */
+static struct str row_name(const char *state, const struct flowtable_entry *entry, bool reply,
+			   const struct kind *kind, char *buffer)
 {
-	if (strcmp(state, "closing") != 0)
+	bool speaks = kind->tcp_flags == FRAME_TCP_ACK ||
+		      kind->tcp_flags == (FRAME_TCP_ACK | FRAME_TCP_PSH);
+	bool ended = strstr(state, " ended");
+	bool sender = flows_flags(entry) & end_of(reply);
+
+	if (strcmp(state, "closing") != 0 && !(ended && speaks))
 		return str_of(state);
-	return flows_flags(entry) & end_of(reply) ? STR("closing by the sender")
-						  : STR("closing by the other");
+	(void)snprintf(buffer, ROW_NAME_SIZE, "%s by the %s", state, sender ? "sender" : "other");
+	return str_of(buffer);
 }
 
 /* ---- TCP ---- */
@@ -134,6 +143,7 @@ static void try_cell(struct trial *trial)
 	struct flowtable_entry after = {};
 	const struct page_row *row;
 	char name[STATE_NAME_SIZE];
+	char of_row[ROW_NAME_SIZE];
 	const char *counted;
 	struct bh_row by;
 	struct cell cell;
@@ -144,7 +154,8 @@ static void try_cell(struct trial *trial)
 		  trial->where);
 	cr_assert_str_eq(state_name(&trial->subject, &before, name), trial->recipe->state, "%s",
 			 trial->where);
-	row = find_row(trial->rows, row_name(trial->recipe->state, &before, reply),
+	row = find_row(trial->rows,
+		       row_name(trial->recipe->state, &before, reply, trial->kind, of_row),
 		       str_of(trial->kind->name));
 	cell = cell_of(row->cell[trial->column]);
 	scene_wait(trial->scene, 1);

@@ -32,9 +32,9 @@ ERRORS = {
     "statfs": "EIO", "symlink": "ENOSPC EROFS", "sysinfo": "EFAULT", "unlink": "EIO EROFS",
     "unlinkat": "EIO EROFS", "wait4": "EINTR ECHILD", "write": "ENOSPC EIO EINTR EDQUOT",
 }
-# Those that cannot fail, or whose failure changes nothing; and the C library's own, which dies of a
+# Those that cannot fail, or whose failure changes nothing, as that of a hint; and the C library's own, which dies of a
 # heap that cannot grow from the first moment on and else takes other memory.
-NEVER = set("brk close exit_group getegid geteuid getgid getpid gettid getuid munmap uname "
+NEVER = set("brk close exit_group getegid geteuid getgid getpid gettid getuid madvise munmap uname "
             "rt_sigaction rt_sigprocmask clock_nanosleep lseek".split())
 
 

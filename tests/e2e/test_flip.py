@@ -12,6 +12,15 @@ from traffic import (ARRIVES, DENIED, Questions, Stream, ask, greeted, reasons, 
 tap = Tap()
 
 WITHOUT_WEB = BASE.replace("services: [tcp/80, udp/53]", "services: [tcp/81]")
+OPEN_OUTBOUND = """\
+bulkhead: 1
+group: base
+rules:
+  - {{name: web, priority: 100, direction: inbound, access: {web},
+     services: [tcp/80-81], source: any, destination: self}}
+  - {{name: all, priority: 100, direction: outbound, access: allow,
+     protocol: any, source: any, destination: any}}
+"""
 
 
 @tap
@@ -61,6 +70,38 @@ def recheck_ends_a_flow_that_the_new_policy_denies(lab):
     host.apply(WITHOUT_WEB)
     assert not still_talks(held, 0.7)
     expect(talk(peer, HOST[4], 80), DENIED, "a new one")
+
+
+@tap
+def what_recheck_ends_does_not_live_on_as_the_other_sides(lab):
+    """The host may open anything, and speaks first after the change: to the stranger it is no opener."""
+    peer, host = pair(lab)
+    serve(host, HOST[4], 80)
+    open_outbound = OPEN_OUTBOUND.format(web="allow")
+    host.apply(open_outbound)
+    held = peer.connect(HOST[4], 80)
+    listener = host.listen(HOST[4], 81)
+    pushed = peer.connect(HOST[4], 81)
+    pushing, _ = listener.accept()
+    assert greeted(held) and still_talks(held)
+    pushing.sendall(b"before")
+    expect(pushed.recv(100), b"before", "what the host says")
+    host.apply(OPEN_OUTBOUND.format(web="deny"))
+    pushing.sendall(b"after")
+    expect(pushed.recv(100), b"after", "what the host may still send")
+    pushed.sendall(b"command")
+    assert not still_talks(held, 0.7)
+    pushing.settimeout(0.7)
+    try:
+        assert False, f"the stranger is heard: {pushing.recv(100)}"
+    except TimeoutError:
+        pass
+    states = {flow["state"] for flow in host.bulkhead_json("flows")["flows"]
+              if flow["direction"] == "inbound"}
+    expect(states, {"cut"}, "inbound flows")
+    host.apply(open_outbound)
+    pushing.settimeout(10)  # until TCP tries again
+    expect(pushing.recv(100), b"command", "what the stranger says when it is allowed again")
 
 
 @tap

@@ -40,7 +40,7 @@ static const char *end_text(struct arena *arena, const struct addr *addr, uint32
 	char buffer[ADDR_TEXT_SIZE];
 	const char *text = addr_print(addr, buffer);
 
-	if (kind == BH_FLOW_TCP || kind == BH_FLOW_UDP)
+	if (kind == BH_FLOW_TCP || kind == BH_FLOW_UDP || kind == BH_FLOW_CUT)
 		return arena_printf(arena, addr->family == ADDR_V6 ? "[%s]:%u" : "%s:%u", text,
 				    ntohs(port));
 	return arena_printf(arena, "%s", text);
@@ -48,6 +48,8 @@ static const char *end_text(struct arena *arena, const struct addr *addr, uint32
 
 static const char *state_text(uint32_t flags, uint32_t kind)
 {
+	if (kind == BH_FLOW_CUT)
+		return "cut";
 	if (flags & BH_FLOW_CLOSING)
 		return "closing";
 	if (flags & BH_FLOW_ESTABLISHED)

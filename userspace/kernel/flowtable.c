@@ -47,6 +47,8 @@ uint32_t flowtable_timeout(const struct bh_config *config, const struct flowtabl
 		return config->timeouts[established ? BH_TIMEOUT_UDP_STREAM : BH_TIMEOUT_UDP];
 	case BH_FLOW_ECHO:
 		return config->timeouts[BH_TIMEOUT_ICMP];
+	case BH_FLOW_CUT:
+		return config->timeouts[BH_TIMEOUT_TCP_ESTABLISHED];
 	case BH_FLOW_FRAGMENT:
 		return config->timeouts[BH_TIMEOUT_FRAGMENT];
 	case BH_FLOW_OTHER:
