@@ -311,21 +311,16 @@ track_meet(const struct packet *packet, const struct image_view *view, struct de
 	bool opener = flowkey_is_opener(packet, flow_flags(query->meta));
 	__u32 step;
 
-	if (!track_is_cut(query) && (__u32)query->rest != (__u32)decision->generation) {
-		if (!opener && !opening)
-			return TRACK_ASKS;
-		if (!track_renew(opener ? judged(decision) : opening, decision->generation, query,
-				 state)) {
-			if (bh_flow_kind(flow_flags(query->meta)) != BH_FLOW_TCP)
-				return TRACK_NOT_MET;
-			query->meta = flow_load(&state->meta);
-			if (!track_is_cut(query))
-				return TRACK_MET;
-		}
-	}
 	if (track_is_cut(query)) {
 		track_meet_cut(packet, view, decision, query, state);
 		return TRACK_MET;
+	}
+	if ((__u32)query->rest != (__u32)decision->generation) {
+		if (!opener && !opening)
+			return TRACK_ASKS;
+		if (!track_renew(opener ? judged(decision) : opening, decision->generation, query,
+				 state))
+			return bh_flow_kind(flow_flags(query->meta)) ? TRACK_NOT_MET : TRACK_MET;
 	}
 	step = states_step(flow_flags(query->meta), packet->tcp_flags, opener,
 			   (__u16)(query->tick - (query->rest >> 48)));
