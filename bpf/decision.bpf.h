@@ -26,7 +26,8 @@ struct decision {
 	__u8 flags;	  /* BH_OUTCOME_* of the outcome */
 	__u8 by_flow;	  /* 1: passes as reply of a flow that row admitted */
 	__u8 opened;	  /* 1: opened a flow */
-	__u8 zero[3];
+	__u8 alone;	  /* 1: allowed, though it is of no flow and opens none */
+	__u8 zero[2];
 };
 
 /* The row of a reason that has one of its own. */

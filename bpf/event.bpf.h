@@ -27,15 +27,15 @@ static __always_inline bool event_is_watched(void)
 }
 
 /*
- * Of a rule with log: the first packet of each flow that it allows, each packet that it denies or
- * would deny. An allow without state has no flow: each packet.
+ * Of a rule with log: the first packet of each flow that it allows and each packet of none, each packet
+ * that it denies or would deny.
  */
 static __always_inline bool event_is_wanted(const struct decision *decision)
 {
 	if (decision->verdict != BH_ALLOW)
 		return decision->flags & BH_OUTCOME_LOG || event_is_watched();
 	return decision->flags & BH_OUTCOME_LOG &&
-	       (decision->opened || decision->flags & BH_OUTCOME_NO_STATE);
+	       (decision->opened || decision->alone || decision->flags & BH_OUTCOME_NO_STATE);
 }
 
 /* Whether this rule, or reason, may have one more event in this second. */

@@ -375,6 +375,7 @@ static __always_inline void track_full(const struct packet *packet, const struct
 		return;
 	}
 	note(BH_NOTE_UNTRACKED);
+	decision->alone = 1;
 	at = flow_untracked();
 	if (at)
 		at->last = 1ULL << 32 | tick;
@@ -444,8 +445,10 @@ FLOW_LOOPS int track_slow(struct packet *packet, struct decision *decision, __u3
 	if (!packet || !decision)
 		return 0;
 	kind = flowkey_kind(packet);
-	if (kind == FLOWKEY_STATELESS)
+	if (kind == FLOWKEY_STATELESS) {
+		decision->alone = decision->verdict != BH_DENY;
 		return 0;
+	}
 	flowkey_query(packet, kind, decision->generation + (opening / TRACK_MOVED & 1), &query);
 	met = TRACK_NOT_MET;
 	if (!(opening & TRACK_ABSENT))
@@ -460,6 +463,8 @@ FLOW_LOOPS int track_slow(struct packet *packet, struct decision *decision, __u3
 	kind = track_opens(packet, &view, kind);
 	if (kind)
 		track_open(packet, &view, decision, &query, kind);
+	else
+		decision->alone = 1;
 	return 0;
 }
 

@@ -86,6 +86,37 @@ Test(event, the_first_packet_of_each_flow_that_a_rule_with_log_allows_makes_one)
 	expect_events(scene, 0, "a rule without log");
 }
 
+static void send_tcp(struct scene *scene, uint16_t from, uint8_t flags)
+{
+	struct frame frame = {};
+
+	wire_ip(&frame, ADDR_V4, false);
+	frame_tcp(&frame, from, OPEN, flags);
+	frame_finish(&frame);
+	(void)enforcer_run(scene->enforcer, ENFORCER_XDP, frame.bytes, frame.size, NULL);
+}
+
+/* What a scan of resets leaves behind. */
+Test(event, each_allowed_packet_of_no_flow_makes_one)
+{
+	static const uint8_t alone[] = {FRAME_TCP_RST, FRAME_TCP_FIN, FRAME_TCP_FIN | FRAME_TCP_ACK,
+					FRAME_TCP_SYN | FRAME_TCP_ACK};
+	scoped(scene_free) struct scene *scene = scene_with(LIMIT);
+
+	for (size_t i = 0; i < ARRAY_LEN(alone); i++) {
+		send_tcp(scene, 40000, alone[i]);
+		expect_events(scene, 1, "allowed, and opens nothing");
+	}
+	send_tcp(scene, 40000, FRAME_TCP_SYN);
+	expect_events(scene, 1, "the first packet");
+	for (size_t i = 0; i < ARRAY_LEN(alone); i++) {
+		send_tcp(scene, 40000, alone[i]);
+		expect_events(scene, 0, "of the flow");
+	}
+	send_tcp(scene, 40001, FRAME_TCP_ACK);
+	expect_events(scene, 1, "picked up");
+}
+
 Test(event, each_packet_that_a_rule_with_log_denies_makes_one)
 {
 	scoped(scene_free) struct scene *scene = scene_with(LIMIT);

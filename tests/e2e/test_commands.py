@@ -242,6 +242,20 @@ exec setpriv --bounding-set=-dac_override,-dac_read_search "$1" check "$2"
 
 
 @tap
+def a_host_yaml_by_another_name_is_said_to_be_unread(lab):
+    _, host = pair(lab)
+    script = """
+mount -t tmpfs none /etc && mkdir /etc/bulkhead && touch "/etc/bulkhead/$3" || exit 100
+exec "$1" check "$2"
+"""
+    for name, words in (("host.yml", True), ("host.YAML", True), ("hosts.yaml", False)):
+        done = host.run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh",
+                        bulkhead_program(), lab.write("policy.yaml", BASE), name, check=False)
+        expect((done.returncode, f"'/etc/bulkhead/{name}' is not read" in done.stderr), (0, words),
+               name)
+
+
+@tap
 def apply_says_what_it_did_and_the_same_again_changes_nothing(lab):
     _, host = pair(lab)
     first = json.loads(host.apply(BASE, "--json").stdout)

@@ -19,6 +19,21 @@ int inputs_open_file(struct context *context, const char *path, const char *what
 	return source_open(context->arena, path, context->diag, files);
 }
 
+/* Names that people give to host.yaml, and that nobody reads. */
+static void warn_of_others(struct context *context)
+{
+	static const char *const others[] = {"/etc/bulkhead/host.yml", "/etc/bulkhead/host.YAML",
+					     "/etc/bulkhead/host.YML"};
+	struct stat info;
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (!lstat(others[i], &info))
+			diag_warn(context->diag, (struct mark){},
+				  "'%s' is not read, and the defaults hold: its name has to be "
+				  "host.yaml",
+				  others[i]);
+}
+
 int inputs_host(struct context *context, struct inputs *inputs)
 {
 	const char *path = context->options.host;
@@ -27,8 +42,10 @@ int inputs_host(struct context *context, struct inputs *inputs)
 
 	hostconf_init(&inputs->host);
 	/* A link to nowhere, or a folder that is closed to us, is not the wish for the defaults. */
-	if (!path && lstat(INPUTS_DEFAULT_HOST, &info) && errno == ENOENT)
+	if (!path && lstat(INPUTS_DEFAULT_HOST, &info) && errno == ENOENT) {
+		warn_of_others(context);
 		return 0;
+	}
 	path = path ? path : INPUTS_DEFAULT_HOST;
 	inputs->host.flawed = true;
 	err = inputs_open_file(context, path, "host.yaml", &inputs->files);

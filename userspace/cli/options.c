@@ -186,6 +186,43 @@ static int bad_word(struct arena *arena, struct diag *diag, const struct command
 			   option_hint(arena, command, text));
 }
 
+/* NULL: it is none of them. */
+static const struct option *find_name(const struct option *known, const char *name, size_t len)
+{
+	for (; known->name; known++)
+		if (strlen(known->name) == len && !strncmp(known->name, name, len))
+			return known;
+	return NULL;
+}
+
+/*
+ * getopt takes what begins like one option alone for that one, so that '--n' would be --no-prove, and an
+ * option for the value of the one before. Here each has its whole name, and is itself.
+ */
+static int check_names(struct arena *arena, struct diag *diag, const struct command *command,
+		       const struct option *known, char **argv)
+{
+	const char *wants = NULL; /* the option before, where it wants a value */
+
+	for (argv++; *argv && strcmp(*argv, "--") != 0; argv++) {
+		size_t len = strcspn(*argv, "=");
+		const struct option *option = NULL;
+
+		if (!strncmp(*argv, "--", 2)) {
+			option = find_name(known, *argv + 2, len - 2);
+			if (!option)
+				return diag_refuse(diag, -EINVAL, "unknown option '%s'%s", *argv,
+						   option_hint(arena, command, *argv));
+			if (wants)
+				return diag_refuse(diag, -EINVAL,
+						   "no value behind %s; see 'bulkhead help %s'",
+						   wants, command->name);
+		}
+		wants = option && option->has_arg && !(*argv)[len] ? *argv : NULL;
+	}
+	return 0;
+}
+
 static int check_args(struct diag *diag, const struct command *command,
 		      const struct options *options)
 {
@@ -223,6 +260,8 @@ int options_parse(const struct command *command, struct arena *arena, int argc, 
 		if (words[i].option & (command->options | OPTION_HELP))
 			known[n_known++] = words[i].word;
 	}
+	if (check_names(arena, diag, command, known, argv))
+		return -EINVAL;
 	optind = 0;
 	opterr = 0;
 	while ((word = getopt_long(argc, argv, command->options & OPTION_JSON ? ":o:h" : ":h",
