@@ -256,6 +256,25 @@ exec "$1" check "$2"
 
 
 @tap
+def what_denies_nothing_is_said_by_apply_and_status(lab):
+    _, host = pair(lab)
+    group = BASE.replace("group: base\n", "group: base\nmode: audit\n")
+    for policy, extra, mode, words in (
+            (BASE, "", "enforce", ""),
+            (group, "", "enforce", ", 2 of 5 rules in AUDIT: they deny nothing"),
+            (group, "mode: audit\n", "audit", ", in AUDIT: nothing is denied")):
+        host_yaml = host.host_yaml(extra)
+        lines = host.apply(policy, host=host_yaml).stdout.splitlines()
+        assert lines[0].endswith(f"in force{words}") or lines[0].endswith(f"now on{words}"), lines
+        status = host.bulkhead("status").stdout.splitlines()[0]
+        assert status.endswith(words) and ("AUDIT" in status) == bool(words), status
+        status, applied = host.bulkhead_json("status"), json.loads(
+            host.apply(policy, "--json", host=host_yaml).stdout)
+        expect([(one["mode"], one["n_audit"]) for one in (status, applied)],
+               [(mode, 2 if words else 0)] * 2, "in JSON")
+
+
+@tap
 def apply_says_what_it_did_and_the_same_again_changes_nothing(lab):
     _, host = pair(lab)
     first = json.loads(host.apply(BASE, "--json").stdout)

@@ -138,6 +138,7 @@ def a_record_cut_at_any_byte_is_refused_and_not_half_believed(lab):
         expect(bench.in_force(), 0, f"policy in force, the record cut at {cut}")
     # As the words say: moved away, it is begun anew, and nothing else is lost.
     os.rename(path, path + ".away")
+    refused(bench.host.bulkhead("status", status=None), "does not know it")
     bench.next()
     bench.apply()
     settled(bench, pins, "begun anew")

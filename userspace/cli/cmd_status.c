@@ -51,6 +51,7 @@ static void show_head(struct asking *asking)
 		.digest = image_digest_print(&live->image.digest, digest),
 		.mode = image_head(&live->image)->config.audit ? "audit" : "enforce",
 		.n_rules = (uint32_t)live->policy.rules.len,
+		.n_audit = policy_count_audit(&live->policy),
 		.pins = context->options.pins,
 		.state = context->options.state,
 		.memory = asking->memory,

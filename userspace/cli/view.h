@@ -197,7 +197,9 @@ struct view_applied {
 	bool addresses_changed;
 	uint64_t generation;
 	const char *digest;
+	const char *mode; /* enforce, audit */
 	uint32_t n_rules;
+	uint32_t n_audit; /* rules of them that would deny and only report */
 	uint32_t n_prefixes;
 	uint32_t n_addresses;
 	uint32_t n_moved_flows;
@@ -222,6 +224,7 @@ struct view_status {
 	const char *digest;
 	const char *mode; /* enforce, audit */
 	uint32_t n_rules;
+	uint32_t n_audit; /* as above */
 	uint64_t memory;
 	uint32_t n_unused_pages;
 	const char *pins;

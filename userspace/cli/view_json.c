@@ -341,6 +341,8 @@ static void add_applied(struct view *view, const struct view_applied *applied)
 	put(object, "generation", number(applied->generation));
 	put(object, "image", text(applied->digest));
 	put(object, "n_rules", number(applied->n_rules));
+	put(object, "mode", text(applied->mode));
+	put(object, "n_audit", number(applied->n_audit));
 	put(object, "n_prefixes", number(applied->n_prefixes));
 	put(object, "n_addresses", number(applied->n_addresses));
 	put(object, "copied_flows", number(applied->n_moved_flows));
@@ -369,6 +371,7 @@ static void add_status(struct view *view, const struct view_status *status)
 	put(object, "image", text(status->digest));
 	put(object, "mode", text(status->mode));
 	put(object, "n_rules", number(status->n_rules));
+	put(object, "n_audit", number(status->n_audit));
 	put(object, "memory", number(status->memory));
 	put(object, "unused_pages", number(status->n_unused_pages));
 	put(object, "pins", text(status->pins));

@@ -3,12 +3,12 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/array.h"
 #include "base/str.h"
 #include "cli/columns.h"
 #include "cli/view.h"
+#include "cli/words.h"
 
 #define TEXT(view, ...) arena_printf((view)->arena, __VA_ARGS__)
 
@@ -41,44 +41,6 @@ static const char *number(struct view *view, uint64_t number)
 static const char *number_or_dash(struct view *view, uint64_t value)
 {
 	return value ? number(view, value) : "-";
-}
-
-static const char *bytes(struct view *view, uint64_t size)
-{
-	static const char units[] = "KMGTPE";
-	double value = (double)size;
-	int unit = -1;
-
-	while (value >= 1024 && unit < 5) {
-		value /= 1024;
-		unit++;
-	}
-	if (unit < 0)
-		return TEXT(view, "%" PRIu64 " B", size);
-	return TEXT(view, value < 10 ? "%.1f %cB" : "%.0f %cB", value, units[unit]);
-}
-
-static const char *span(struct view *view, uint64_t seconds)
-{
-	if (seconds < 60)
-		return TEXT(view, "%" PRIu64 "s", seconds);
-	if (seconds < 3600)
-		return TEXT(view, "%" PRIu64 "m%02" PRIu64 "s", seconds / 60, seconds % 60);
-	if (seconds < 86400)
-		return TEXT(view, "%" PRIu64 "h%02" PRIu64 "m", seconds / 3600, seconds / 60 % 60);
-	return TEXT(view, "%" PRIu64 "d%02" PRIu64 "h", seconds / 86400, seconds / 3600 % 24);
-}
-
-static const char *instant(struct view *view, uint64_t seconds)
-{
-	time_t time = (time_t)seconds;
-	struct tm utc;
-	char text[32];
-
-	if (!seconds || !gmtime_r(&time, &utc) ||
-	    !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc))
-		return "never";
-	return TEXT(view, "%s", text);
 }
 
 static const char *place(struct view *view, const struct view_place *place)
@@ -133,7 +95,7 @@ static void show_check(struct view *view, const struct view_check *check)
 	pair(view, "classes", "%u", check->n_classes);
 	pair(view, "outcomes", "%u", check->n_outcomes);
 	pair(view, "tables", "%" PRIu64 " bytes (IPv4 as %s), %s in the kernel", check->table_bytes,
-	     check->address4, bytes(view, check->memory));
+	     check->address4, words_bytes(view->arena, check->memory));
 	for (int i = 0; i < 2; i++)
 		pair(view, i ? "outbound" : "inbound",
 		     "by %s of classes: %u of sources, %u of destinations, %u of services",
@@ -209,14 +171,17 @@ static void show_rule(struct view *view, const struct view_rule *rule)
 		columns_begin(view->columns, view->out, counted, ARRAY_LEN(counted));
 		columns_row(
 			view->columns,
-			(const char *[]){direction, rule->tier, number(view, rule->priority), name,
-					 access, number_or_dash(view, rule->counts.packets),
-					 rule->counts.bytes ? bytes(view, rule->counts.bytes) : "-",
-					 number_or_dash(view, rule->counts.reply_packets),
-					 number_or_dash(view, rule->counts.flows),
-					 number_or_dash(view, rule->counts.would_denied),
-					 rule->counts.last ? instant(view, rule->counts.last) : "-",
-					 place(view, &rule->place), rule_marks(view, rule)});
+			(const char *[]){
+				direction, rule->tier, number(view, rule->priority), name, access,
+				number_or_dash(view, rule->counts.packets),
+				rule->counts.bytes ? words_bytes(view->arena, rule->counts.bytes)
+						   : "-",
+				number_or_dash(view, rule->counts.reply_packets),
+				number_or_dash(view, rule->counts.flows),
+				number_or_dash(view, rule->counts.would_denied),
+				rule->counts.last ? words_instant(view->arena, rule->counts.last)
+						  : "-",
+				place(view, &rule->place), rule_marks(view, rule)});
 		return;
 	}
 	columns_begin(view->columns, view->out, plain, ARRAY_LEN(plain));
@@ -237,8 +202,9 @@ static void show_reason(struct view *view, const struct view_reason *reason)
 		(const char *[]){
 			reason->name, reason->kind, reason->direction[0] == 'i' ? "in" : "out",
 			reason->counted ? number_or_dash(view, reason->counts.packets) : "",
-			reason->counted && reason->counts.bytes ? bytes(view, reason->counts.bytes)
-								: (reason->counted ? "-" : ""),
+			reason->counted && reason->counts.bytes
+				? words_bytes(view->arena, reason->counts.bytes)
+				: (reason->counted ? "-" : ""),
 			reason->counted ? number_or_dash(view, reason->counts.would_denied) : "",
 			reason->off ? "off in host.yaml" : ""});
 }
@@ -374,23 +340,32 @@ static void show_hook(struct view *view, const struct view_hook *hook)
 						    or_empty(hook->why)});
 }
 
+/* What of a policy denies nothing, for the end of a line. */
+static const char *audit_text(struct view *view, const char *mode, uint32_t n_audit,
+			      uint32_t n_rules)
+{
+	if (has(mode) && !strcmp(mode, "audit"))
+		return painted(view, YELLOW, ", in AUDIT: nothing is denied");
+	return n_audit ? painted(view, YELLOW,
+				 TEXT(view, ", %u of %u rules in AUDIT: they deny nothing", n_audit,
+				      n_rules))
+		       : "";
+}
+
 static void show_applied(struct view *view, const struct view_applied *applied)
 {
-	if (applied->changed)
-		fprintf(view->out, "generation %" PRIu64 " is in force%s\n", applied->generation,
-			applied->first		     ? "; enforcing from now on"
-			: applied->addresses_changed ? "; own addresses were brought up to date"
-						     : "");
-	else
-		fprintf(view->out, "nothing to change: generation %" PRIu64 " has this policy%s\n",
-			applied->generation,
-			applied->hooks_changed	     ? "; hooks were brought up to date"
-			: applied->addresses_changed ? "; own addresses were brought up to date"
-						     : "");
+	fprintf(view->out, "%s%" PRIu64 " %s%s%s\n",
+		applied->changed ? "generation " : "nothing to change: generation ",
+		applied->generation, applied->changed ? "is in force" : "has this policy",
+		applied->first				      ? "; enforcing from now on"
+		: !applied->changed && applied->hooks_changed ? "; hooks were brought up to date"
+		: applied->addresses_changed ? "; own addresses were brought up to date"
+					     : "",
+		audit_text(view, applied->mode, applied->n_audit, applied->n_rules));
 	pair(view, "image", "%s", short_digest(view, applied->digest));
 	pair(view, "rules", "%u, over %u prefixes", applied->n_rules, applied->n_prefixes);
 	pair(view, "self", "%u own addresses", applied->n_addresses);
-	pair(view, "memory", "%s in the kernel", bytes(view, applied->memory));
+	pair(view, "memory", "%s in the kernel", words_bytes(view->arena, applied->memory));
 	if (applied->n_moved_flows)
 		pair(view, "flows", "%u moved into tables of another size", applied->n_moved_flows);
 	pair(view, "proven", "%s",
@@ -420,14 +395,12 @@ static void show_status(struct view *view, const struct view_status *status)
 		fprintf(view->out, "%s\n", painted(view, RED, "not enforcing"));
 		return;
 	}
-	pair(view, "enforcing", "since %s%s", instant(view, status->since),
-	     has(status->mode) && status->mode[0] == 'a'
-		     ? painted(view, YELLOW, ", in AUDIT: nothing is denied")
-		     : "");
+	pair(view, "enforcing", "since %s%s", words_instant(view->arena, status->since),
+	     audit_text(view, status->mode, status->n_audit, status->n_rules));
 	pair(view, "generation", "%" PRIu64 ", applied %s", status->generation,
-	     instant(view, status->applied));
+	     words_instant(view->arena, status->applied));
 	pair(view, "image", "%s, %u rules", short_digest(view, status->digest), status->n_rules);
-	pair(view, "memory", "%s%s", bytes(view, status->memory),
+	pair(view, "memory", "%s%s", words_bytes(view->arena, status->memory),
 	     status->n_unused_pages
 		     ? TEXT(view, ", %u page%s unused until the next apply", status->n_unused_pages,
 			    status->n_unused_pages == 1 ? "" : "s")
@@ -469,8 +442,10 @@ static void show_flow(struct view *view, const struct view_flow *flow)
 	columns_begin(view->columns, view->out, heads, ARRAY_LEN(heads));
 	columns_row(view->columns,
 		    (const char *[]){flow->protocol, flow->direction[0] == 'i' ? "in" : "out",
-				     flow->local, flow->remote, flow->state, span(view, flow->age),
-				     span(view, flow->idle), span(view, flow->ends), flow->rule,
+				     flow->local, flow->remote, flow->state,
+				     words_span(view->arena, flow->age),
+				     words_span(view->arena, flow->idle),
+				     words_span(view->arena, flow->ends), flow->rule,
 				     marks(view,
 					   (const char *[]){flow->audit ? "audit" : "",
 							    flow->kept ? "kept" : "",
@@ -494,13 +469,13 @@ static void show_stat(struct view *view, const struct view_stat *stat)
 	columns_begin(view->columns, view->out, heads, ARRAY_LEN(heads));
 	columns_row(view->columns,
 		    (const char *[]){stat->by, stat->name, direction, number(view, stat->packets),
-				     bytes(view, stat->bytes), rate(view, stat->packet_rate),
-				     rate(view, stat->byte_rate)});
+				     words_bytes(view->arena, stat->bytes),
+				     rate(view, stat->packet_rate), rate(view, stat->byte_rate)});
 }
 
 static void show_event(struct view *view, const struct view_event *event)
 {
-	const char *time = instant(view, event->time / 1000000000);
+	const char *time = words_instant(view->arena, event->time / 1000000000);
 	const char *colour = event->verdict[0] == 'd'	? RED
 			     : event->verdict[0] == 'a' ? GREEN
 							: YELLOW;

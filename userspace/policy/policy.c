@@ -132,6 +132,15 @@ const char *policy_tier_name(enum policy_tier tier)
 	return names[tier];
 }
 
+uint32_t policy_count_audit(const struct policy *policy)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < policy->rules.len; i++)
+		n += policy->rules.at[i].audit;
+	return n;
+}
+
 const char *policy_direction_name(enum policy_direction direction)
 {
 	return direction == DIRECTION_IN ? "inbound" : "outbound";

@@ -151,6 +151,9 @@ void policy_combine(const struct policy *policy, enum policy_direction direction
 const char *policy_rule_path(struct arena *arena, const struct policy *policy, uint32_t rule);
 
 const char *policy_tier_name(enum policy_tier tier);
+/* Rules that would deny, and only report: by their own mode, their group's or host.yaml's. */
+uint32_t policy_count_audit(const struct policy *policy);
+
 const char *policy_direction_name(enum policy_direction direction); /* inbound, outbound */
 const char *policy_access_name(enum policy_access access);
 
