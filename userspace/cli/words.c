@@ -24,10 +24,13 @@ const char *words_span(struct arena *arena, uint64_t seconds)
 	if (seconds < 60)
 		return arena_printf(arena, "%" PRIu64 "s", seconds);
 	if (seconds < 3600)
-		return arena_printf(arena, "%" PRIu64 "m%02" PRIu64 "s", seconds / 60, seconds % 60);
+		return arena_printf(arena, "%" PRIu64 "m%02" PRIu64 "s", seconds / 60,
+				    seconds % 60);
 	if (seconds < 86400)
-		return arena_printf(arena, "%" PRIu64 "h%02" PRIu64 "m", seconds / 3600, seconds / 60 % 60);
-	return arena_printf(arena, "%" PRIu64 "d%02" PRIu64 "h", seconds / 86400, seconds / 3600 % 24);
+		return arena_printf(arena, "%" PRIu64 "h%02" PRIu64 "m", seconds / 3600,
+				    seconds / 60 % 60);
+	return arena_printf(arena, "%" PRIu64 "d%02" PRIu64 "h", seconds / 86400,
+			    seconds / 3600 % 24);
 }
 
 const char *words_instant(struct arena *arena, uint64_t seconds)
