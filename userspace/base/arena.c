@@ -33,6 +33,7 @@ struct block {
 struct arena {
 	struct block *blocks; /* the first is the one being filled */
 	struct block *large;  /* of one piece each */
+	size_t in_blocks;     /* bytes of blocks, large pieces aside */
 	size_t size;
 };
 
@@ -158,9 +159,9 @@ static size_t next_size(const struct arena *arena, size_t size)
 {
 	if (!arena->blocks && size <= FIRST_SIZE)
 		return FIRST_SIZE;
-	if (arena->size <= BLOCK_SIZE)
+	if (arena->in_blocks <= BLOCK_SIZE)
 		return BLOCK_SIZE;
-	return arena->size < BLOCK_MAX ? arena->size : BLOCK_MAX;
+	return arena->in_blocks < BLOCK_MAX ? arena->in_blocks : BLOCK_MAX;
 }
 
 static struct block *block_for(struct arena *arena, size_t size)
@@ -171,10 +172,12 @@ static struct block *block_for(struct arena *arena, size_t size)
 
 	if (!large && first && first->size - first->used >= size)
 		return first;
-	if (large)
+	if (large) {
 		*list = block_new(size);
-	else
+	} else {
 		*list = block_new(next_size(arena, size));
+		arena->in_blocks += (*list)->size;
+	}
 	(*list)->next = first;
 	return *list;
 }

@@ -59,16 +59,16 @@ static bool is_below(const char *path, const char *folder)
 }
 
 /*
- * Whether what this process mounts may be gone when it ends, as under `ip netns exec`: it is in another
- * mount namespace than process 1, and so would be everything that a mount here should keep. What cannot
- * be asked for counts as another one: status 0 would say of a moment that it lasts.
+ * Whether what this process mounts is gone when it ends, as under `ip netns exec`: it is in another mount
+ * namespace than process 1, and so would be everything that a mount here should keep. What cannot be
+ * asked for counts as the same.
  */
 static bool mounts_for_itself(void)
 {
 	struct stat own, first;
 
-	return stat("/proc/self/ns/mnt", &own) != 0 || stat("/proc/1/ns/mnt", &first) != 0 ||
-	       own.st_ino != first.st_ino || own.st_dev != first.st_dev;
+	return stat("/proc/self/ns/mnt", &own) == 0 && stat("/proc/1/ns/mnt", &first) == 0 &&
+	       (own.st_ino != first.st_ino || own.st_dev != first.st_dev);
 }
 
 static int mount_at(const char *place, struct diag *diag)
@@ -76,10 +76,10 @@ static int mount_at(const char *place, struct diag *diag)
 	if (mounts_for_itself())
 		return diag_refuse(
 			diag, -ENOENT,
-			"there is no bpffs at '%s', and one that is mounted here may be gone "
+			"there is no bpffs at '%s', and one that is mounted here is gone "
 			"with this mount namespace, and all programs with it; run this where "
 			"process 1 is (not by 'ip netns exec', but by 'nsenter --net=...'), "
-			"or mount one there first: 'mount -t bpf bpf %s'",
+			"or mount one first: 'mount -t bpf bpf %s'",
 			place, place);
 	if (mount("bpf", place, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") == 0)
 		return 0;
