@@ -24,15 +24,23 @@
 #define STATES_REOPENS	   0x80000  /* a SYN on an ended flow: a new one, its sender the opener */
 #define STATES_LIFTS	   0x100000 /* no longer closing */
 
-static __always_inline __u32 states_step_tcp(__u32 flags, __u32 tcp, bool opener)
+/* Whether a SYN begins a flow anew: it is closing, or its own opener has seen it end before it began. */
+static __always_inline bool states_is_over(__u32 flags, bool opener)
 {
 	const __u32 ends = BH_FLOW_FIN_OPENER | BH_FLOW_FIN_REPLIER;
+
+	return flags & BH_FLOW_CLOSING ||
+	       (opener && flags & ends && !(flags & BH_FLOW_ESTABLISHED));
+}
+
+static __always_inline __u32 states_step_tcp(__u32 flags, __u32 tcp, bool opener)
+{
 	__u32 side = opener ? BH_FLOW_FIN_OPENER : BH_FLOW_FIN_REPLIER;
 	bool established = flags & BH_FLOW_ESTABLISHED;
 	__u32 step = STATES_DATES;
 
 	if ((tcp & (STATES_SYN | STATES_ACK)) == STATES_SYN) {
-		if (flags & BH_FLOW_CLOSING || (opener && flags & ends && !established))
+		if (states_is_over(flags, opener))
 			return STATES_REOPENS;
 		return opener && !established ? STATES_DATES : 0;
 	}
