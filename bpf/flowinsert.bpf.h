@@ -48,15 +48,19 @@ static __always_inline __u32 flow_way_offset(const struct flow_query *query,
 }
 
 /*
- * The word of a way in one of the two buckets; at is a constant. Masked, so that the verifier sees
- * that all four ways lie in the page or in the tags behind it.
+ * Where one of the two buckets begins. Masked, so that the verifier sees that all four ways lie in
+ * the page or in the tags behind it.
  */
-static __always_inline __u64 flow_way(const struct flow_query *query, const __u8 *page,
-				      const struct flow_ways *ways, __u32 at)
+static __always_inline __u32 flow_bucket_at(const struct flow_ways *ways, int which)
 {
-	__u32 bucket = ways->bucket[at >> 2] & (BH_STATE_PAGE_SIZE - BH_BUCKET4_SIZE);
+	return ways->bucket[which] & (BH_STATE_PAGE_SIZE - BH_BUCKET4_SIZE);
+}
 
-	return flow_load(page + bucket + (at & (BH_WAYS - 1)) * flow_way_size(query->wide));
+/* In a walk through all ways, where the way at is: at is a constant, and way goes on by its size. */
+static __always_inline const __u8 *flow_turn(const __u8 *page, const struct flow_ways *ways,
+					     const __u8 *way, __u32 at)
+{
+	return at & (BH_WAYS - 1) ? way : page + flow_bucket_at(ways, at / BH_WAYS);
 }
 
 /* Of two numbers below 2^63, without a branch. */
@@ -67,6 +71,16 @@ static __always_inline __u64 flow_larger(__u64 one, __u64 other)
 
 	barrier_var(negative); /* or clang branches, and one in three is guessed wrongly */
 	return one - (less & negative);
+}
+
+/* The same of the smaller one. */
+static __always_inline __u64 flow_smaller(__u64 one, __u64 other)
+{
+	__s64 more = other - one;
+	__s64 negative = more >> 63;
+
+	barrier_var(negative);
+	return one + (more & negative);
 }
 
 /*
@@ -84,32 +98,47 @@ static __always_inline void flow_fetch(const struct flow_query *query, const __u
 
 #define FLOW_AGES 0x40000000U /* of this very tick; the clock of another CPU may be behind */
 
-/*
- * All eight ways are taken by live entries that cannot be past a time-out, since none is below a
- * second: so does a flood fill the table. Then oldest is set. Of several that are equally old, the
- * hash of the newcomer chooses: always the first one would have a flood push out its own latest
- * victim's successor and nobody else.
- */
-static __always_inline bool flow_all_young(const struct flow_query *query, const __u8 *page,
-					   struct flow_ways *ways)
+/* Of all time-outs the shortest, in ticks: nothing that is no older is past its own. */
+static __always_inline __u32 flow_patience(const struct image_view *view)
 {
-	__u32 turn = query->hash >> 24 & 7;
-	__u32 now = query->tick + FLOW_AGES;
+	const __u32 *timeouts = image_head(view)->config.timeouts;
+	__u64 shortest = timeouts[0];
+
+#pragma unroll
+	for (int i = 1; i < BH_TIMEOUT_COUNT; i++)
+		shortest = flow_smaller(shortest, timeouts[i]);
+	return clock_ticks(shortest);
+}
+
+/*
+ * Where all eight ways are taken by live entries: the oldest one, and its age above FLOW_AGES; else no
+ * age there is. Of several that are equally old, the hash of the newcomer chooses: always the first one
+ * would have a flood push out its own latest victim's successor and nobody else. Ages stand above
+ * that choice, in the upper half of a word.
+ */
+static __always_inline __u64 flow_oldest(const struct flow_query *query, const __u8 *page,
+					 struct flow_ways *ways)
+{
+	__u64 turn = query->hash >> 24 & 7;
+	__u64 now = (__u64)(query->tick + FLOW_AGES) << 32 | turn;
+	__u64 size = flow_way_size(query->wide);
+	const __u8 *way = NULL;
 	__u64 all = ~0ULL;
 	__u64 best = 0;
 
+	barrier_var(size); /* or clang reads wide anew for each way */
 #pragma unroll
-	for (__u32 at = 0; at < FLOW_WAYS; at++) {
-		__u64 meta = flow_way(query, page, ways, at);
+	for (__u32 at = 0; at < FLOW_WAYS; at++, way += size) {
+		__u64 meta = flow_load(way = flow_turn(page, ways, way, at));
 
 		all &= meta;
-		best = flow_larger(best, (__u64)(now - (__u32)meta) << 3 | (at ^ turn));
+		best = flow_larger(best, (now - (meta << 32)) ^ at);
 	}
 	ways->oldest = (best ^ turn) & 7;
-	return flow_flags(all) & BH_FLOW_LIVE && best >> 3 <= (__u64)FLOW_AGES + clock_ticks(1);
+	return flow_flags(all) & BH_FLOW_LIVE ? best >> 32 : ~0ULL;
 }
 
-/* Reads all eight ways one after the other. */
+/* Sets usable, and oldest: reads all eight ways one after the other. */
 static __always_inline void flow_survey(const struct image_view *view,
 					const struct flow_query *query, const __u8 *page,
 					struct flow_ways *ways)
@@ -117,6 +146,7 @@ static __always_inline void flow_survey(const struct image_view *view,
 	__u32 turn = query->hash >> 24;
 	__u64 best = 0;
 
+	ways->usable = 0;
 #pragma clang loop unroll(disable)
 	for (__u32 at = 0; at < FLOW_WAYS; at++) {
 		__u64 meta = flow_load(page + flow_way_offset(query, ways, at));
@@ -159,6 +189,20 @@ static __always_inline __u32 flow_choose(const struct flow_query *query, __u32 u
 		from = second | 0x10;
 	return (from >> 2 & BH_WAYS) +
 	       (established > other ? flow_highest(from & 15) : flow_lowest(from & 15));
+}
+
+/* Which way a newcomer takes that pushes nobody out; FLOW_WAYS: none, and oldest is set. */
+static __always_inline __u32 flow_pick(const struct image_view *view,
+				       const struct flow_query *query, const __u8 *page,
+				       struct flow_ways *ways, __u32 table)
+{
+	__u64 age = flow_oldest(query, page, ways);
+
+	if (age <= (__u64)FLOW_AGES + clock_ticks(1) || /* no time-out is shorter */
+	    age <= (__u64)FLOW_AGES + flow_patience(view))
+		return FLOW_WAYS;
+	flow_survey(view, query, page, ways);
+	return flow_choose(query, ways->usable, table);
 }
 
 /* Fills a claimed way and publishes it. Keys of any size, so that one copy serves both. */
@@ -227,13 +271,8 @@ __attribute__((noinline)) int flow_enter(struct flow_query *query, __u32 table)
 	mask = flow_place(&view, table)->mask;
 	ways.bucket[0] = flow_bucket(query->hash, mask, flow_shift(query), false);
 	ways.bucket[1] = flow_bucket(query->hash, mask, flow_shift(query), true);
-	ways.usable = 0;
-	at = FLOW_WAYS;
 	flow_fetch(query, page, &ways);
-	if (!flow_all_young(query, page, &ways)) {
-		flow_survey(&view, query, page, &ways);
-		at = flow_choose(query, ways.usable, table);
-	}
+	at = flow_pick(&view, query, page, &ways, table);
 	if (at >= FLOW_WAYS && table <= BH_TABLE_HALF_OPEN6) {
 		at = ways.oldest;
 		evicts = 1;
