@@ -323,7 +323,8 @@ int store_get_image(const struct store *store, const struct image_digest *digest
 			  : store_file_read(&store->images, name, arena, diag, &data, &size);
 
 	if (err == -ENOENT)
-		return diag_refuse(diag, -ENOENT, "image '%s/%s' is not kept any more",
+		return diag_refuse(diag, -ENOENT,
+				   "image '%s/%s' is not kept any more; 'apply' again",
 				   store->images.path, name);
 	if (err)
 		return err;

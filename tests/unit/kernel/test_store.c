@@ -291,7 +291,7 @@ Test(store, an_image_is_kept_under_its_digest_and_written_once)
 	cr_assert_eq(first.st_ino, second.st_ino, "it was written again");
 	cr_assert_eq(get(&at, &made.image.digest), 0);
 	cr_assert_eq(get(&at, &other), -ENOENT);
-	cr_assert(strstr(words(at.diag), "is not kept any more"));
+	cr_assert(strstr(words(at.diag), "is not kept any more; 'apply' again"));
 	unload(&made.loaded);
 	at_fini(&at);
 }
