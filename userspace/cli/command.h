@@ -116,7 +116,7 @@ int options_find_command(int argc, char **argv);
 
 /*
  * Reads the words of a command, whose name is argv[0]; options may stand anywhere. -EINVAL with one
- * message for wrong usage.
+ * message for wrong usage, as a second value of an option that is no list.
  */
 int options_parse(const struct command *command, struct arena *arena, int argc, char **argv,
 		  struct diag *diag, struct options *ret_options);

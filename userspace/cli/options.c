@@ -29,25 +29,26 @@ enum {
 	WORD_NO_PROVE,
 };
 
-/* Which commands take it, and what getopt makes of it. */
+/* Which commands take it, what getopt makes of it, and whether it is refused a second time. */
 static const struct {
 	struct option word;
 	unsigned option;
+	bool once;
 } words[] = {
 	{{"output", required_argument, NULL, 'o'}, OPTION_JSON},
 	{{"json", no_argument, NULL, WORD_JSON}, OPTION_JSON},
-	{{"host", required_argument, NULL, WORD_HOST}, OPTION_HOST},
-	{{"pins", required_argument, NULL, WORD_PINS}, OPTION_PLACES},
-	{{"state", required_argument, NULL, WORD_STATE}, OPTION_PLACES},
+	{{"host", required_argument, NULL, WORD_HOST}, OPTION_HOST, true},
+	{{"pins", required_argument, NULL, WORD_PINS}, OPTION_PLACES, true},
+	{{"state", required_argument, NULL, WORD_STATE}, OPTION_PLACES, true},
 	{{"policy", required_argument, NULL, WORD_POLICY}, OPTION_POLICY},
-	{{"self", required_argument, NULL, WORD_SELF}, OPTION_SELF},
+	{{"self", required_argument, NULL, WORD_SELF}, OPTION_SELF, true},
 	{{"interface", required_argument, NULL, WORD_INTERFACE}, OPTION_INTERFACE},
 	{{"allow-writable", no_argument, NULL, WORD_WRITABLE}, OPTION_WRITABLE},
 	{{"wait", no_argument, NULL, WORD_WAIT}, OPTION_WAIT},
 	{{"unused", no_argument, NULL, WORD_UNUSED}, OPTION_UNUSED},
 	{{"watch", no_argument, NULL, WORD_WATCH}, OPTION_INTERVAL},
-	{{"interval", required_argument, NULL, WORD_INTERVAL}, OPTION_INTERVAL},
-	{{"count", required_argument, NULL, WORD_COUNT}, OPTION_COUNT},
+	{{"interval", required_argument, NULL, WORD_INTERVAL}, OPTION_INTERVAL, true},
+	{{"count", required_argument, NULL, WORD_COUNT}, OPTION_COUNT, true},
 	{{"dump", no_argument, NULL, WORD_DUMP}, OPTION_DUMP},
 	{{"help", no_argument, NULL, 'h'}, OPTION_HELP},
 	{{"prove", no_argument, NULL, WORD_PROVE}, OPTION_PROVE},
@@ -167,6 +168,22 @@ static const char *option_hint(struct arena *arena, const struct command *comman
 	return arena_printf(arena, "; see 'bulkhead help %s'", command->name);
 }
 
+/* Or the last one would silently win over those before it; given: for each of the words. */
+static int check_once(struct diag *diag, const struct command *command, int word, bool *given)
+{
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (words[i].word.val != word || !words[i].once)
+			continue;
+		if (given[i])
+			return diag_refuse(
+				diag, -EINVAL,
+				"a second --%s, '%s'; expected one; see 'bulkhead help %s'",
+				words[i].word.name, optarg, command->name);
+		given[i] = true;
+	}
+	return 0;
+}
+
 /* getopt's own ':' and '?' become one line. Of a long option that it does not know optopt is 0. */
 static int bad_word(struct arena *arena, struct diag *diag, const struct command *command, int word,
 		    char **argv)
@@ -254,6 +271,7 @@ int options_parse(const struct command *command, struct arena *arena, int argc, 
 	struct options options = {.pins = BPFFS_DEFAULT_PINS, .state = STORE_DEFAULT};
 	struct option known[ARRAY_LEN(words) + 1] = {};
 	size_t n_known = 0;
+	bool given[ARRAY_LEN(words)] = {};
 	int word;
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
@@ -269,6 +287,8 @@ int options_parse(const struct command *command, struct arena *arena, int argc, 
 		int err = word == ':' || word == '?' ? bad_word(arena, diag, command, word, argv)
 						     : take_word(arena, word, diag, &options);
 
+		if (!err)
+			err = check_once(diag, command, word, given);
 		if (err)
 			return err;
 	}

@@ -115,6 +115,32 @@ Test(options, options_may_stand_anywhere_and_end_at_two_dashes)
 	done(&parsed);
 }
 
+Test(options, a_second_value_is_refused_and_lists_and_flags_may_be_repeated)
+{
+	struct parsed parsed;
+
+	refused(&all, "all --self 10.0.0.4 w --self=10.0.0.5",
+		"a second --self, '10.0.0.5'; expected one; see 'bulkhead help all'");
+	refused(&all, "all --host a --host a w",
+		"a second --host, 'a'; expected one; see 'bulkhead help all'");
+	refused(&all, "all --pins a --state b --pins c w",
+		"a second --pins, 'c'; expected one; see 'bulkhead help all'");
+	refused(&all, "all --state a --state b w",
+		"a second --state, 'b'; expected one; see 'bulkhead help all'");
+	refused(&all, "all --interval 1 --interval 2 w",
+		"a second --interval, '2'; expected one; see 'bulkhead help all'");
+	refused(&all, "all --count 1 --count 2 w",
+		"a second --count, '2'; expected one; see 'bulkhead help all'");
+	parse_words(
+		&parsed, &all,
+		"all --json --json --wait --wait --policy a --policy a --interface b --interface b "
+		"w");
+	cr_assert_eq(parsed.err, 0);
+	cr_assert_eq(parsed.options.policies.len, 2);
+	cr_assert_eq(parsed.options.interfaces.len, 2);
+	done(&parsed);
+}
+
 Test(options, places_have_defaults_and_the_last_form_of_output_holds)
 {
 	struct parsed parsed;
