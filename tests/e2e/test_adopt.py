@@ -491,10 +491,13 @@ def a_second_apply_waits_when_it_is_told_to(lab):
     bench.next()
     with hold(bench):
         second = bench.host.popen(*bench.host.bulkhead_args("apply", "--wait", *bench.write()),
-                                  stdout=subprocess.DEVNULL)
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         wait_until(lambda: waits_for_a_lock(second.pid), what="the second apply at the lock")
+        expect(second.stderr.readline(), f"note: another bulkhead (process {os.getpid()}) is "
+               f"changing '{bench.host.state}'; waiting for it to end\n", "its words meanwhile")
         expect(bench.status()["generation"], before, "generation meanwhile")
-    expect(second.wait(20), 0, "its status")
+    expect((second.wait(20), second.stderr.read()), (0, ""), "its status, and further words")
+    second.stderr.close()
     expect(settled(bench, pins, "after it")["generation"], before + 1, "generation")
     bench.prober.check("two in a row")
 

@@ -104,7 +104,7 @@ static int apply(struct context *context, struct inputs *inputs, const struct ho
 		.links = links,
 		.ingress = mode_of(inputs->host.ingress),
 		.egress = mode_of(inputs->host.egress),
-		.wait = context->options.wait,
+		.wait = context->options.wait ? inputs_tell : NULL,
 	};
 
 	image_encode(context->arena, &inputs->image, &encoded, &encoded_size);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* bulkhead detach: stops enforcing, removes exactly what is ours. */
-#include "cli/command.h"
+#include "cli/inputs.h"
 #include "kernel/apply.h"
 
 static int run(struct context *context)
@@ -10,7 +10,7 @@ static int run(struct context *context)
 		.pins = context->options.pins,
 		.state = context->options.state,
 		.facts = &facts,
-		.wait = context->options.wait,
+		.wait = context->options.wait ? inputs_tell : NULL,
 	};
 	struct apply_removed removed = {};
 	struct view_detached detached;

@@ -182,6 +182,14 @@ int inputs_self(struct context *context, addr_list *ret_self)
 	return 0;
 }
 
+void inputs_tell(const char *words)
+{
+	scoped(diag_free) struct diag *now = diag_new();
+
+	diag_note(now, (struct mark){}, "%s", words);
+	diag_print(now, stderr);
+}
+
 uint64_t inputs_clock(void)
 {
 	struct timespec now;

@@ -62,6 +62,9 @@ int inputs_self(struct context *context, addr_list *ret_self);
  */
 int inputs_packet(struct context *context, struct tuple *ret_tuple);
 
+/* Says at once what somebody is to wait for, as a note on stderr. */
+void inputs_tell(const char *words);
+
 /* Milliseconds of a clock that only goes forward, for what a step took. */
 uint64_t inputs_clock(void);
 

@@ -85,18 +85,15 @@ static const char *self_text(struct arena *arena, const struct prove_result *res
 }
 
 /* Before it begins, to whoever waits for it. */
-static void tell_estimate(uint64_t ms)
+static void tell_estimate(struct arena *arena, uint64_t ms)
 {
-	scoped(diag_free) struct diag *now = diag_new();
-
 	if (ms < PROVED_UNASKED_MS)
 		return;
-	diag_note(
-		now, (struct mark){},
+	inputs_tell(arena_printf(
+		arena,
 		"the proof is estimated to take %llu s; it may be interrupted, and nothing is changed "
 		"then",
-		(unsigned long long)(ms + 999) / 1000);
-	diag_print(now, stderr);
+		(unsigned long long)(ms + 999) / 1000));
 }
 
 struct view_proof proof_make(struct context *context, const struct inputs *inputs)
@@ -106,7 +103,7 @@ struct view_proof proof_make(struct context *context, const struct inputs *input
 	struct prove_result result;
 	struct view_proof proof;
 
-	tell_estimate(prove_estimate(&inputs->policy, &inputs->image));
+	tell_estimate(context->arena, prove_estimate(&inputs->policy, &inputs->image));
 	prove(context->arena, &inputs->policy, &inputs->image, &result);
 	proof = (struct view_proof){
 		.holds = result.answer == PROVE_HOLDS,

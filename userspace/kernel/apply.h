@@ -23,7 +23,7 @@ struct apply_request {
 	enum attach_mode ingress;
 	enum attach_mode egress;
 	const struct probe *probe; /* NULL: the kernel is asked */
-	bool wait;		   /* for another apply to end, instead of being refused */
+	store_tell *wait;	   /* for another apply to end, and told of it; NULL: be refused */
 };
 
 struct apply_result {
@@ -65,7 +65,7 @@ struct apply_detach_request {
 	const char *pins;
 	const char *state;
 	const struct host_facts *facts;
-	bool wait; /* for an apply to end, instead of being refused */
+	store_tell *wait; /* as above */
 };
 
 struct apply_removed {

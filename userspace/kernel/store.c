@@ -98,7 +98,7 @@ static int make_folder(struct arena *arena, const char *path, struct diag *diag)
 	return 0;
 }
 
-int store_open(const char *path, bool wait, struct diag *diag, struct store **ret_store)
+int store_open(const char *path, store_tell *wait, struct diag *diag, struct store **ret_store)
 {
 	scoped(store_close) struct store *store = store_new(path);
 	int err = make_folder(store->arena, store->top.path, diag);

@@ -18,6 +18,7 @@
 #include "base/array.h"
 #include "base/diag.h"
 #include "classify/image.h"
+#include "kernel/store_file.h"
 
 #define STORE_DEFAULT "/var/lib/bulkhead"
 
@@ -84,10 +85,10 @@ SCOPED(struct store *, store_close);
 
 /*
  * Opens the directory to write: makes it if need be, takes the lock. When another process
- * holds it: waits if wait is set, else -EBUSY with that process's id. The lock goes with the store,
- * or with the process.
+ * holds it: -EBUSY with that process's id, or, where wait is not NULL, that is told the same, and it
+ * is waited for. The lock goes with the store, or with the process.
  */
-int store_open(const char *path, bool wait, struct diag *diag, struct store **ret_store);
+int store_open(const char *path, store_tell *wait, struct diag *diag, struct store **ret_store);
 
 /* Opens it to read, without a lock; -ENOENT without words when there is none. */
 int store_open_read(const char *path, struct diag *diag, struct store **ret_store);

@@ -188,34 +188,51 @@ bool store_file_is_leftover(const char *name)
 }
 
 /* Who holds it has written its pid, unless it took it this very moment. */
-static int say_held(int fd, const struct store_folder *folder, struct diag *diag)
+static const char *holder_words(struct arena *arena, int fd, const struct store_folder *folder)
 {
 	char pid[16] = "";
 	ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
 
 	if (n <= 0)
-		return diag_refuse(diag, -EBUSY, "another bulkhead is changing '%s'", folder->path);
+		return arena_printf(arena, "another bulkhead is changing '%s'", folder->path);
 	pid[strcspn(pid, "\n")] = '\0';
-	return diag_refuse(diag, -EBUSY, "another bulkhead (process %s) is changing '%s'", pid,
-			   folder->path);
+	return arena_printf(arena, "another bulkhead (process %s) is changing '%s'", pid,
+			    folder->path);
 }
 
-int store_file_lock(const struct store_folder *folder, const char *name, bool wait,
+static int lock(int fd, const struct store_folder *folder, store_tell *wait, struct diag *diag)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	int how = LOCK_EX | LOCK_NB;
+
+	while (flock(fd, how)) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return diag_sys(diag, errno, "cannot lock folder '%s'", folder->path);
+		if (errno == EINTR)
+			continue;
+		if (!wait)
+			return diag_refuse(diag, -EBUSY, "%s", holder_words(arena, fd, folder));
+		wait(arena_printf(arena, "%s; waiting for it to end",
+				  holder_words(arena, fd, folder)));
+		how = LOCK_EX;
+	}
+	return 0;
+}
+
+int store_file_lock(const struct store_folder *folder, const char *name, store_tell *wait,
 		    struct diag *diag, int *ret_fd)
 {
 	scoped(close) int fd =
 		openat(folder->fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	char pid[16];
 	int len = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	int err;
 
 	if (fd < 0)
 		return diag_sys(diag, errno, "cannot open file '%s/%s'", folder->path, name);
-	while (flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB))) {
-		if (errno == EWOULDBLOCK)
-			return say_held(fd, folder, diag);
-		if (errno != EINTR)
-			return diag_sys(diag, errno, "cannot lock '%s/%s'", folder->path, name);
-	}
+	err = lock(fd, folder, wait, diag);
+	if (err)
+		return err;
 	/* Written before it is cut, so that it is empty at no moment but the very first. */
 	if (pwrite(fd, pid, (size_t)len, 0) != len || ftruncate(fd, len))
 		return diag_sys(diag, errno, "cannot write file '%s/%s'", folder->path, name);

@@ -41,8 +41,15 @@ int store_file_remove(const struct store_folder *folder, const char *name, struc
 /* A file that was being written when its writer died. */
 bool store_file_is_leftover(const char *name);
 
-/* The lock file: exclusive, with the holder's pid in it. The descriptor is the lock. */
-int store_file_lock(const struct store_folder *folder, const char *name, bool wait,
+/* What is handed words for whoever waits, at once. */
+typedef void store_tell(const char *words);
+
+/*
+ * The lock file: exclusive, with the holder's pid in it. The descriptor is the lock. Where another
+ * process holds it: -EBUSY with words, or, where wait is not NULL, that is told the same, and it is
+ * waited for.
+ */
+int store_file_lock(const struct store_folder *folder, const char *name, store_tell *wait,
 		    struct diag *diag, int *ret_fd);
 
 #endif

@@ -10,7 +10,7 @@
 void at_init(struct at *at)
 {
 	*at = (struct at){.arena = arena_new(), .diag = diag_new(), .folder = folder_new()};
-	cr_assert_eq(store_open(at->folder, false, at->diag, &at->store), 0);
+	cr_assert_eq(store_open(at->folder, NULL, at->diag, &at->store), 0);
 }
 
 void at_fini(struct at *at)

@@ -24,7 +24,7 @@ Test(store, the_folder_is_made_for_its_owner_alone_with_the_way_to_it)
 
 	at_init(&at);
 	mask = umask(0);
-	cr_assert_eq(store_open(at_path(&at, names[0]), false, at.diag, &store), 0, "%s",
+	cr_assert_eq(store_open(at_path(&at, names[0]), NULL, at.diag, &store), 0, "%s",
 		     words(at.diag));
 	cr_assert_eq(store_write_record(store, &record, at.diag), 0);
 	(void)umask(mask);
@@ -48,13 +48,13 @@ Test(store, a_folder_that_others_may_write_is_refused)
 	at_init(&at);
 	cr_assert_eq(mkdir(at_path(&at, "wide"), 0700), 0);
 	cr_assert_eq(chmod(at_path(&at, "wide"), 0770), 0);
-	cr_assert_eq(store_open(at_path(&at, "wide"), false, at.diag, &store), -EPERM);
+	cr_assert_eq(store_open(at_path(&at, "wide"), NULL, at.diag, &store), -EPERM);
 	cr_assert(strstr(words(at.diag), "may be written by others (mode 0770)"));
 	cr_assert_eq(chmod(at_path(&at, "wide"), 0755), 0);
-	cr_assert_eq(store_open(at_path(&at, "wide"), false, at.diag, &store), 0);
+	cr_assert_eq(store_open(at_path(&at, "wide"), NULL, at.diag, &store), 0);
 	store_close(store);
 	cr_assert_eq(chmod(at_path(&at, "wide/images"), 0777), 0);
-	cr_assert_eq(store_open(at_path(&at, "wide"), false, at.diag, &store), -EPERM);
+	cr_assert_eq(store_open(at_path(&at, "wide"), NULL, at.diag, &store), -EPERM);
 	cr_assert(strstr(words(at.diag), "wide/images' may be written"));
 	at_fini(&at);
 }
@@ -70,7 +70,7 @@ Test(store, a_folder_of_another_user_is_refused)
 		at_fini(&at);
 		cr_skip_test("giving a folder away needs root");
 	}
-	cr_assert_eq(store_open(at_path(&at, "other"), false, at.diag, &store), -EPERM);
+	cr_assert_eq(store_open(at_path(&at, "other"), NULL, at.diag, &store), -EPERM);
 	cr_assert(strstr(words(at.diag), "belongs to user 65534, not to root"));
 	at_fini(&at);
 }
@@ -82,8 +82,8 @@ Test(store, a_place_that_is_no_folder_is_refused)
 
 	at_init(&at);
 	folder_write(at_path(&at, "file"), "x", 1);
-	cr_assert_eq(store_open(at_path(&at, "file"), false, at.diag, &store), -ENOTDIR);
-	cr_assert_eq(store_open(at_path(&at, "file/below"), false, at.diag, &store), -ENOTDIR);
+	cr_assert_eq(store_open(at_path(&at, "file"), NULL, at.diag, &store), -ENOTDIR);
+	cr_assert_eq(store_open(at_path(&at, "file/below"), NULL, at.diag, &store), -ENOTDIR);
 	cr_assert_eq(store_open_read(at_path(&at, "file"), at.diag, &store), -ENOTDIR);
 	cr_assert_null(store);
 	at_fini(&at);
@@ -115,7 +115,7 @@ static pid_t hold(const char *folder, int until, int from)
 		struct store *store = NULL;
 
 		(void)close(from);
-		if (store_open(folder, false, diag_new(), &store))
+		if (store_open(folder, NULL, diag_new(), &store))
 			_exit(1);
 		(void)!write(ready[1], "x", 1);
 		_exit(read(until, &byte, 1) != 0);
@@ -139,7 +139,7 @@ Test(store, a_second_writer_is_refused_with_the_process_id_of_the_first)
 	at.store = NULL;
 	cr_assert_eq(pipe(pipes), 0);
 	child = hold(at.folder, pipes[0], pipes[1]);
-	cr_assert_eq(store_open(at.folder, false, at.diag, &store), -EBUSY);
+	cr_assert_eq(store_open(at.folder, NULL, at.diag, &store), -EBUSY);
 	(void)snprintf(expected, sizeof(expected), "(process %d)", (int)child);
 	cr_assert(strstr(words(at.diag), expected), "%s", words(at.diag));
 	/* Readers need no lock. */
@@ -147,13 +147,23 @@ Test(store, a_second_writer_is_refused_with_the_process_id_of_the_first)
 	store_close(store);
 	(void)close(pipes[1]);
 	cr_assert_eq(waitpid(child, NULL, 0), child);
-	cr_assert_eq(store_open(at.folder, false, at.diag, &at.store), 0, "it outlived its holder");
+	cr_assert_eq(store_open(at.folder, NULL, at.diag, &at.store), 0, "it outlived its holder");
 	(void)close(pipes[0]);
 	at_fini(&at);
 }
 
-Test(store, a_writer_that_waits_gets_the_lock_when_its_holder_ends)
+static int told_fd;
+
+static void tell(const char *words)
 {
+	(void)!write(told_fd, words, strlen(words));
+}
+
+Test(store, a_writer_that_waits_says_so_and_gets_the_lock_when_its_holder_ends)
+{
+	char expected[40];
+	char told[200] = "";
+	int telling[2];
 	int pipes[2];
 	int status = 0;
 	pid_t holder;
@@ -164,14 +174,21 @@ Test(store, a_writer_that_waits_gets_the_lock_when_its_holder_ends)
 	store_close(at.store);
 	at.store = NULL;
 	cr_assert_eq(pipe(pipes), 0);
+	cr_assert_eq(pipe(telling), 0);
+	told_fd = telling[1];
 	holder = hold(at.folder, pipes[0], pipes[1]);
 	waiter = fork();
 	if (waiter == 0) {
 		struct store *store = NULL;
 
 		(void)close(pipes[1]);
-		_exit(store_open(at.folder, true, diag_new(), &store) != 0);
+		_exit(store_open(at.folder, tell, diag_new(), &store) != 0);
 	}
+	cr_assert_gt(read(telling[0], told, sizeof(told) - 1), 0);
+	(void)snprintf(expected, sizeof(expected), "(process %d)", (int)holder);
+	cr_assert(strstr(told, expected) && strstr(told, "waiting"), "%s", told);
+	(void)close(telling[0]);
+	(void)close(telling[1]);
 	(void)close(pipes[1]);
 	cr_assert_eq(waitpid(waiter, &status, 0), waiter);
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
@@ -193,7 +210,7 @@ Test(store, a_killed_holder_leaves_no_lock_behind)
 	child = hold(at.folder, pipes[0], pipes[1]);
 	cr_assert_eq(kill(child, SIGKILL), 0);
 	cr_assert_eq(waitpid(child, NULL, 0), child);
-	cr_assert_eq(store_open(at.folder, false, at.diag, &at.store), 0);
+	cr_assert_eq(store_open(at.folder, NULL, at.diag, &at.store), 0);
 	(void)close(pipes[0]);
 	(void)close(pipes[1]);
 	at_fini(&at);
