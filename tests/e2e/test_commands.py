@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The commands on a policy in force: what each says, and every exit status of the table."""
 
+import datetime
 import glob
 import hashlib
 import json
@@ -11,6 +12,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 
 import kernel
 from netlab import Skip, Tap, bulkhead_program, receive, run, wait_until
@@ -556,6 +558,7 @@ def stats_add_up_over_every_dimension(lab):
 def stats_with_an_interval_show_rates_an_object_a_round(lab):
     peer, host = with_servers(lab)
     sink = host.udp(HOST[4], 5300)
+    started = time.time()
     with host.popen(*host.bulkhead_args("stats", "--json", "--interval", "1", "--count", "2"),
                     stdout=subprocess.PIPE, text=True) as process:
         going = threading.Event()
@@ -572,13 +575,20 @@ def stats_with_an_interval_show_rates_an_object_a_round(lab):
         thread.join()
     expect(process.returncode, 0, "status")
     expect([line["schema"] for line in lines], [1, 1], "two objects")
+    began, *times, ended = [int(started), *(line["time"] for line in lines), int(time.time())]
+    assert began < times[0] < times[1] <= ended, (began, times, ended)
     rates = {(line["by"], line["name"], line["direction"]): line["packets_per_second"]
              for line in lines[1]["stats"]}
     assert 10 < rates[("interface", "eth0", "inbound")] < 1000, rates
     assert rates[("tier", "nic", "inbound")] > 10, rates
     sink.close()
     text = host.bulkhead("stats", "--watch", "--count", "1").stdout
-    assert "PACKETS/S" in text, text
+    first, heads = text.splitlines()[:2]
+    assert abs(datetime.datetime.fromisoformat(first.replace("Z", "+00:00")).timestamp()
+               - time.time()) < 60, first
+    assert heads.startswith("BY ") and "PACKETS/S" in heads, text
+    assert host.bulkhead("stats").stdout.startswith("BY "), "the one round has a time"
+    assert "time" not in host.bulkhead_json("stats"), "the one round has a time"
     with host.popen(*host.bulkhead_args("stats", "--json", "--interval", "1"),
                     stdout=subprocess.PIPE, text=True) as process:
         rounds = [process.stdout.readline(), process.stdout.readline()]

@@ -268,6 +268,7 @@ static int watch(struct context *context, struct arena *first, const stat_lines 
 		arena = arena_new();
 		err = collect(context, arena, &now, &time);
 		if (!err) {
+			context->view->ops->round(context->view, store_now());
 			show(context, &now, &before, time - began);
 			context->view->ops->flush(context->view);
 			going = !view_is_broken(context->view);

@@ -345,6 +345,8 @@ struct view_ops {
 	void (*remark)(struct view *view, const struct view_remark *remark);
 	void (*flow)(struct view *view, const struct view_flow *flow);
 	void (*stat)(struct view *view, const struct view_stat *stat);
+	/* When what follows was so, seconds since 1970: of results that come in rounds. */
+	void (*round)(struct view *view, uint64_t time);
 	void (*event)(struct view *view, const struct view_event *event);
 	void (*watched)(struct view *view, const struct view_watched *watched);
 	void (*finding)(struct view *view, const struct view_finding *finding);

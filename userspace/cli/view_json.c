@@ -437,6 +437,11 @@ static void add_stat(struct view *view, const struct view_stat *stat)
 	put(object, "bytes_per_second", json_real(stat->byte_rate));
 }
 
+static void add_round(struct view *view, uint64_t time)
+{
+	put(root(view), "time", number(time));
+}
+
 /* One result ends: an object a line, so that a stream of them can be read as it comes. */
 static void write_root(struct view *view)
 {
@@ -534,6 +539,7 @@ const struct view_ops view_json = {
 	.remark = add_remark,
 	.flow = add_flow,
 	.stat = add_stat,
+	.round = add_round,
 	.event = add_event,
 	.watched = add_watched,
 	.finding = add_finding,

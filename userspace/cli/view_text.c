@@ -473,6 +473,11 @@ static void show_stat(struct view *view, const struct view_stat *stat)
 				     rate(view, stat->packet_rate), rate(view, stat->byte_rate)});
 }
 
+static void show_round(struct view *view, uint64_t time)
+{
+	fprintf(view->out, "%s\n", words_instant(view->arena, time));
+}
+
 static void show_event(struct view *view, const struct view_event *event)
 {
 	const char *time = words_instant(view->arena, event->time / 1000000000);
@@ -565,6 +570,7 @@ const struct view_ops view_text = {
 	.remark = show_remark,
 	.flow = show_flow,
 	.stat = show_stat,
+	.round = show_round,
 	.event = show_event,
 	.watched = show_watched,
 	.finding = show_finding,
