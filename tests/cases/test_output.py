@@ -110,7 +110,13 @@ def mistakes_go_to_stderr_and_results_to_stdout():
     done = run("check", "bad-keys.yaml")
     assert done.returncode == 3 and not done.stdout and done.stderr, done
     done = run("check", "--json", "bad-keys.yaml")
-    assert done.returncode == 3 and not done.stdout and done.stderr, done
+    result = json.loads(done.stdout)
+    assert done.returncode == 3 == result["error"]["status"] and done.stderr, done
+    assert set(result) == {"schema", "error"} and done.stdout.count("\n") == 1, done
+    told = [f"{each['file']}:{each['line']}:{each['column']}: {each['words']}"
+            for each in result["error"]["messages"]]
+    words = [line for line in done.stderr.splitlines() if line.startswith("bad-keys.yaml:")]
+    assert sorted(told) == sorted(words) and words, done
     done = run("check", "site.yaml")
     assert done.returncode == 0 and done.stdout and not done.stderr, done
 

@@ -150,6 +150,30 @@ def too_many_rules(lab):
 
 
 @tap
+def what_is_refused_is_an_error_in_json(lab):
+    """With the exit status, and the words that are on stderr."""
+    _, host = pair(lab)
+
+    def refused(done, meaning):
+        error = json.loads(done.stdout)["error"]
+        expect((error["status"], error["meaning"]), (done.returncode, meaning), "error")
+        assert all(message["words"] in done.stderr for message in error["messages"]), done
+        return [(message["level"], message["file"], message["line"], message["column"])
+                for message in error["messages"]]
+
+    for command in ("rules", "flows", "stats", "watch"):
+        expect(refused(host.bulkhead(command, "--json", status=1), "failed"),
+               [("error", "", 0, 0)], command)
+    host_yaml = os.path.join(lab.folder, "host.host.yaml")
+    done = host.apply(BASE, "--json", host="bulkhead: 1\ninterfaces: [eth0, eth7]\n", status=4)
+    expect(refused(done, "cannot attach"), [("error", "", 0, 0), ("note", host_yaml, 2, 20)], "link")
+    done = host.apply(BASE.replace("tcp/80", "tpc/80"), "--json", status=3)
+    expect([line for _, _, line, _ in refused(done, "policy invalid")], [5], "lines")
+    done = host.bulkhead("status", "--json", status=9)
+    assert "error" not in json.loads(done.stdout), "an answer is no error"
+
+
+@tap
 def status_5_over_a_limit_with_the_arithmetic(lab):
     _, host = pair(lab)
     done = host.bulkhead("apply", "--host", lab.write("h.yaml", host.host_yaml()),

@@ -89,6 +89,22 @@ static const struct command *choose(int argc, char **argv, struct context *conte
 	return NULL;
 }
 
+/*
+ * Wrong usage is a line on stderr and no more: which form of output is wanted may be what is wrong. A
+ * status that is an answer has been shown and has no error.
+ */
+static void show_failure(struct context *context, int status)
+{
+	const struct view_failure failure = {
+		.status = status,
+		.meaning = exit_status_words(status),
+		.diag = context->diag,
+	};
+
+	if (status != STATUS_DONE && status != STATUS_USAGE && diag_n_errors(context->diag))
+		context->view->ops->failure(context->view, &failure);
+}
+
 static int run(const struct command *command, int argc, char **argv, struct context *context)
 {
 	scoped(view_free) struct view *view = NULL;
@@ -106,10 +122,14 @@ static int run(const struct command *command, int argc, char **argv, struct cont
 	view = view_new(options->json, stdout);
 	context->view = view;
 	status = command->run(context);
+	if (status < 0)
+		status = (int)exit_status_of(status);
+	show_failure(context, status);
 	unwritten = view_end(view);
 	if (unwritten)
-		status = diag_sys(context->diag, -unwritten, "cannot write the output");
-	return status < 0 ? (int)exit_status_of(status) : status;
+		status = (int)exit_status_of(
+			diag_sys(context->diag, -unwritten, "cannot write the output"));
+	return status;
 }
 
 int main(int argc, char **argv)

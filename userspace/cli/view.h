@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/diag.h"
 #include "base/scoped.h"
 
 /* The place of a rule in its file. */
@@ -296,6 +297,13 @@ struct view_watched {
 	uint64_t n_limited;
 };
 
+/* That a command was refused or has failed; people read the diag's messages on stderr. */
+struct view_failure {
+	int status; /* the exit status, and its words */
+	const char *meaning;
+	const struct diag *diag;
+};
+
 /* A line of doctor. */
 struct view_finding {
 	const char *level; /* ok, note, warning, error, unknown */
@@ -350,6 +358,7 @@ struct view_ops {
 	void (*event)(struct view *view, const struct view_event *event);
 	void (*watched)(struct view *view, const struct view_watched *watched);
 	void (*finding)(struct view *view, const struct view_finding *finding);
+	void (*failure)(struct view *view, const struct view_failure *failure);
 	/* Several commands in a line each, or one in full. */
 	void (*help)(struct view *view, const struct view_help *commands, size_t n_commands);
 	void (*version)(struct view *view, const struct view_version *version);

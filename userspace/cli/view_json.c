@@ -493,6 +493,38 @@ static void add_finding(struct view *view, const struct view_finding *finding)
 	put(object, "words", text(finding->words));
 }
 
+static json_t *message_object(const struct diag_message *message)
+{
+	static const char *const levels[] = {
+		[DIAG_ERROR] = "error",
+		[DIAG_WARNING] = "warning",
+		[DIAG_NOTE] = "note",
+	};
+	const struct mark *at = &message->at;
+	json_t *object = json_object();
+
+	put(object, "level", text(levels[message->level]));
+	put_place(object, &(struct view_place){at->source ? at->source->path : NULL, at->line});
+	put(object, "column", number(at->column));
+	put(object, "words", text(message->text));
+	return object;
+}
+
+static void add_failure(struct view *view, const struct view_failure *failure)
+{
+	json_t *object = json_object();
+	json_t *messages = json_array();
+	size_t n = 0;
+	const struct diag_message *message = diag_messages(failure->diag, &n);
+
+	for (size_t i = 0; i < n; i++)
+		(void)json_array_append_new(messages, message_object(&message[i]));
+	put(object, "status", json_integer(failure->status));
+	put(object, "meaning", text(failure->meaning));
+	put(object, "messages", messages);
+	put(root(view), "error", object);
+}
+
 static void add_help(struct view *view, const struct view_help *commands, size_t n_commands)
 {
 	for (size_t i = 0; i < n_commands; i++) {
@@ -543,6 +575,7 @@ const struct view_ops view_json = {
 	.event = add_event,
 	.watched = add_watched,
 	.finding = add_finding,
+	.failure = add_failure,
 	.help = add_help,
 	.version = add_version,
 	.flush = write_root,

@@ -511,6 +511,13 @@ static void show_finding(struct view *view, const struct view_finding *finding)
 		    (const char *[]){finding->level, finding->subject, finding->words});
 }
 
+/* The messages are on stderr. */
+static void show_failure(struct view *view, const struct view_failure *failure)
+{
+	(void)view;
+	(void)failure;
+}
+
 static void show_one_help(struct view *view, const struct view_help *command)
 {
 	fprintf(view->out, "usage: bulkhead %s%s%s\n\n%s\n", command->name,
@@ -574,6 +581,7 @@ const struct view_ops view_text = {
 	.event = show_event,
 	.watched = show_watched,
 	.finding = show_finding,
+	.failure = show_failure,
 	.help = show_help,
 	.version = show_version,
 	.flush = show_rest,
