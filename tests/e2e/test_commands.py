@@ -150,6 +150,27 @@ def too_many_rules(lab):
 
 
 @tap
+def a_veth_is_not_taken_for_the_card_of_the_host_that_sys_shows(lab):
+    """nsenter changes the network namespace alone; /sys goes on showing the links of the host."""
+    cards = sorted(glob.glob("/sys/class/net/*/device"))
+    if not cards:
+        raise Skip("no link of this machine has a device behind it")
+    folder = os.path.dirname(cards[0])
+    name = os.path.basename(folder)
+    with open(f"{folder}/ifindex", encoding="ascii") as file:
+        ifindex = file.read().strip()
+    host = lab.host("host")
+    host.run("ip", "link", "add", name, "index", ifindex, "type", "veth", "peer", "name", "bh-peer")
+    links = [line["words"] for line in host.bulkhead_json("doctor", status=None)["findings"]
+             if line["subject"] == "link" and ": veth, " in line["words"]]
+    expect(len(links), 2, f"links: {links}")
+    assert all("auto: no device behind it" in words for words in links), links
+    assert any(words.startswith(f"{name}: veth, ") for words in links), links
+    done = host.apply(BASE, host="bulkhead: 1\n", status=4)
+    assert "no Ethernet link with a device behind it" in done.stderr, done.stderr
+
+
+@tap
 def what_is_refused_is_an_error_in_json(lab):
     """With the exit status, and the words that are on stderr."""
     _, host = pair(lab)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Links and addresses through rtnetlink dumps; what netlink does not tell (driver, whether a
- * device stands behind a link, the platform) from /sys.
+ * Links and addresses through rtnetlink dumps; what netlink does not tell (the driver, the platform)
+ * from /sys.
  */
 #include "host/facts.h"
 
@@ -55,25 +55,22 @@ static const char *sys_link_name(struct arena *arena, const char *path)
 	return str_dup(arena, str_of(slash ? slash + 1 : target));
 }
 
-/* A name that netlink gave may still be something else in a /sys of another namespace. */
-static bool sys_agrees(struct arena *arena, const struct host_link *link)
+/*
+ * The kernel names the device behind a link since 5.14. /sys/class/net is not asked: it shows the
+ * network namespace in which it was mounted, where the same name and ifindex may be another link's.
+ * Devices of a bus are those of the machine, whoever looks.
+ */
+static void read_device(struct arena *arena, const struct nlattr *const *table,
+			struct host_link *link)
 {
-	const char *path = arena_printf(arena, "/sys/class/net/%s/ifindex", link->name);
-	uint64_t ifindex = 0;
+	const struct nlattr *bus = table[IFLA_PARENT_DEV_BUS_NAME];
+	const struct nlattr *name = table[IFLA_PARENT_DEV_NAME];
 
-	return str_number(str_of(sys_text(arena, path)), UINT32_MAX, &ifindex) &&
-	       ifindex == link->ifindex;
-}
-
-static void read_device(struct arena *arena, struct host_link *link)
-{
-	const char *base = arena_printf(arena, "/sys/class/net/%s/device", link->name);
-
-	if (strchr(link->name, '/') || !sys_agrees(arena, link))
-		return;
-	link->device = access(base, F_OK) == 0;
-	if (link->device)
-		link->driver = sys_link_name(arena, arena_printf(arena, "%s/driver", base));
+	link->device = name;
+	if (name && bus)
+		link->driver = sys_link_name(
+			arena, arena_printf(arena, "/sys/bus/%s/devices/%s/driver",
+					    netlink_text(arena, bus), netlink_text(arena, name)));
 }
 
 static void read_link_info(struct arena *arena, const struct nlattr *info, struct host_link *link)
@@ -143,7 +140,7 @@ static int take_link(const struct nlmsghdr *message, void *data)
 		read_link_info(arena, table[IFLA_LINKINFO], &link);
 	if (table[IFLA_XDP])
 		read_xdp(table[IFLA_XDP], &link);
-	read_device(arena, &link);
+	read_device(arena, table, &link);
 	array_push(arena, &reading->facts->links, link);
 	return MNL_CB_OK;
 }

@@ -54,8 +54,8 @@ struct host_facts {
  * is not a loopback address is the host's own, too), link-local included, tentative ones too;
  * 127.0.0.0/8 and ::1 not.
  *
- * Needs no root. /sys may show another namespace than the caller's when it was mounted in another
- * one; a link is looked up there only if its ifindex agrees.
+ * Needs no root. /sys, which may have been mounted in another network namespace than the caller's, is
+ * asked only for what belongs to the machine. A kernel before 5.14 tells of no device.
  */
 int host_facts_read(struct arena *arena, struct diag *diag, struct host_facts *ret_facts);
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What is read of the namespace that the test runs in; it may be any. */
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "host/facts.h"
 
@@ -23,6 +25,12 @@ static void read_fini(struct read *read)
 	arena_free(read->arena);
 }
 
+static const char *sys_path(struct read *read, size_t i, const char *below)
+{
+	return arena_printf(read->arena, "/sys/class/net/%s%s", read->facts.links.at[i].name,
+			    below);
+}
+
 Test(facts, the_loopback_link_is_known_as_such_and_links_are_found_both_ways)
 {
 	const struct host_link *lo;
@@ -41,6 +49,27 @@ Test(facts, the_loopback_link_is_known_as_such_and_links_are_found_both_ways)
 	}
 	cr_assert_null(host_link_by_name(&read.facts, STR("no-such-link")));
 	cr_assert_null(host_link_by_index(&read.facts, 0));
+	read_fini(&read);
+}
+
+/* What /sys says of a link, where it shows this namespace: where it knows the same links. */
+Test(facts, a_device_and_its_driver_are_those_that_sys_shows_where_it_shows_this_namespace)
+{
+	struct read read;
+
+	read_init(&read);
+	for (size_t i = 0; i < read.facts.links.len; i++)
+		if (access(sys_path(&read, i, ""), F_OK) != 0)
+			cr_skip_test("/sys is of another network namespace");
+	for (size_t i = 0; i < read.facts.links.len; i++) {
+		const struct host_link *link = &read.facts.links.at[i];
+		const char *driver = realpath(sys_path(&read, i, "/device/driver"), NULL);
+
+		cr_assert_eq(link->device, access(sys_path(&read, i, "/device"), F_OK) == 0, "%s",
+			     link->name);
+		cr_assert_str_eq(link->driver, driver ? strrchr(driver, '/') + 1 : "", "%s",
+				 link->name);
+	}
 	read_fini(&read);
 }
 
