@@ -428,6 +428,42 @@ def status_tells_what_is_enforced_and_what_is_not_covered(lab):
 
 
 @tap
+def status_tells_files_that_came_into_a_folder_and_went_from_it(lab):
+    _, host = pair(lab)
+    folder = os.path.join(lab.folder, "policy.d")
+    os.makedirs(folder)
+    base = lab.write("policy.d/10-base.yaml", BASE)
+    sets = lab.write("policy.d/20-sets.yaml", "bulkhead: 1\nsets:\n  corp: [10.0.0.0/8]\n")
+    host_yaml = lab.write("h.yaml", host.host_yaml())
+
+    def files():
+        return {file["path"]: (file["now"], bool(file["sha256"]))
+                for file in host.bulkhead_json("status")["files"] if file["path"] != host_yaml}
+
+    # Named one by one: what else is in their folder is nobody's business.
+    host.bulkhead("apply", "--host", host_yaml, base, sets)
+    late = lab.write("policy.d/30-late.yaml", "bulkhead: 1\nsets:\n  late: [10.1.0.0/16]\n")
+    lab.write("policy.d/40-unread.txt", "")
+    both = {base: ("unchanged", True), sets: ("unchanged", True)}
+    expect(files(), both, "files, named one by one")
+    os.remove(late)
+    host.bulkhead("apply", "--host", host_yaml, folder)  # the same image
+    expect(files(), both, "a folder as it was applied")
+    lab.write("policy.d/30-late.yaml", "bulkhead: 1\nsets:\n  late: [10.1.0.0/16]\n")
+    os.remove(sets)
+    expect(files(), {base: ("unchanged", True), sets: ("gone", True), late: ("new", False)},
+           "one gone and one new")
+    line = next(line for line in host.bulkhead("status").stdout.splitlines() if late in line)
+    expect(line.split(), [late, "-", "new"], "the line of the new one")
+    host.bulkhead("apply", "--host", host_yaml, "--interface", "nothere0", folder, status=4)
+    expect(files()[late], ("new", False), "behind an apply that was refused")
+    host.bulkhead("apply", "--host", host_yaml, folder)
+    expect(files(), {base: ("unchanged", True), late: ("unchanged", True)}, "applied")
+    shutil.rmtree(folder)
+    expect(files(), {base: ("gone", True), late: ("gone", True)}, "without the folder")
+
+
+@tap
 def status_is_9_when_a_program_or_a_link_is_gone(lab):
     peer, host = pair(lab)
     lab.link(peer, host, ("eth1", "eth1"), (["198.51.100.1/24"], ["198.51.100.2/24"]))

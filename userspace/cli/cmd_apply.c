@@ -100,6 +100,7 @@ static int apply(struct context *context, struct inputs *inputs, const struct ho
 		.pins = context->options.pins,
 		.state = context->options.state,
 		.image = &inputs->image,
+		.folders = inputs->folders,
 		.facts = facts,
 		.links = links,
 		.ingress = mode_of(inputs->host.ingress),

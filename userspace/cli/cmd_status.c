@@ -95,6 +95,34 @@ static void show_files(struct asking *asking)
 	}
 }
 
+static bool is_source(const struct image_notes *notes, const char *path)
+{
+	for (size_t i = 0; i < notes->sources.len; i++)
+		if (!strcmp(notes->sources.at[i].path, path))
+			return true;
+	return false;
+}
+
+/* Files that have come into a folder which apply was given: the next apply of it reads them. */
+static void show_new_files(struct asking *asking)
+{
+	const store_names *folders = &asking->live->record.current.folders;
+	struct context *context = asking->context;
+	scoped(diag_free) struct diag *quiet = diag_new();
+
+	for (size_t i = 0; i < folders->len; i++) {
+		source_files files = {};
+
+		(void)source_open(context->arena, folders->at[i], quiet, &files);
+		for (size_t j = 0; j < files.len; j++) {
+			struct view_file file = {.path = files.at[j]->source.path, .now = "new"};
+
+			if (!is_source(&asking->live->image.notes, file.path))
+				context->view->ops->file(context->view, &file);
+		}
+	}
+}
+
 /* Why a hook is not a better one: what apply met, since the hooks themselves do not tell. */
 static void recall_why(const struct store_record *record, attach_hooks *hooks)
 {
@@ -300,6 +328,7 @@ static int run(struct context *context)
 		return err;
 	show_head(&asking);
 	show_files(&asking);
+	show_new_files(&asking);
 	recall_why(&live.record, &hooks);
 	hooks_show(context, &hooks);
 	show_tables(&asking);

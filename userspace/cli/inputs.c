@@ -8,12 +8,17 @@
 #include "cli/inputs.h"
 #include "policy/parse.h"
 
-int inputs_open_file(struct context *context, const char *path, const char *what,
-		     source_files *files)
+static bool is_folder(const char *path)
 {
 	struct stat info;
 
-	if (!stat(path, &info) && S_ISDIR(info.st_mode))
+	return !stat(path, &info) && S_ISDIR(info.st_mode);
+}
+
+int inputs_open_file(struct context *context, const char *path, const char *what,
+		     source_files *files)
+{
+	if (is_folder(path))
 		return diag_bad(context->diag, (struct mark){},
 				"'%s' is a folder; expected a file, %s", path, what);
 	return source_open(context->arena, path, context->diag, files);
@@ -104,6 +109,8 @@ int inputs_policy(struct context *context, const char *const *paths, size_t n_pa
 	for (size_t i = 0; i < n_paths; i++) {
 		bad = source_open(context->arena, paths[i], context->diag, &inputs.files);
 		err = bad ? bad : err;
+		if (is_folder(paths[i]))
+			array_push(context->arena, &inputs.folders, paths[i]);
 	}
 	some_unread = err;
 	inputs.n_policy_files = inputs.files.len;

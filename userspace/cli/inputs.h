@@ -7,6 +7,7 @@
 
 #include "classify/build.h"
 #include "cli/command.h"
+#include "kernel/store.h"
 #include "policy/eval.h"
 #include "policy/resolve.h"
 #include "policy/source.h"
@@ -18,6 +19,7 @@
 struct inputs {
 	source_files files; /* host.yaml last, where there is one */
 	size_t n_policy_files;
+	store_names folders; /* among the paths */
 	struct hostconf host;
 	struct policy policy;
 	struct image image; /* after inputs_build */

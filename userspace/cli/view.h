@@ -232,11 +232,11 @@ struct view_status {
 	const char *state;
 };
 
-/* A file that the policy in force came from. */
+/* A file that the policy in force came from, or would come from if it were applied again. */
 struct view_file {
 	const char *path;
-	const char *digest;
-	const char *now; /* unchanged, changed, gone */
+	const char *digest; /* as it was applied; "" of a new one */
+	const char *now;    /* unchanged, changed, gone, not here, new */
 };
 
 struct view_table {

@@ -413,7 +413,9 @@ static void show_file(struct view *view, const struct view_file *file)
 
 	columns_begin(view->columns, view->out, heads, ARRAY_LEN(heads));
 	columns_row(view->columns,
-		    (const char *[]){file->path, short_digest(view, file->digest), file->now});
+		    (const char *[]){file->path,
+				     has(file->digest) ? short_digest(view, file->digest) : "-",
+				     file->now});
 }
 
 static void show_table(struct view *view, const struct view_table *table)

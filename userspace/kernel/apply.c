@@ -251,6 +251,7 @@ static int announce(struct applying *run, uint64_t next)
 		.digest = request->image->digest,
 		.applied = run->now,
 		.n_rows = counters_n_rows(request->image),
+		.folders = request->folders,
 	};
 	err = store_write_record(run->store, &run->record, run->diag);
 	run->announced = !err;
@@ -429,7 +430,10 @@ static int refresh(struct applying *run)
 		err = end_making(run);
 	if (!err)
 		err = applying_attach(run);
-	return err ? take_back(run, &before, err) : 0;
+	if (err)
+		return take_back(run, &before, err);
+	run->record.current.folders = run->request->folders;
+	return 0;
 }
 
 /* ---- what is left to do once the policy is in force ---- */

@@ -30,6 +30,8 @@ struct store_generation {
 	struct image_digest digest;
 	uint64_t applied; /* seconds since 1970 when it came into force; 0: not yet */
 	uint32_t n_rows;  /* of its counters */
+	/* That were given to apply as such, as written: all of their files were its sources. */
+	store_names folders;
 };
 
 /* A covered link under the number by which it counts. */

@@ -77,7 +77,7 @@ static void set_number(json_t *object, const char *key, uint64_t number)
  * JSON is UTF-8, and the name of a link any bytes: what is none stands as question marks, since a
  * key left out would make the whole file one that cannot be believed.
  */
-static void set_text(json_t *object, const char *key, const char *text)
+static json_t *text_of(const char *text)
 {
 	json_t *string = json_string(text);
 
@@ -88,7 +88,12 @@ static void set_text(json_t *object, const char *key, const char *text)
 			ascii[i] = (char)((unsigned char)text[i] < 0x80 ? text[i] : '?');
 		string = json_string(ascii);
 	}
-	(void)json_object_set_new(object, key, string);
+	return string;
+}
+
+static void set_text(json_t *object, const char *key, const char *text)
+{
+	(void)json_object_set_new(object, key, text_of(text));
 }
 
 static char *print_json(const json_t *object)
@@ -116,17 +121,39 @@ static json_t *put_generation(const struct store_generation *generation)
 {
 	char digest[IMAGE_DIGEST_TEXT_SIZE];
 	json_t *object = json_object();
+	json_t *folders = json_array();
 
 	set_number(object, "generation", generation->generation);
 	set_text(object, "digest", image_digest_print(&generation->digest, digest));
 	set_number(object, "applied", generation->applied);
 	set_number(object, "rows", generation->n_rows);
+	for (size_t i = 0; i < generation->folders.len; i++)
+		(void)json_array_append_new(folders, text_of(generation->folders.at[i]));
+	(void)json_object_set_new(object, "folders", folders);
 	return object;
 }
 
-static bool get_generation(const json_t *object, struct store_generation *generation)
+/* There are none in a record from before there was this. */
+static bool get_folders(const json_t *object, struct arena *arena,
+			struct store_generation *generation)
 {
-	return get_number(object, "generation", &generation->generation) &&
+	const json_t *folders = json_object_get(object, "folders");
+
+	for (size_t i = 0; i < json_array_size(folders); i++) {
+		const char *path = json_string_value(json_array_get(folders, i));
+
+		if (!path)
+			return false;
+		array_push(arena, &generation->folders, str_dup(arena, str_of(path)));
+	}
+	return true;
+}
+
+static bool get_generation(const json_t *object, struct arena *arena,
+			   struct store_generation *generation)
+{
+	return get_folders(object, arena, generation) &&
+	       get_number(object, "generation", &generation->generation) &&
 	       get_digest(object, "digest", &generation->digest) &&
 	       get_number(object, "applied", &generation->applied) &&
 	       get_small(object, "rows", &generation->n_rows);
@@ -187,7 +214,8 @@ static bool get_history(const json_t *object, struct arena *arena, struct store_
 	if (!json_is_array(history))
 		return false;
 	for (size_t i = 0; i < json_array_size(history); i++)
-		if (!get_generation(json_array_get(history, i), array_add(arena, &record->history)))
+		if (!get_generation(json_array_get(history, i), arena,
+				    array_add(arena, &record->history)))
 			return false;
 	return true;
 }
@@ -237,8 +265,8 @@ static bool get_record(const json_t *object, struct arena *arena, struct store_r
 	       get_number(object, "netns_inode", &record->netns_inode) &&
 	       get_number(object, "since", &record->since) &&
 	       get_number(object, "last", &record->last) &&
-	       get_generation(json_object_get(object, "current"), &record->current) &&
-	       get_generation(json_object_get(object, "next"), &record->next) &&
+	       get_generation(json_object_get(object, "current"), arena, &record->current) &&
+	       get_generation(json_object_get(object, "next"), arena, &record->next) &&
 	       get_history(object, arena, record) && get_links(object, arena, record) &&
 	       get_addresses(object, arena, record);
 }

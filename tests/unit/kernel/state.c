@@ -59,6 +59,8 @@ struct store_record full_record(struct arena *arena)
 		.azure_dmi = true,
 	};
 
+	array_push(arena, &record.current.folders, "/etc/bulkhead/policy.d");
+	array_push(arena, &record.current.folders, "a \"b");
 	for (uint64_t i = 0; i < STORE_HISTORY; i++)
 		array_push(arena, &record.history, generation(11 - i));
 	array_push(arena, &record.links,
@@ -73,6 +75,9 @@ struct store_record full_record(struct arena *arena)
 static void same_generation(const struct store_generation *a, const struct store_generation *b)
 {
 	cr_assert_eq(a->generation, b->generation);
+	cr_assert_eq(a->folders.len, b->folders.len);
+	for (size_t i = 0; i < a->folders.len; i++)
+		cr_assert_str_eq(a->folders.at[i], b->folders.at[i]);
 	cr_assert_eq(memcmp(&a->digest, &b->digest, sizeof(a->digest)), 0);
 	cr_assert_eq(a->applied, b->applied);
 	cr_assert_eq(a->n_rows, b->n_rows);
