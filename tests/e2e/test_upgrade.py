@@ -113,6 +113,30 @@ mountpoint -q /sys/fs/bpf || exit 101
 
 
 @tap
+def an_apply_that_is_refused_leaves_no_mount_and_no_folder(lab):
+    """Refused by what is on a link: before programs are loaded, and behind that."""
+    _, host = pair(lab)
+    host.apply(BASE)
+    path = lab.write("policy.yaml", BASE)
+    top = os.path.join(lab.folder, "new")
+    host.run("ip", "link", "add", "bridge0", "type", "bridge")
+    native = lab.write("native.yaml", "bulkhead: 1\nhooks: {ingress: native}\n")
+    for pins, link, words in ((f"{top}/bpffs", "eth0", "another bulkhead filters link 'eth0'"),
+                              (f"{host.pins}-new/a/b", "eth0", "another bulkhead filters"),
+                              (f"{host.pins}-new/a/b", "bridge0", "cannot attach to ingress")):
+        done = host.run(host.bulkhead_args("apply")[0], "apply", "--pins", pins, "--state",
+                        f"{top}/state/below", "--interface", link, "--host", native, path,
+                        check=False)
+        expect(done.returncode, 4, f"status: {done.stderr}")
+        assert words in done.stderr, done.stderr
+        with open("/proc/self/mounts", encoding="ascii") as mounts:
+            assert top not in mounts.read(), f"a mount is left: {done.stderr}"
+        for folder in (top, f"{host.pins}-new"):
+            assert not os.path.exists(folder), f"{folder} is left: {done.stderr}"
+    host.bulkhead("status")
+
+
+@tap
 def a_bpffs_that_may_not_be_mounted_is_refused_with_the_line_to_run(lab):
     _, host = pair(lab)
     path = lab.write("policy.yaml", BASE)

@@ -169,28 +169,6 @@ static int write_links(struct applying *run)
 	return err ? diag_sys(run->diag, -err, "cannot write map bh_links") : 0;
 }
 
-/* ---- own addresses ---- */
-
-int apply_read_self(const struct load *load, struct arena *arena, struct diag *diag,
-		    addr_ranges *ret_addresses)
-{
-	struct bh_self *self = arena_alloc(arena, sizeof(*self));
-	uint32_t key = 0;
-	scoped(close) int fd = -1;
-	int err = load_page_fd(load, LOAD_MAP_SELF, 0, diag, &fd);
-
-	if (err == -ENOENT) {
-		*ret_addresses = (addr_ranges){};
-		return 0;
-	}
-	if (!err && bpf_map_lookup_elem(fd, &key, self))
-		err = diag_sys(diag, errno, "cannot read a page of map bh_self");
-	if (err)
-		return err;
-	tables_read_self(self, arena, ret_addresses);
-	return 0;
-}
-
 /* ---- a new generation ---- */
 
 /*
@@ -504,33 +482,45 @@ static void finish(struct applying *run)
 
 /* ---- the whole ---- */
 
-/* On an error no folder of pins is left that was not there. */
+static int prepare_pins(struct applying *run)
+{
+	return bpffs_prepare(run->arena, run->request->pins, run->diag, &run->made);
+}
+
+/* What there is below the pins, and on the links. */
+static int find_pinned(struct applying *run, struct load **load)
+{
+	const char *pins = run->request->pins;
+	int err = netns_check(pins, run->request->facts, run->diag);
+
+	if (!err)
+		err = lost_set_aside(arena_printf(run->arena, "%s/v%d", pins, BH_ABI_VERSION),
+				     run->diag);
+	if (!err)
+		err = load_open(pins, &run->probe, run->diag, load);
+	run->load = *load;
+	return err ? err : applying_hold(run);
+}
+
+/*
+ * A bpffs that is missing has no pins, and is mounted when nothing that can be asked before speaks
+ * against it: it stays, as who would unmount it could not know what others have pinned meanwhile.
+ */
 static int open_pins(struct applying *run, struct load **load)
 {
-	const struct apply_request *request = run->request;
-	scoped(diag_free) struct diag *unheard = diag_new();
-	int err = bpffs_prepare(request->pins, run->diag);
+	bool is_mounted = false;
+	int err = bpffs_is_mounted(run->request->pins, run->diag, &is_mounted);
 
-	if (err)
-		return err;
-	err = netns_check(request->pins, request->facts, run->diag);
+	if (!err && is_mounted)
+		err = prepare_pins(run);
 	if (!err)
-		err = lost_set_aside(
-			arena_printf(run->arena, "%s/v%d", request->pins, BH_ABI_VERSION),
-			run->diag);
-	if (!err)
-		err = load_open(request->pins, &run->probe, run->diag, load);
-	run->load = *load;
-	if (!err)
-		err = applying_hold(run);
+		err = find_pinned(run, load);
+	if (!err && !is_mounted)
+		err = prepare_pins(run);
 	if (!err)
 		err = privileges_keep(PRIVILEGE_BPF | PRIVILEGE_NET_ADMIN | PRIVILEGE_PERFMON,
 				      run->diag);
-	if (!err)
-		err = load_make(run->load, run->diag);
-	if (err)
-		(void)bpffs_leave(request->pins, unheard);
-	return err;
+	return err ? err : load_make(run->load, run->diag);
 }
 
 /* The kernel is asked first: it takes more rights than what comes after open_pins has. */
@@ -557,6 +547,16 @@ static int open_all(struct applying *run, struct store **store, struct load **lo
 	return err ? err : applying_carry_left(run);
 }
 
+/* Of a run that is refused no folder and no file is left that was not there. */
+static void leave_nothing(struct applying *run)
+{
+	if (run->announced)
+		return;
+	bpffs_take_back(&run->made);
+	if (run->store)
+		store_take_back(run->store);
+}
+
 int apply_image(struct arena *arena, const struct apply_request *request, struct diag *diag,
 		struct apply_result *ret_result)
 {
@@ -576,6 +576,8 @@ int apply_image(struct arena *arena, const struct apply_request *request, struct
 		err = applying_finds_other_self(&run, &other_addresses);
 	if (!err)
 		err = is_in_force(&run) && !other_addresses ? refresh(&run) : replace(&run);
+	if (err)
+		leave_nothing(&run);
 	/* The policy has been found well formed: what is not is a file of the state. */
 	if (err)
 		return err == -EBADMSG ? -EIO : err;

@@ -51,7 +51,7 @@ struct apply_result {
  * generation before. Where nothing is in force everything passes until the write. Only where
  * another ABI version enforces do new links come after it. The same image again makes no new
  * generation; links, programs and own addresses are still brought up to date. On any error what was
- * in force still is; what fails behind the last moment for that, or while something is taken back,
+ * in force still is, and before the record of it no folder is left that this run has made; what fails behind the last moment for that, or while something is taken back,
  * is a warning in the diag. But -ENODEV also says, in words, that at the very end a wanted hook has
  * no program of ours any more.
  *

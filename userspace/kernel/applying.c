@@ -471,6 +471,26 @@ int applying_remove_versions(struct applying *run)
 
 /* ---- own addresses ---- */
 
+int apply_read_self(const struct load *load, struct arena *arena, struct diag *diag,
+		    addr_ranges *ret_addresses)
+{
+	struct bh_self *self = arena_alloc(arena, sizeof(*self));
+	uint32_t key = 0;
+	scoped(close) int fd = -1;
+	int err = load_page_fd(load, LOAD_MAP_SELF, 0, diag, &fd);
+
+	if (err == -ENOENT) {
+		*ret_addresses = (addr_ranges){};
+		return 0;
+	}
+	if (!err && bpf_map_lookup_elem(fd, &key, self))
+		err = diag_sys(diag, errno, "cannot read a page of map bh_self");
+	if (err)
+		return err;
+	tables_read_self(self, arena, ret_addresses);
+	return 0;
+}
+
 static bool same_addresses(const struct host_facts *facts, const addr_ranges *now)
 {
 	if (facts->addresses.len != now->len)

@@ -21,6 +21,7 @@ struct applying {
 	uint64_t now;		 /* seconds since 1970 */
 	attach_hooks put;	 /* by this run */
 	bpffs_versions versions; /* of other ABIs, below the pins */
+	bpffs_names made;	 /* folders on the way to the pins, by this run */
 	bool is_fresh;		 /* the run that put it into force ended there */
 	bool is_bereft;		 /* nothing is, but by programs whose maps have lost their pins */
 	bool taken_over;	 /* links of another ABI's folder got this one's programs */

@@ -36,19 +36,28 @@ static const char *parent_of(struct arena *arena, const char *path)
 	return len ? str_dup(arena, (struct str){.at = path, .len = len}) : ".";
 }
 
-static int make_folders(struct arena *arena, const char *path, mode_t mode, struct diag *diag)
+static int make_folders(struct arena *arena, const char *path, mode_t mode, struct diag *diag,
+			bpffs_names *made)
 {
 	if (access(path, F_OK) == 0)
 		return 0;
 	if (strcmp(path, "/") != 0 && strcmp(path, ".") != 0) {
-		int err = make_folders(arena, parent_of(arena, path), 0755, diag);
+		int err = make_folders(arena, parent_of(arena, path), 0755, diag, made);
 
 		if (err)
 			return err;
 	}
-	if (mkdir(path, mode) && errno != EEXIST)
+	if (mkdir(path, mode) == 0)
+		array_push(arena, made, path);
+	else if (errno != EEXIST)
 		return diag_sys(diag, errno, "cannot make folder '%s'", path);
 	return 0;
+}
+
+void bpffs_take_back(const bpffs_names *made)
+{
+	for (size_t i = made->len; i > 0; i--)
+		(void)rmdir(made->at[i - 1]);
 }
 
 static bool is_below(const char *path, const char *folder)
@@ -89,12 +98,11 @@ static int mount_at(const char *place, struct diag *diag)
 			place, place);
 }
 
-/*
- * Whether the nearest folder on the way that exists lies on a bpffs. What cannot be looked at is not
- * taken for none: a second one mounted above would hide the pins of what is in force.
- */
-static int lies_on_bpffs(struct arena *arena, const char *path, struct diag *diag, bool *ret_lies)
+/* What cannot be looked at is not taken for none: one mounted above would hide what is in force. */
+int bpffs_is_mounted(const char *pins, struct diag *diag, bool *ret_is)
 {
+	scoped(arena_free) struct arena *arena = arena_new();
+	const char *path = pins;
 	struct statfs fs;
 
 	while (statfs(path, &fs)) {
@@ -102,7 +110,7 @@ static int lies_on_bpffs(struct arena *arena, const char *path, struct diag *dia
 			return diag_sys(diag, errno, "cannot look at folder '%s'", path);
 		path = parent_of(arena, path);
 	}
-	*ret_lies = fs.f_type == BPF_FS_MAGIC;
+	*ret_is = fs.f_type == BPF_FS_MAGIC;
 	return 0;
 }
 
@@ -137,27 +145,38 @@ static bool is_empty(const char *path)
 	return folder && !entry && !errno;
 }
 
-int bpffs_prepare(const char *pins, struct diag *diag)
+static int mount_above(struct arena *arena, const char *pins, struct diag *diag, bpffs_names *made)
 {
-	scoped(arena_free) struct arena *arena = arena_new();
 	const char *place = is_below(pins, USUAL_PLACE) ? USUAL_PLACE : pins;
-	bool is_there = false;
-	int err = lies_on_bpffs(arena, pins, diag, &is_there);
+	int err = make_folders(arena, place, 0700, diag, made);
 
-	if (!err && !is_there) {
-		err = make_folders(arena, place, 0700, diag);
-		if (!err && !is_empty(place))
-			return diag_refuse(
-				diag, -ENOTEMPTY,
-				"'%s' is no bpffs, and what is in it would be hidden by one; "
-				"expected an empty folder, or one below %s",
-				place, USUAL_PLACE);
-		if (!err)
-			err = mount_at(place, diag);
-	}
+	if (err)
+		return err;
+	if (!is_empty(place))
+		return diag_refuse(diag, -ENOTEMPTY,
+				   "'%s' is no bpffs, and what is in it would be hidden by one; "
+				   "expected an empty folder, or one below %s",
+				   place, USUAL_PLACE);
+	return mount_at(place, diag);
+}
+
+int bpffs_prepare(struct arena *arena, const char *pins, struct diag *diag, bpffs_names *ret_made)
+{
+	bpffs_names made = {};
+	bool is_there = false;
+	int err = bpffs_is_mounted(pins, diag, &is_there);
+
+	if (!err && !is_there)
+		err = mount_above(arena, pins, diag, &made);
 	if (!err)
-		err = make_folders(arena, pins, 0700, diag);
-	return err ? err : check_private(pins, diag);
+		err = make_folders(arena, pins, 0700, diag, &made);
+	if (!err)
+		err = check_private(pins, diag);
+	if (err)
+		bpffs_take_back(&made);
+	else
+		*ret_made = made;
+	return err;
 }
 
 static int compare_versions(const void *a, const void *b)

@@ -12,11 +12,24 @@
 #define BPFFS_DEFAULT_PINS "/sys/fs/bpf/bulkhead"
 
 /*
+ * Whether the nearest folder on the way to pins that exists lies on a bpffs; changes nothing. What
+ * cannot be looked at is an error, with words.
+ */
+int bpffs_is_mounted(const char *pins, struct diag *diag, bool *ret_is);
+
+/* Names in a folder, or paths of folders. */
+typedef ARRAY(const char *) bpffs_names;
+
+/*
  * Makes pins a folder on a bpffs: where the nearest folder that exists is on none, mounts one
  * (at /sys/fs/bpf for paths below it, else at pins itself). Without the right to: -EPERM and
- * the mount line to run.
+ * the mount line to run. ret_made are the folders that it made, in their order; on an error none is
+ * left. What is mounted stays: others may have pinned something there already.
  */
-int bpffs_prepare(const char *pins, struct diag *diag);
+int bpffs_prepare(struct arena *arena, const char *pins, struct diag *diag, bpffs_names *ret_made);
+
+/* Removes those of the folders in which there is nothing. */
+void bpffs_take_back(const bpffs_names *made);
 
 /* Whether path exists and lies on a bpffs; changes nothing. */
 bool bpffs_has(const char *path);
@@ -30,7 +43,6 @@ int bpffs_find_versions(struct arena *arena, const char *pins, struct diag *diag
 			bpffs_versions *ret_versions);
 
 /* Names in a folder, in no order; none when there is no such folder. */
-typedef ARRAY(const char *) bpffs_names;
 int bpffs_list(struct arena *arena, const char *path, struct diag *diag, bpffs_names *ret_names);
 
 /* Makes a folder of pins, 0700; no error when it is there. */

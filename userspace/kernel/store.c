@@ -14,11 +14,17 @@
 
 static const struct mark nowhere;
 
+/* Each after another run that was refused; a link to nowhere is not there a hundred times, too. */
+enum { TRIES = 100 };
+
 struct store {
 	struct arena *arena;
 	struct store_folder top;
 	struct store_folder images; /* fd -1: there is no such folder yet */
 	int lock_fd;		    /* -1: opened to read */
+	store_names made;	    /* folders that opening had to make, in their order */
+	bool made_images;
+	bool made_lock;
 };
 
 void store_close(struct store *store)
@@ -80,45 +86,95 @@ static int open_folder(struct store_folder *folder, struct diag *diag)
 			       : diag_sys(diag, errno, "cannot open folder '%s'", folder->path);
 }
 
-/* The way to the folder is made as mkdir -p makes it; the folder itself is the owner's alone. */
-static int make_folder(struct arena *arena, const char *path, struct diag *diag)
+static int make_one(struct store *store, const char *path, mode_t mode, struct diag *diag)
 {
-	char *part = arena_printf(arena, "%s", path);
-
-	for (char *at = part + 1; *at; at++) {
-		if (*at != '/')
-			continue;
-		*at = '\0';
-		if (mkdir(part, 0755) && errno != EEXIST)
-			return diag_sys(diag, errno, "cannot make folder '%s'", part);
-		*at = '/';
-	}
-	if (mkdir(path, 0700) && errno != EEXIST)
+	if (mkdir(path, mode) == 0)
+		array_push(store->arena, &store->made, str_dup(store->arena, str_of(path)));
+	else if (errno != EEXIST)
 		return diag_sys(diag, errno, "cannot make folder '%s'", path);
 	return 0;
 }
 
-int store_open(const char *path, store_tell *wait, struct diag *diag, struct store **ret_store)
+/* The way to the folder is made as mkdir -p makes it; the folder itself is the owner's alone. */
+static int make_folder(struct store *store, const char *path, struct diag *diag)
 {
-	scoped(store_close) struct store *store = store_new(path);
-	int err = make_folder(store->arena, store->top.path, diag);
+	char *part = arena_printf(store->arena, "%s", path);
+	int err = 0;
+
+	for (char *at = part + 1; *at && !err; at++) {
+		if (*at != '/')
+			continue;
+		*at = '\0';
+		err = make_one(store, part, 0755, diag);
+		*at = '/';
+	}
+	return err ? err : make_one(store, path, 0700, diag);
+}
+
+/* Once that is locked: it can be taken back without anybody having begun to use it. */
+static int make_images(struct store *store, struct diag *diag)
+{
+	store->made_images = mkdirat(store->top.fd, "images", 0700) == 0;
+	if (!store->made_images && errno != EEXIST)
+		return diag_sys(diag, errno, "cannot make folder '%s'", store->images.path);
+	return 0;
+}
+
+/* -ESTALE without words when another run has taken back what it had made meanwhile. */
+static int open_and_lock(struct store *store, store_tell *wait, struct diag *diag)
+{
+	int err = open_folder(&store->top, diag);
+	struct stat about;
+
+	if (err)
+		return err == -ENOENT ? -ESTALE : err;
+	err = private_check(store->top.fd, store->top.path, diag);
+	if (err)
+		return err;
+	store->made_lock = fstatat(store->top.fd, "lock", &about, 0) && errno == ENOENT;
+	return store_file_lock(&store->top, "lock", wait, diag, &store->lock_fd);
+}
+
+static int open_once(struct store *store, store_tell *wait, struct diag *diag)
+{
+	int err = make_folder(store, store->top.path, diag);
 
 	if (!err)
-		err = open_folder(&store->top, diag);
+		err = open_and_lock(store, wait, diag);
 	if (!err)
-		err = private_check(store->top.fd, store->top.path, diag);
-	if (!err && mkdirat(store->top.fd, "images", 0700) && errno != EEXIST)
-		err = diag_sys(diag, errno, "cannot make folder '%s'", store->images.path);
+		err = make_images(store, diag);
 	if (!err)
 		err = open_folder(&store->images, diag);
 	if (!err)
 		err = private_check(store->images.fd, store->images.path, diag);
-	if (!err)
-		err = store_file_lock(&store->top, "lock", wait, diag, &store->lock_fd);
-	if (err)
-		return err;
-	*ret_store = take(store);
-	return 0;
+	return err;
+}
+
+void store_take_back(struct store *store)
+{
+	if (store->made_images)
+		(void)unlinkat(store->top.fd, "images", AT_REMOVEDIR);
+	/* Under its lock: who comes now makes a new file, or finds that this one is gone. */
+	if (store->made_lock && store->lock_fd >= 0)
+		(void)unlinkat(store->top.fd, "lock", 0);
+	for (size_t i = store->made.len; i > 0; i--)
+		(void)rmdir(store->made.at[i - 1]);
+}
+
+int store_open(const char *path, store_tell *wait, struct diag *diag, struct store **ret_store)
+{
+	for (int i = 0; i < TRIES; i++) {
+		scoped(store_close) struct store *store = store_new(path);
+		int err = open_once(store, wait, diag);
+
+		if (!err)
+			*ret_store = take(store);
+		else
+			store_take_back(store);
+		if (err != -ESTALE)
+			return err;
+	}
+	return diag_sys(diag, ENOENT, "cannot open folder '%s'", path);
 }
 
 int store_open_read(const char *path, struct diag *diag, struct store **ret_store)

@@ -92,6 +92,12 @@ SCOPED(struct store *, store_close);
  */
 int store_open(const char *path, store_tell *wait, struct diag *diag, struct store **ret_store);
 
+/*
+ * Removes what store_open had to make, where nothing has been put into it since: what a run that is
+ * refused would leave. Whoever waits for the lock begins anew. Only closing may follow.
+ */
+void store_take_back(struct store *store);
+
 /* Opens it to read, without a lock; -ENOENT without words when there is none. */
 int store_open_read(const char *path, struct diag *diag, struct store **ret_store);
 

@@ -226,13 +226,20 @@ int store_file_lock(const struct store_folder *folder, const char *name, store_t
 		openat(folder->fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	char pid[16];
 	int len = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	struct stat about;
 	int err;
 
 	if (fd < 0)
-		return diag_sys(diag, errno, "cannot open file '%s/%s'", folder->path, name);
+		return errno == ENOENT ? -ESTALE
+				       : diag_sys(diag, errno, "cannot open file '%s/%s'",
+						  folder->path, name);
 	err = lock(fd, folder, wait, diag);
 	if (err)
 		return err;
+	if (fstat(fd, &about))
+		return diag_sys(diag, errno, "cannot look at file '%s/%s'", folder->path, name);
+	if (!about.st_nlink)
+		return -ESTALE;
 	/* Written before it is cut, so that it is empty at no moment but the very first. */
 	if (pwrite(fd, pid, (size_t)len, 0) != len || ftruncate(fd, len))
 		return diag_sys(diag, errno, "cannot write file '%s/%s'", folder->path, name);

@@ -47,7 +47,7 @@ typedef void store_tell(const char *words);
 /*
  * The lock file: exclusive, with the holder's pid in it. The descriptor is the lock. Where another
  * process holds it: -EBUSY with words, or, where wait is not NULL, that is told the same, and it is
- * waited for.
+ * waited for. -ESTALE without words when the file or the folder has been removed meanwhile.
  */
 int store_file_lock(const struct store_folder *folder, const char *name, store_tell *wait,
 		    struct diag *diag, int *ret_fd);

@@ -197,6 +197,92 @@ Test(store, a_writer_that_waits_says_so_and_gets_the_lock_when_its_holder_ends)
 	at_fini(&at);
 }
 
+Test(store, what_opening_has_made_is_taken_back_where_nothing_is_in_it)
+{
+	struct store_record record = {.boot = ""};
+	struct store *store = NULL;
+	struct at at;
+
+	at_init(&at);
+	cr_assert_eq(store_open(at_path(&at, "a/b"), NULL, at.diag, &store), 0);
+	store_take_back(store);
+	store_close(store);
+	cr_assert_neq(access(at_path(&at, "a"), F_OK), 0, "a folder is left");
+	cr_assert_eq(store_open(at_path(&at, "a/b"), NULL, at.diag, &store), 0);
+	cr_assert_eq(store_write_record(store, &record, at.diag), 0);
+	store_take_back(store);
+	store_close(store);
+	cr_assert_eq(access(at_path(&at, "a/b/record.json"), F_OK), 0);
+	/* What was there is not this run's to remove. */
+	cr_assert_eq(store_open(at_path(&at, "a/b"), NULL, at.diag, &store), 0);
+	store_close(store);
+	cr_assert_eq(store_open(at_path(&at, "a/b"), NULL, at.diag, &store), 0);
+	store_take_back(store);
+	store_close(store);
+	cr_assert_eq(access(at_path(&at, "a/b/lock"), F_OK), 0);
+	cr_assert_eq(access(at_path(&at, "a/b/images"), F_OK), 0);
+	at_fini(&at);
+}
+
+/* A child that takes back what it has made when the pipe is closed. */
+static pid_t hold_and_take_back(const char *folder, int until, int from, int ready)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		struct store *store = NULL;
+		char byte;
+
+		(void)close(from);
+		if (store_open(folder, NULL, diag_new(), &store))
+			_exit(1);
+		(void)!write(ready, "x", 1);
+		(void)!read(until, &byte, 1);
+		store_take_back(store);
+		_exit(0);
+	}
+	return child;
+}
+
+Test(store, who_waits_for_what_is_taken_back_has_a_folder_and_a_lock_that_are_there)
+{
+	struct store *store = NULL;
+	int until[2], ready[2];
+	const char *folder;
+	char told[200];
+	pid_t waiter;
+	struct at at;
+
+	at_init(&at);
+	folder = at_path(&at, "new/state");
+	cr_assert_eq(pipe(until), 0);
+	cr_assert_eq(pipe(ready), 0);
+	cr_assert_gt(hold_and_take_back(folder, until[0], until[1], ready[1]), 0);
+	cr_assert_eq(read(ready[0], told, 1), 1);
+	told_fd = ready[1];
+	waiter = fork();
+	if (waiter == 0) {
+		(void)close(until[1]);
+		if (store_open(folder, tell, diag_new(), &store))
+			_exit(1);
+		(void)!write(ready[1], "x", 1);
+		(void)pause();
+	}
+	cr_assert_gt(read(ready[0], told, sizeof(told)), 1, "it does not wait");
+	(void)close(until[1]);
+	cr_assert_eq(read(ready[0], told, sizeof(told)), 1, "it did not get the lock");
+	cr_assert_eq(store_open(folder, NULL, at.diag, &store), -EBUSY, "two have the lock");
+	cr_assert_eq(kill(waiter, SIGKILL), 0);
+	while (wait(NULL) > 0)
+		;
+	cr_assert_eq(store_open(folder, NULL, at.diag, &store), 0);
+	store_close(store);
+	(void)close(until[0]);
+	(void)close(ready[0]);
+	(void)close(ready[1]);
+	at_fini(&at);
+}
+
 Test(store, a_killed_holder_leaves_no_lock_behind)
 {
 	int pipes[2];
