@@ -314,9 +314,32 @@ def the_pins_alone_are_what_a_lost_state_leaves(lab):
     done = bench.host.bulkhead("status", status=1)
     expect(len(done.stderr.splitlines()), 1, f"lines of words: {done.stderr}")
     expect(bench.in_force(), 0, "policy in force")
-    bench.apply()
+    done = bench.apply()
+    assert f"state '{bench.host.state}' knows nothing of generation 1" in done.stderr, done.stderr
     settled(bench, pins, "again")
     bench.prober.check("without a state")
+
+
+@tap
+def a_state_that_belongs_to_no_pins_is_told_by_apply_and_detach(lab):
+    """The policy comes into force and goes all the same: a lost state must lock nobody out."""
+    bench, pins = started(lab)
+    right = bench.host.state
+    expect(bench.apply().stderr, "", "words with the right one")
+    bench.host.state = right + "-b"
+    bench.next()
+    done = bench.apply()
+    words = f"warning: state '{right}-b' knows nothing of generation 1, which is in force by pins " \
+            f"'{bench.host.pins}': "
+    assert done.stderr.startswith(words), done.stderr
+    assert "--state" in done.stderr.splitlines()[0], done.stderr
+    settled(bench, pins, "with another state")
+    expect(bench.apply().stderr, "", "words once it knows")
+    bench.host.state = right + "-c"
+    done = bench.host.bulkhead("detach")
+    assert f"state '{right}-c' knows nothing of generation 2" in done.stderr, done.stderr
+    expect(len(done.stderr.splitlines()), 1, f"lines of words: {done.stderr}")
+    nothing_left(bench, "detached")
 
 
 @tap

@@ -21,7 +21,6 @@ void live_close(struct live *live)
 
 static int open_record(struct context *context, const struct host_facts *facts, struct live *live)
 {
-	static const struct image_digest none;
 	int err = load_active(live->load, context->diag, &live->generation);
 
 	if (!err && !live->generation)
@@ -45,7 +44,7 @@ static int open_record(struct context *context, const struct host_facts *facts, 
 	if (err)
 		return err;
 	store_settle(&live->record, context->arena, live->generation, store_now());
-	if (!memcmp(&live->record.current.digest, &none, sizeof(none)))
+	if (!store_knows_active(&live->record))
 		return diag_refuse(context->diag, -EIO,
 				   "generation %llu is in force, and state '%s' does not know it: "
 				   "another one belongs to it (--state), or its record was moved "

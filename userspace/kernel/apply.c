@@ -83,6 +83,8 @@ static int find_active(struct applying *run)
 	run->is_bereft = !run->active && lost_is_left(load_pins(run->load));
 	run->is_fresh = run->active && run->record.next.generation == run->active;
 	store_settle(&run->record, run->arena, run->active, run->now);
+	instance_warn_of_state(run->store, &run->record, run->active, run->request->pins,
+			       run->diag);
 	run->record.abi = BH_ABI_VERSION;
 	run->record.boot = store_boot(run->arena);
 	run->record.netns_device = run->request->facts->netns_device;

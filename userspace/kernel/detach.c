@@ -148,6 +148,9 @@ static int detach_live(struct detaching *run)
 	if (err)
 		return err;
 	store_settle(&run->record, run->arena, run->active, store_now());
+	if (run->store)
+		instance_warn_of_state(run->store, &run->record, run->active, run->request->pins,
+				       run->diag);
 	run->removed.generation = run->active;
 	/* At all hooks at once, or replies to what goes out would be denied for a while. */
 	err = flip_open(run->load, run->diag);

@@ -84,6 +84,18 @@ int instance_check(const struct load *load, const char *link, uint32_t program, 
 			   link, program, pins);
 }
 
+void instance_warn_of_state(const struct store *store, const struct store_record *record,
+			    uint64_t active, const char *pins, struct diag *diag)
+{
+	if (!active || store_knows_active(record))
+		return;
+	diag_warn(
+		diag, (struct mark){},
+		"state '%s' knows nothing of generation %llu, which is in force by pins '%s': what "
+		"it has counted is not kept; if another state belongs to them, name it (--state)",
+		store_path(store), (unsigned long long)active, pins);
+}
+
 const char *instance_pins(struct arena *arena, const char *pins)
 {
 	scoped(free) char *path = realpath(pins, NULL);

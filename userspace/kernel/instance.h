@@ -24,6 +24,13 @@ int instance_check(const struct load *load, const char *link, uint32_t program, 
 int instance_check_state(const struct store *store, const struct store_record *record,
 			 const char *pins, struct diag *diag);
 
+/*
+ * Warns when a policy is in force by these pins of which the record, settled, knows nothing: it is that of
+ * a state that was lost, or of another one than belongs to them.
+ */
+void instance_warn_of_state(const struct store *store, const struct store_record *record,
+			    uint64_t active, const char *pins, struct diag *diag);
+
 /* The path of the pins, which have to be there, as the record keeps it. */
 const char *instance_pins(struct arena *arena, const char *pins);
 

@@ -313,6 +313,13 @@ void store_settle(struct store_record *record, struct arena *arena, uint64_t act
 		record->last = active;
 }
 
+bool store_knows_active(const struct store_record *record)
+{
+	static const struct image_digest none;
+
+	return memcmp(&record->current.digest, &none, sizeof(none)) != 0;
+}
+
 int store_check_netns(const struct store *store, const struct store_record *record, uint64_t device,
 		      uint64_t inode, struct diag *diag)
 {

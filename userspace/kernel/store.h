@@ -117,6 +117,9 @@ int store_write_record(struct store *store, const struct store_record *record, s
  */
 void store_settle(struct store_record *record, struct arena *arena, uint64_t active, uint64_t now);
 
+/* Whether a settled record names the policy that is in force; false also where none is. */
+bool store_knows_active(const struct store_record *record);
+
 /*
  * -EXDEV with words when the record belongs to another network namespace of this boot than the
  * given one.
