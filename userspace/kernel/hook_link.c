@@ -19,11 +19,9 @@
 #include "kernel/hook.h"
 #include "kernel/instance.h"
 #include "kernel/load_skeleton.h"
+#include "kernel/running.h"
 
-enum {
-	HOOK_PROGRAMS = 64,
-	LOOK_NS = 5 * 1000 * 1000, /* between two looks at a hook from which something is to go */
-};
+enum { LOOK_NS = 5 * 1000 * 1000 }; /* between two looks at a hook from which something is to go */
 
 /*
  * A bpf link that nothing holds any more leaves its hook later: a pin lets go of it a grace period
@@ -33,17 +31,6 @@ enum {
  */
 static const uint64_t going_ns = 10ULL * 1000 * 1000 * 1000;
 static const uint64_t other_ns = 3ULL * 1000 * 1000 * 1000;
-
-/* What one hook runs now, in order. XDP has one program at most. */
-struct running {
-	uint32_t ids[HOOK_PROGRAMS];
-	uint32_t n;
-};
-
-static int tcx_type(enum bh_direction direction)
-{
-	return direction == BH_IN ? BH_TCX_INGRESS : BH_TCX_EGRESS;
-}
 
 static const char *link_folder(struct arena *arena, const struct load *load)
 {
@@ -73,41 +60,6 @@ static int link_info(int fd, uint32_t *ret_ifindex, uint32_t *ret_program)
 }
 
 /*
- * A kernel without tcx runs nothing there. Any other failure must not look like that: a link of ours
- * would be taken for a dead one, and dropped while it enforces.
- */
-static int read_running(uint32_t ifindex, enum bh_direction direction, enum attach_mode mode,
-			struct running *running)
-{
-	LIBBPF_OPTS(bpf_xdp_query_opts, xdp);
-	int err;
-
-	*running = (struct running){};
-	if (mode == ATTACH_TCX) {
-		running->n = HOOK_PROGRAMS;
-		err = bpf_prog_query((int)ifindex, (enum bpf_attach_type)tcx_type(direction), 0,
-				     NULL, running->ids, &running->n);
-		if (err)
-			running->n = 0;
-		return err == -EINVAL ? 0 : err;
-	}
-	err = bpf_xdp_query((int)ifindex, 0, &xdp);
-	if (err)
-		return err;
-	running->ids[0] = mode == ATTACH_GENERIC ? xdp.skb_prog_id : xdp.drv_prog_id;
-	running->n = running->ids[0] ? 1 : 0;
-	return 0;
-}
-
-static bool runs(const struct running *running, uint32_t program)
-{
-	for (uint32_t i = 0; i < running->n; i++)
-		if (running->ids[i] == program)
-			return true;
-	return false;
-}
-
-/*
  * The pinned link of that place, -ENOENT when there is none. One whose device is gone, or whose
  * device is another that once had this number, is unpinned.
  */
@@ -122,12 +74,12 @@ static int open_pinned(struct arena *arena, const struct load *load, const struc
 
 	if (fd < 0)
 		return fd;
-	err = read_running(hook->link->ifindex, hook->direction, hook->mode, &running);
+	err = running_read(hook->link->ifindex, hook->direction, hook->mode, &running);
 	if (!err)
 		err = link_info(fd, &ifindex, &program);
 	if (err)
 		return err;
-	if (ifindex == hook->link->ifindex && runs(&running, program))
+	if (ifindex == hook->link->ifindex && running_has(&running, program))
 		return take_fd(fd);
 	return unlink(path) ? -errno : -ENOENT;
 }
@@ -144,7 +96,7 @@ static int is_there(int link, const struct hook *hook, const struct running *run
 	int err = link_info(link, &ifindex, &program);
 
 	if (!err)
-		*ret_is_there = ifindex == hook->link->ifindex && runs(running, program);
+		*ret_is_there = ifindex == hook->link->ifindex && running_has(running, program);
 	return err;
 }
 
@@ -155,7 +107,7 @@ static int is_there(int link, const struct hook *hook, const struct running *run
 static int open_orphan(const struct load *load, const struct hook *hook)
 {
 	struct running running;
-	int err = read_running(hook->link->ifindex, hook->direction, hook->mode, &running);
+	int err = running_read(hook->link->ifindex, hook->direction, hook->mode, &running);
 	int fd;
 
 	for (size_t i = 0; !err && (fd = held_link(load_held(load), i)) >= 0; i++) {
@@ -168,14 +120,6 @@ static int open_orphan(const struct load *load, const struct hook *hook)
 			return fd < 0 ? -errno : fd;
 	}
 	return err ? err : -ENOENT;
-}
-
-/* Native before generic; 0: none. */
-static uint32_t xdp_program(const struct bpf_xdp_query_opts *xdp)
-{
-	return xdp->drv_prog_id	  ? xdp->drv_prog_id
-	       : xdp->skb_prog_id ? xdp->skb_prog_id
-				  : xdp->prog_id;
 }
 
 /* ---- what only an id opens ---- */
@@ -289,30 +233,16 @@ static bool hold_pinned(const struct load *load, const struct hook *hook,
 	return true;
 }
 
-/* What stands in the way of XDP stands there in whatever mode it is. */
-static int read_in_the_way(const struct hook *hook, struct running *running)
-{
-	LIBBPF_OPTS(bpf_xdp_query_opts, xdp);
-	int err;
-
-	if (hook->mode == ATTACH_TCX)
-		return read_running(hook->link->ifindex, hook->direction, hook->mode, running);
-	err = bpf_xdp_query((int)hook->link->ifindex, 0, &xdp);
-	running->ids[0] = xdp_program(&xdp);
-	running->n = !err && running->ids[0];
-	return err;
-}
-
 /* Programs of ours in the way that the load's own pin does not hold there. */
 static int list_unpinned(const struct load *load, const struct hook *hook, struct running *ret_ours)
 {
 	struct running running;
-	int err = read_running(hook->link->ifindex, hook->direction, hook->mode, &running);
+	int err = running_read(hook->link->ifindex, hook->direction, hook->mode, &running);
 
 	*ret_ours = (struct running){};
 	if (err || hold_pinned(load, hook, &running))
 		return err;
-	err = read_in_the_way(hook, ret_ours);
+	err = running_read_in_the_way(hook->link->ifindex, hook->direction, hook->mode, ret_ours);
 	if (!err)
 		err = hold_names(load_held(load), ret_ours);
 	keep_ours(load_held(load), ret_ours);
@@ -379,7 +309,7 @@ static const char *who_is_there(const struct load *load, struct arena *arena,
 
 	if (bpf_xdp_query((int)hook->link->ifindex, 0, &xdp))
 		return "another XDP program is attached";
-	id = xdp_program(&xdp);
+	id = running_xdp_program(&xdp);
 	if (!id)
 		return "another XDP program is attached";
 	name = held_name(load_held(load), id);
@@ -423,7 +353,8 @@ static int create(const struct hook *hook, int program)
 	if (hook->mode == ATTACH_TCX) {
 		opts.flags = BH_F_BEFORE;
 		return bpf_link_create(program, (int)hook->link->ifindex,
-				       (enum bpf_attach_type)tcx_type(hook->direction), &opts);
+				       (enum bpf_attach_type)running_tcx_type(hook->direction),
+				       &opts);
 	}
 	opts.flags = hook->mode == ATTACH_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
 	return bpf_link_create(program, (int)hook->link->ifindex, BPF_XDP, &opts);
@@ -494,8 +425,8 @@ int hook_put_link(const struct load *load, struct arena *arena, const struct hoo
 	err = pinned ? 0 : bpf_obj_pin(link, path);
 	if (err)
 		return give_up(arena, arena_printf(arena, "pin at '%s'", path), err, ret_why);
-	err = read_running(hook->link->ifindex, hook->direction, hook->mode, &running);
-	if (!err && !runs(&running, program))
+	err = running_read(hook->link->ifindex, hook->direction, hook->mode, &running);
+	if (!err && !running_has(&running, program))
 		err = -ENOLINK;
 	if (err && done->added)
 		(void)unlink(path);
@@ -559,10 +490,10 @@ static int list_pin(const struct load *load, struct arena *arena, const struct h
 		return err;
 	at = hook.ifindex ? host_link_by_index(facts, hook.ifindex) : NULL;
 	if (at) {
-		err = read_running(hook.ifindex, hook.direction, hook.mode, &running);
+		err = running_read(hook.ifindex, hook.direction, hook.mode, &running);
 		if (err)
 			return err;
-		if (runs(&running, hook.program)) {
+		if (running_has(&running, hook.program)) {
 			hook.name = at->name;
 			hook.first = running.ids[0] == hook.program;
 		} else {
