@@ -91,6 +91,8 @@ def taken_over(lab, hooks):
     expect(bench.in_force(), 0, "another version's policy in force")
     done = bench.host.bulkhead("status", status=None)
     assert "version 0" in done.stdout + done.stderr, f"status: {done.stdout}{done.stderr}"
+    assert done.stdout.startswith("enforcing, but this version cannot read it\n"), done.stdout
+    expect(bench.status()["enforced_by"], "another version", "enforced by")
     bench.next()
     bench.apply()
     expect(links_of(bench, kernel.VERSION), before, "links")

@@ -45,6 +45,7 @@ static void show_head(struct asking *asking)
 	char *digest = arena_alloc(context->arena, IMAGE_DIGEST_TEXT_SIZE);
 	struct view_status status = {
 		.enforcing = true,
+		.by = VIEW_FILTERER_PINS,
 		.generation = live->generation,
 		.since = live->record.since,
 		.applied = live->record.current.applied,
@@ -294,18 +295,17 @@ static int give_up_rights(struct asking *asking)
 static int not_enforcing(struct asking *asking)
 {
 	struct context *context = asking->context;
-	const char *others = live_of_others(context);
-	const char *left = live_of_the_dead(context);
 	struct view_status status = {
 		.pins = context->options.pins,
 		.state = context->options.state,
 	};
+	struct live_instead instead;
 
+	live_find_instead(context, &instead);
+	status.by = instead.by;
 	context->view->ops->status(context->view, &status);
-	if (others)
-		problem(asking, "%s", others);
-	if (left)
-		problem(asking, "%s", left);
+	for (size_t i = 0; i < instead.words.len; i++)
+		problem(asking, "%s", instead.words.at[i]);
 	return STATUS_NO;
 }
 

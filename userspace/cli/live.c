@@ -6,6 +6,7 @@
 
 #include "cli/live.h"
 #include "kernel/bpffs.h"
+#include "kernel/census.h"
 #include "kernel/instance.h"
 #include "kernel/lost.h"
 #include "kernel/netns.h"
@@ -80,7 +81,8 @@ int live_open(struct context *context, struct live *ret_live)
 	return 0;
 }
 
-const char *live_of_others(struct context *context)
+/* Who of another ABI version enforces by these pins, in words; NULL: nobody is seen to. */
+static const char *of_other_versions(struct context *context)
 {
 	scoped(diag_free) struct diag *quiet = diag_new();
 	bpffs_versions versions = {};
@@ -116,7 +118,8 @@ static const char *of_lost_pins(struct context *context)
 	return NULL;
 }
 
-const char *live_of_the_dead(struct context *context)
+/* What a run that has died, or whoever has removed pins, has left of this version; NULL: nothing. */
+static const char *of_the_dead(struct context *context)
 {
 	scoped(diag_free) struct diag *quiet = diag_new();
 	scoped(load_close) struct load *load = NULL;
@@ -133,18 +136,80 @@ const char *live_of_the_dead(struct context *context)
 			    load_is_open(load) ? ", and everything passes" : "");
 }
 
+/* Whether programs of these pins are on a link and let not everything pass. */
+static bool has_ours(const census_programs *programs)
+{
+	for (size_t i = 0; i < programs->len; i++)
+		if (programs->at[i].owner.ours && !programs->at[i].owner.passes)
+			return true;
+	return false;
+}
+
+/* What others there are matters only where nothing of these pins filters. */
+static enum view_filterer find_others(const census_programs *programs)
+{
+	enum view_filterer by = VIEW_FILTERER_NOBODY;
+
+	for (size_t i = 0; i < programs->len; i++) {
+		const struct instance_owner *owner = &programs->at[i].owner;
+
+		if (owner->ours || owner->passes)
+			continue;
+		if (!owner->pins[0])
+			return VIEW_FILTERER_NO_PINS;
+		by = VIEW_FILTERER_INSTANCE;
+	}
+	return by;
+}
+
+static int take_census(struct context *context, struct diag *diag, census_programs *ret_programs)
+{
+	struct host_facts facts;
+	int err = host_facts_read(context->arena, diag, &facts);
+
+	return err ? err
+		   : census_take(context->arena, context->options.pins, &facts, diag, ret_programs);
+}
+
+void live_find_instead(struct context *context, struct live_instead *ret_instead)
+{
+	struct arena *arena = context->arena;
+	scoped(diag_free) struct diag *late = diag_new();
+	const char *version = of_other_versions(context);
+	const char *dead = of_the_dead(context);
+	struct live_instead instead = {};
+	census_programs programs = {};
+	census_texts others = {};
+	size_t n = 0;
+
+	if (version)
+		array_push(arena, &instead.words, version);
+	if (dead)
+		array_push(arena, &instead.words, dead);
+	if (take_census(context, late, &programs))
+		array_push(arena, &instead.words,
+			   arena_printf(arena,
+					"whether another bulkhead is on the links is not known: %s",
+					diag_messages(late, &n)[0].text));
+	others = census_tell_others(arena, context->options.pins, &programs);
+	for (size_t i = 0; i < others.len; i++)
+		array_push(arena, &instead.words, others.at[i]);
+	instead.by = !has_ours(&programs) ? find_others(&programs)
+		     : version		  ? VIEW_FILTERER_VERSION
+					  : VIEW_FILTERER_LOST_PINS;
+	*ret_instead = instead;
+}
+
 int live_need(struct context *context, struct live *ret_live)
 {
+	struct live_instead instead;
 	int err = live_open(context, ret_live);
-	const char *others;
 
 	if (err != -ENOENT)
 		return err;
-	others = live_of_others(context);
-	if (!others)
-		others = live_of_the_dead(context);
-	if (others)
-		return diag_refuse(context->diag, -ENOENT, "%s", others);
+	live_find_instead(context, &instead);
+	if (instead.words.len)
+		return diag_refuse(context->diag, -ENOENT, "%s", instead.words.at[0]);
 	return diag_refuse(context->diag, -ENOENT,
 			   "bulkhead does not enforce here (no policy in force under '%s')",
 			   context->options.pins);

@@ -42,17 +42,17 @@ static inline void scoped_live_close(struct live *live)
 /* -ENOENT without words when nothing is enforced here; *ret_live is to be closed on success. */
 int live_open(struct context *context, struct live *ret_live);
 
-/*
- * Where this version does not enforce: who of another ABI version does, in words; NULL: nobody is
- * seen to.
- */
-const char *live_of_others(struct context *context);
+/* Who filters here where no policy of these pins is in force that can be read, and what to do about it. */
+struct live_instead {
+	enum view_filterer by;
+	ARRAY(const char *) words; /* none: nobody does */
+};
 
 /*
- * What a first apply or a detach that has died has left while no policy is in force, or whoever
- * has removed some of the pins, in words; NULL: nothing.
+ * Another ABI version; what a first apply or a detach that has died has left; programs whose pins somebody
+ * has removed; another instance. What cannot be asked is among the words.
  */
-const char *live_of_the_dead(struct context *context);
+void live_find_instead(struct context *context, struct live_instead *ret_instead);
 
 /* live_open with words for -ENOENT, for commands that have nothing to show then. */
 int live_need(struct context *context, struct live *ret_live);

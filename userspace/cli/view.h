@@ -217,8 +217,25 @@ struct view_detached {
 	uint64_t generation;
 };
 
+/* Who filters on the links of this host, by the pins that were asked for. */
+#define VIEW_FILTERERS(X)                                                                         \
+	X(NOBODY, "nobody", "not enforcing")                                                      \
+	X(PINS, "these pins", "")                                                                 \
+	X(LOST_PINS, "lost pins", "enforcing what cannot be read: pins are missing")              \
+	X(VERSION, "another version", "enforcing, but this version cannot read it")               \
+	X(INSTANCE, "another instance", "not enforcing by these pins, but another bulkhead does") \
+	X(NO_PINS, "no pins",                                                                     \
+	  "enforcing what cannot be read: programs whose pins are not to be found")
+
+enum view_filterer {
+#define X(constant, name, words) VIEW_FILTERER_##constant,
+	VIEW_FILTERERS(X)
+#undef X
+};
+
 struct view_status {
-	bool enforcing;
+	bool enforcing; /* the policy of these pins, and it can be read */
+	enum view_filterer by;
 	uint64_t generation;
 	uint64_t since;	  /* enforcing without a break, seconds since 1970 */
 	uint64_t applied; /* this policy */

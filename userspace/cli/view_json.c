@@ -359,12 +359,19 @@ static void add_detached(struct view *view, const struct view_detached *detached
 	put(root(view), "generation", number(detached->generation));
 }
 
+static const char *const filterers[] = {
+#define X(constant, name, words) [VIEW_FILTERER_##constant] = (name),
+	VIEW_FILTERERS(X)
+#undef X
+};
+
 static void add_status(struct view *view, const struct view_status *status)
 {
 	static const char *const lists[] = {"files", "links", "tables", "problems", "not_covered"};
 	json_t *object = root(view);
 
 	put(object, "enforcing", json_boolean(status->enforcing));
+	put(object, "enforced_by", text(filterers[status->by]));
 	put(object, "generation", number(status->generation));
 	put(object, "since", number(status->since));
 	put(object, "applied", number(status->applied));

@@ -389,10 +389,16 @@ static void show_detached(struct view *view, const struct view_detached *detache
 		fputs("nothing to detach: bulkhead does not enforce here\n", view->out);
 }
 
+static const char *const filterers[] = {
+#define X(constant, name, words) [VIEW_FILTERER_##constant] = (words),
+	VIEW_FILTERERS(X)
+#undef X
+};
+
 static void show_status(struct view *view, const struct view_status *status)
 {
 	if (!status->enforcing) {
-		fprintf(view->out, "%s\n", painted(view, RED, "not enforcing"));
+		fprintf(view->out, "%s\n", painted(view, RED, filterers[status->by]));
 		return;
 	}
 	pair(view, "enforcing", "since %s%s", words_instant(view->arena, status->since),

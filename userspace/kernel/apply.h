@@ -78,7 +78,9 @@ struct apply_removed {
 /*
  * Stops enforcing: lets everything pass, by one write, takes all of ours off every link (links that
  * came first go last), folds the counters, removes the pins of every ABI version. The state
- * directory stays; what cannot be written there is a warning. 0 also when nothing was there.
+ * directory stays; what cannot be written there is a warning. 0 also when nothing was there;
+ * but -ENODEV with words when nothing is there by these pins, and another instance is on links, or one
+ * whose pins are gone.
  */
 int apply_detach(struct arena *arena, const struct apply_detach_request *request, struct diag *diag,
 		 struct apply_removed *ret_removed);

@@ -11,8 +11,6 @@
 
 #include "kernel/private.h"
 
-#define USUAL_PLACE "/sys/fs/bpf"
-
 SCOPED(DIR *, closedir);
 
 bool bpffs_has(const char *path)
@@ -22,8 +20,7 @@ bool bpffs_has(const char *path)
 	return statfs(path, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
 }
 
-/* The folder above, in the arena; "/" is above itself. */
-static const char *parent_of(struct arena *arena, const char *path)
+const char *bpffs_above(struct arena *arena, const char *path)
 {
 	size_t len = strlen(path);
 
@@ -42,7 +39,7 @@ static int make_folders(struct arena *arena, const char *path, mode_t mode, stru
 	if (access(path, F_OK) == 0)
 		return 0;
 	if (strcmp(path, "/") != 0 && strcmp(path, ".") != 0) {
-		int err = make_folders(arena, parent_of(arena, path), 0755, diag, made);
+		int err = make_folders(arena, bpffs_above(arena, path), 0755, diag, made);
 
 		if (err)
 			return err;
@@ -108,7 +105,7 @@ int bpffs_is_mounted(const char *pins, struct diag *diag, bool *ret_is)
 	while (statfs(path, &fs)) {
 		if (errno != ENOENT || strcmp(path, "/") == 0 || strcmp(path, ".") == 0)
 			return diag_sys(diag, errno, "cannot look at folder '%s'", path);
-		path = parent_of(arena, path);
+		path = bpffs_above(arena, path);
 	}
 	*ret_is = fs.f_type == BPF_FS_MAGIC;
 	return 0;
@@ -147,7 +144,7 @@ static bool is_empty(const char *path)
 
 static int mount_above(struct arena *arena, const char *pins, struct diag *diag, bpffs_names *made)
 {
-	const char *place = is_below(pins, USUAL_PLACE) ? USUAL_PLACE : pins;
+	const char *place = is_below(pins, BPFFS_USUAL_PLACE) ? BPFFS_USUAL_PLACE : pins;
 	int err = make_folders(arena, place, 0700, diag, made);
 
 	if (err)
@@ -156,7 +153,7 @@ static int mount_above(struct arena *arena, const char *pins, struct diag *diag,
 		return diag_refuse(diag, -ENOTEMPTY,
 				   "'%s' is no bpffs, and what is in it would be hidden by one; "
 				   "expected an empty folder, or one below %s",
-				   place, USUAL_PLACE);
+				   place, BPFFS_USUAL_PLACE);
 	return mount_at(place, diag);
 }
 

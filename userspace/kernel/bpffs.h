@@ -9,7 +9,11 @@
 #include "base/array.h"
 #include "base/diag.h"
 
-#define BPFFS_DEFAULT_PINS "/sys/fs/bpf/bulkhead"
+#define BPFFS_USUAL_PLACE  "/sys/fs/bpf"
+#define BPFFS_DEFAULT_PINS BPFFS_USUAL_PLACE "/bulkhead"
+
+/* The folder above, in the arena; "/" is above itself. */
+const char *bpffs_above(struct arena *arena, const char *path);
 
 /*
  * Whether the nearest folder on the way to pins that exists lies on a bpffs; changes nothing. What

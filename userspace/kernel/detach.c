@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "kernel/bpffs.h"
+#include "kernel/census.h"
 #include "kernel/counters.h"
 #include "kernel/flip.h"
 #include "kernel/instance.h"
@@ -214,10 +215,9 @@ int apply_detach(struct arena *arena, const struct apply_detach_request *request
 	struct detaching run = {.arena = arena, .diag = diag, .request = request};
 	int err = bpffs_find_versions(arena, request->pins, diag, &run.versions);
 
-	if (err == -ENOENT) {
-		*ret_removed = run.removed;
-		return 0;
-	}
+	/* Who gave other pins than those by which this host filters must not believe that nothing does. */
+	if (err == -ENOENT || (!err && !run.versions.len))
+		err = census_refuse_others(request->pins, request->facts, diag);
 	if (!err)
 		err = netns_check(request->pins, request->facts, diag);
 	if (!err && run.versions.len)

@@ -8,6 +8,15 @@
 
 #include "kernel/attach.h"
 
+/*
+ * A bpf link that nothing holds any more leaves its hook later: a pin lets go of it a grace period
+ * after it was removed, and until then it can be opened like any other; then its id opens nothing,
+ * and a work item takes the program off. So for a moment nobody can tell another instance's link
+ * from one that goes.
+ */
+#define HOOK_OTHER_NS (3ULL * 1000 * 1000 * 1000) /* so long it is looked for again */
+#define HOOK_LOOK_NS  (5L * 1000 * 1000)	  /* between two looks */
+
 /* A place for a program. */
 struct hook {
 	const struct host_link *link;

@@ -21,16 +21,7 @@
 #include "kernel/load_skeleton.h"
 #include "kernel/running.h"
 
-enum { LOOK_NS = 5 * 1000 * 1000 }; /* between two looks at a hook from which something is to go */
-
-/*
- * A bpf link that nothing holds any more leaves its hook later: a pin lets go of it a grace period
- * after it was removed, and until then it can be opened like any other; then its id opens nothing,
- * and a work item takes the program off. So for a moment nobody can tell another instance's link
- * from one that goes.
- */
 static const uint64_t going_ns = 10ULL * 1000 * 1000 * 1000;
-static const uint64_t other_ns = 3ULL * 1000 * 1000 * 1000;
 
 static const char *link_folder(struct arena *arena, const struct load *load)
 {
@@ -262,7 +253,7 @@ static int hold_once(const struct load *load, const struct hook *hook, struct di
 		err = find_links(hook, &ours, NULL, &going);
 	if (!err && !going.n)
 		other = check_instances(load, hook, &ours, diag);
-	*ret_patience = other == -ENODEV ? other_ns : 0;
+	*ret_patience = other == -ENODEV ? HOOK_OTHER_NS : 0;
 	if (other)
 		return other;
 	/* Not before they are known as ours: what is held does not go. */
@@ -283,7 +274,7 @@ static int hold_once(const struct load *load, const struct hook *hook, struct di
 
 int hook_hold_link(const struct load *load, const struct hook *hook, struct diag *diag)
 {
-	const struct timespec between = {.tv_nsec = LOOK_NS};
+	const struct timespec between = {.tv_nsec = HOOK_LOOK_NS};
 	const uint64_t start = clock_ns();
 
 	for (;;) {

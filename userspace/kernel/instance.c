@@ -54,34 +54,117 @@ static uint32_t pinned_map(const char *path)
 	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) ? 0 : info.id;
 }
 
-int instance_check(const struct load *load, const char *link, uint32_t program, struct diag *diag)
+/* Whether one of the maps is the word of the generation that is pinned there, of whatever ABI version. */
+static int is_pinned_at(struct arena *arena, const char *pins, const struct ids *maps,
+			struct diag *diag, bool *ret_is)
 {
-	scoped(arena_free) struct arena *arena = arena_new();
-	const char *end = strrchr(load_pins(load), '/');
-	const char *pins =
-		arena_printf(arena, "%.*s", (int)(end - load_pins(load)), load_pins(load));
 	bpffs_versions versions = {};
+	int err = bpffs_find_versions(arena, pins, diag, &versions);
+
+	*ret_is = false;
+	for (size_t i = 0; i < versions.len && !*ret_is; i++)
+		*ret_is = has(maps,
+			      pinned_map(arena_printf(arena, "%s/v%u/maps/%s", pins, versions.at[i],
+						      load_map_name(LOAD_MAP_ACTIVE))));
+	return err == -ENOENT ? 0 : err;
+}
+
+/* Whether the pins are those of the program, though maps may have lost theirs. */
+static int is_ours(struct arena *arena, const char *pins, uint32_t program, const struct ids *maps,
+		   struct diag *diag, bool *ret_is)
+{
+	bpffs_versions versions = {};
+	int err = is_pinned_at(arena, pins, maps, diag, ret_is);
+
+	if (err || *ret_is)
+		return err;
+	err = bpffs_find_versions(arena, pins, diag, &versions);
+	for (size_t i = 0; i < versions.len && !*ret_is; i++)
+		*ret_is = lost_has(arena_printf(arena, "%s/v%u", pins, versions.at[i]), program);
+	return err == -ENOENT ? 0 : err;
+}
+
+/* The pins in a folder of a bpffs by which the maps are found; "": none. */
+static const char *find_pins(struct arena *arena, const char *folder, const struct ids *maps)
+{
+	scoped(diag_free) struct diag *quiet = diag_new();
+	bpffs_names names = {};
+
+	if (!bpffs_has(folder) || bpffs_list(arena, folder, quiet, &names))
+		return "";
+	for (size_t i = 0; i < names.len; i++) {
+		const char *pins = arena_printf(arena, "%s/%s", folder, names.at[i]);
+		bool found = false;
+
+		/* Most are no folders of pins. */
+		if (!is_pinned_at(arena, pins, maps, quiet, &found) && found)
+			return pins;
+	}
+	return "";
+}
+
+/* By the word of the generation that the program itself reads; what cannot be read is no such word. */
+static bool lets_all_pass(const struct ids *maps)
+{
+	for (uint32_t i = 0; i < maps->len; i++) {
+		scoped(close) int fd = bpf_map_get_fd_by_id(maps->at[i]);
+		struct bpf_map_info info = {};
+		struct bh_active active = {};
+		uint32_t size = sizeof(info);
+		uint32_t key = 0;
+
+		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) ||
+		    info.value_size != sizeof(active) ||
+		    strcmp(info.name, load_map_name(LOAD_MAP_ACTIVE)) != 0)
+			continue;
+		return !bpf_map_lookup_elem(fd, &key, &active) &&
+		       active.generation == BH_ACTIVE_OPEN;
+	}
+	return false;
+}
+
+int instance_find(struct arena *arena, const char *pins, uint32_t program, struct diag *diag,
+		  struct instance_owner *ret_owner)
+{
+	struct instance_owner owner = {.pins = ""};
 	struct ids maps = {};
 	int err = maps_of(program, &maps);
 
-	if (err == -ENOENT)
+	if (err == -ENOENT) {
+		*ret_owner = (struct instance_owner){.gone = true, .pins = ""};
 		return 0;
+	}
 	if (err)
-		return diag_sys(diag, -err, "cannot ask for the maps of program %u", program);
-	err = bpffs_find_versions(arena, pins, diag, &versions);
-	if (err && err != -ENOENT)
+		return diag_sys(diag, -err, "cannot ask for the maps of program %u%s", program,
+				err == -EPERM ? " (which takes CAP_SYS_ADMIN)" : "");
+	err = is_ours(arena, pins, program, &maps, diag, &owner.ours);
+	if (err)
 		return err;
-	for (size_t i = 0; i < versions.len; i++)
-		if (has(&maps,
-			pinned_map(arena_printf(arena, "%s/v%u/maps/%s", pins, versions.at[i],
-						load_map_name(LOAD_MAP_ACTIVE)))))
-			return 0;
-	if (lost_has(load_pins(load), program))
-		return 0;
+	if (!owner.ours)
+		owner.pins = find_pins(arena, bpffs_above(arena, pins), &maps);
+	if (!owner.ours && !owner.pins[0])
+		owner.pins = find_pins(arena, BPFFS_USUAL_PLACE, &maps);
+	owner.passes = lets_all_pass(&maps);
+	*ret_owner = owner;
+	return 0;
+}
+
+int instance_check(const struct load *load, const char *link, uint32_t program, struct diag *diag)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	struct instance_owner owner = {.pins = ""};
+	const char *pins = bpffs_above(arena, load_pins(load));
+	int err = instance_find(arena, pins, program, diag, &owner);
+
+	if (err || owner.gone || owner.ours)
+		return err;
 	return diag_refuse(diag, -ENODEV,
 			   "another bulkhead filters link '%s' (program %u), with other pins than "
-			   "'%s'; name its --pins and --state, or detach it with them first",
-			   link, program, pins);
+			   "'%s'%s; name its --pins and --state, or detach it with them first%s",
+			   link, program, pins,
+			   owner.pins[0] ? arena_printf(arena, ", namely '%s'", owner.pins)
+					 : ", which are not to be found",
+			   owner.pins[0] ? "" : INSTANCE_REMEDY);
 }
 
 void instance_warn_of_state(const struct store *store, const struct store_record *record,

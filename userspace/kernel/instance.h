@@ -10,10 +10,30 @@
 #include "kernel/load.h"
 #include "kernel/store.h"
 
+/* The end of words about programs whose pins are not to be found. */
+#define INSTANCE_REMEDY                                                                           \
+	"; where they were removed, 'bpftool net' shows the programs, and 'tc filter delete' or " \
+	"'bpftool link detach' takes them off"
+
+/* To whom a program that is called as ours belongs. */
+struct instance_owner {
+	bool gone; /* it has just gone: nothing else is known */
+	bool ours; /* it is that of these pins, of whatever ABI version, lost pins of maps too */
+	const char
+		*pins; /* where it is not: the folder of pins that it has been found by; "": none */
+	bool passes;   /* by its own word nothing is in force and everything passes */
+};
+
 /*
- * 0 when the program, called as ours are and running on that link, reads a map that is pinned below
- * the load's pins, of whatever ABI version, or has just gone. -ENODEV with words when it is another
- * instance's. Takes CAP_SYS_ADMIN.
+ * Other pins are looked for beside these ones, and in the usual place of bpffs. Words on an error alone.
+ * Takes CAP_SYS_ADMIN.
+ */
+int instance_find(struct arena *arena, const char *pins, uint32_t program, struct diag *diag,
+		  struct instance_owner *ret_owner);
+
+/*
+ * 0 when the program, called as ours are and running on that link, is that of the load's pins, or
+ * has just gone. -ENODEV with words when it is another instance's, and by which pins, if that is known. Takes CAP_SYS_ADMIN.
  */
 int instance_check(const struct load *load, const char *link, uint32_t program, struct diag *diag);
 

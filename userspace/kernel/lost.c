@@ -92,7 +92,8 @@ bool lost_has(const char *folder, uint32_t program)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
 
-	return has_below(arena, aside(arena, folder), program);
+	return has_below(arena, aside(arena, folder), program) ||
+	       has_below(arena, arena_printf(arena, "%s/programs", folder), program);
 }
 
 int lost_forget(const char *folder, struct diag *diag)

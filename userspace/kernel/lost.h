@@ -19,7 +19,7 @@ int lost_set_aside(const char *folder, struct diag *diag);
 /* Whether programs may still be on links whose maps have lost their pins. */
 bool lost_is_left(const char *folder);
 
-/* Whether that is one of them. */
+/* Whether that program is pinned there among its programs, or set aside. */
 bool lost_has(const char *folder, uint32_t program);
 
 /* Once they are replaced. */

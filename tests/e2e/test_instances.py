@@ -1,0 +1,159 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Who filters, where the pins that were asked for do not tell: another instance, or programs whose pins are
+gone. Nobody is told that nothing is enforced while it is.
+"""
+
+import os
+import shutil
+
+import kernel
+from netlab import Tap
+from test_traffic import expect
+from turns import Bench, nothing_left, settled
+
+tap = Tap()
+
+CLSACT = "hooks: {ingress: clsact, egress: clsact}\n"
+
+
+def started(lab, hooks=""):
+    bench = Bench(lab, 0)
+    bench.host_extra = hooks
+    bench.apply()
+    bench.prober.since()
+    return bench
+
+
+def head(bench):
+    """The first line of status, what --json says of it, and the problems."""
+    text = bench.host.bulkhead("status", status=9).stdout.splitlines()[0]
+    told = bench.host.bulkhead_json("status", status=9)
+    return (text, told["enforcing"], told["enforced_by"],
+            [line["words"] for line in told["problems"]])
+
+
+def are_named(bench, words):
+    """The link, with both of its programs."""
+    for way, name in (("in", "ingress"), ("out", "egress")):
+        place = f"'eth0' ({name}, program {bench.programs()[way][0]})"
+        assert place in words, f"{place}: {words}"
+
+
+def refused(done, words):
+    expect((done.returncode, done.stdout), (4, ""), f"status and output: {done.stderr}")
+    expect(done.stderr, words + "\n", "words")
+
+
+def asked_with_other_pins(lab, hooks):
+    bench = started(lab, hooks)
+    pins, right = bench.pins(), (bench.host.pins, bench.host.state)
+    expect(bench.status()["enforced_by"], "these pins", "enforced by")
+    bench.host.pins, bench.host.state = (path + "-b" for path in right)
+    text, enforcing, by, problems = head(bench)
+    expect((text, enforcing, by, len(problems)),
+           ("not enforcing by these pins, but another bulkhead does", False, "another instance", 1),
+           "status")
+    assert problems[0].startswith(f"another bulkhead, with pins '{right[0]}' and not "
+                                  f"'{bench.host.pins}', is on link 'eth0' ("), problems
+    are_named(bench, problems[0])
+    for command in ("rules", "flows", "stats", "watch"):
+        expect(bench.host.bulkhead(command, status=1).stderr, problems[0] + "\n", command)
+    refused(bench.host.bulkhead("detach", status=None), problems[0])
+    done = bench.host.bulkhead("apply", *bench.write(), status=4)
+    assert f"than '{bench.host.pins}', namely '{right[0]}'; name" in done.stderr, done.stderr
+    bench.host.pins, bench.host.state = right
+    settled(bench, pins, "asked with other pins")
+    bench.prober.check("asked with other pins")
+    bench.host.bulkhead("detach")
+    nothing_left(bench, "detached")
+    expect(head(bench), ("not enforcing", False, "nobody", []), "status behind a detach")
+
+
+@tap
+def another_instance_on_the_links_is_told_and_not_taken_for_nothing(lab):
+    asked_with_other_pins(lab, "")
+
+
+@tap
+def another_instance_at_clsact_is_told_and_not_taken_for_nothing(lab):
+    asked_with_other_pins(lab, CLSACT)
+
+
+@tap
+def programs_whose_pins_were_all_removed_are_told(lab):
+    """A filter at clsact needs no pin: it stays, and denies."""
+    bench = started(lab, CLSACT)
+    shutil.rmtree(bench.host.pins)
+    text, enforcing, by, problems = head(bench)
+    expect((text, enforcing, by, len(problems)),
+           ("enforcing what cannot be read: programs whose pins are not to be found", False,
+            "no pins", 1), "status")
+    are_named(bench, problems[0])
+    refused(bench.host.bulkhead("detach", status=None), problems[0])
+    done = bench.host.bulkhead("apply", *bench.write(), status=4)
+    assert "are not to be found" in done.stderr and "'tc filter delete'" in done.stderr, done.stderr
+    bench.prober.check("all pins removed")
+    # As the words say.
+    for way in ("ingress", "egress"):
+        bench.host.run("tc", "filter", "delete", "dev", "eth0", way)
+    expect(head(bench), ("not enforcing", False, "nobody", []), "status behind it")
+    bench.host.bulkhead("detach")
+    bench.apply()
+    expect(bench.in_force(), 0, "policy in force")
+
+
+@tap
+def programs_that_leave_their_hooks_keep_no_detach_from_its_end(lab):
+    bench = started(lab)
+    for _ in range(4):
+        shutil.rmtree(bench.host.pins)
+        bench.host.bulkhead("detach")
+        nothing_left(bench, "removed")
+        bench.apply()
+
+
+def lost_map(lab, hooks):
+    bench = started(lab, hooks)
+    for name in ("bh_active", "bh_image", "bh_counters"):
+        os.unlink(os.path.join(bench.host.pins, kernel.VERSION, "maps", name))
+        text, enforcing, by, problems = head(bench)
+        expect((text, enforcing, by),
+               ("enforcing what cannot be read: pins are missing", False, "lost pins"), name)
+        expect(len(problems), 1, f"{name}: problems: {problems}")
+        assert "are missing" in problems[0], problems
+        bench.prober.check(f"{name} lost")
+        bench.apply()
+        bench.prober.since()
+
+
+@tap
+def the_head_of_status_says_that_programs_without_a_map_s_pin_enforce(lab):
+    lost_map(lab, "")
+
+
+@tap
+def the_head_of_status_says_so_at_clsact(lab):
+    lost_map(lab, CLSACT)
+
+
+@tap
+def an_instance_on_other_links_is_in_nobody_s_way(lab):
+    bench = Bench(lab, 0)
+    lab.link(bench.peer, bench.host, ("eth1", "eth1"), (["198.51.100.1/24"], ["198.51.100.2/24"]))
+    bench.host.bulkhead("apply", *bench.write(), "--interface", "eth0")
+    bench.prober.since()
+    pins, first = bench.pins(), (bench.host.pins, bench.host.state)
+    bench.host.pins, bench.host.state = (path + "-b" for path in first)
+    bench.host.bulkhead("apply", *bench.write(), "--interface", "eth1")
+    expect(bench.host.bulkhead("status").stderr, "", "words of status")
+    expect(bench.host.bulkhead("detach").stderr, "", "words of detach")
+    expect(os.path.exists(bench.host.pins), False, "pins of the second")
+    bench.host.pins, bench.host.state = first
+    settled(bench, pins, "the first")
+    bench.prober.check("a second instance came and went")
+
+
+if __name__ == "__main__":
+    tap.main()

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See kernel/census.h. */
+#include "kernel/census.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "kernel/clock.h"
+#include "kernel/hook.h"
+#include "kernel/running.h"
+
+/* One link, on which programs are looked for. */
+struct asking {
+	struct arena *arena;
+	const char *pins;
+	const struct host_link *link;
+	struct diag *diag;
+	census_programs *programs;
+};
+
+static int add(const struct asking *asking, enum bh_direction direction, uint32_t id)
+{
+	struct census_program program = {.link = asking->link, .direction = direction, .id = id};
+	int err = instance_find(asking->arena, asking->pins, id, asking->diag, &program.owner);
+
+	if (!err && !program.owner.gone)
+		array_push(asking->arena, asking->programs, program);
+	return err;
+}
+
+/* Generic XDP has no program where native has one. */
+static int ask_hook(const struct asking *asking, enum bh_direction direction, enum attach_mode mode)
+{
+	struct running running;
+	int err = running_read_in_the_way(asking->link->ifindex, direction, mode, &running);
+
+	if (err == -ENODEV) /* the link has gone */
+		return 0;
+	if (err)
+		return diag_sys(asking->diag, -err, "cannot ask what runs on link '%s'",
+				asking->link->name);
+	for (uint32_t i = 0; i < running.n && !err; i++)
+		if (hook_is_our_name(hook_program_name(asking->arena, running.ids[i])))
+			err = add(asking, direction, running.ids[i]);
+	return err;
+}
+
+static int ask_clsact(const struct asking *asking, enum bh_direction direction)
+{
+	struct host_filters filters = {.qdisc = ""};
+	int err = host_filters_read(asking->arena, asking->link->ifindex, direction == BH_IN,
+				    asking->diag, &filters);
+
+	for (size_t i = 0; i < filters.filters.len && !err; i++)
+		if (hook_is_our_name(filters.filters.at[i].name))
+			err = add(asking, direction, filters.filters.at[i].program);
+	return err;
+}
+
+static int ask_link(const struct asking *asking)
+{
+	int err = ask_hook(asking, BH_IN, ATTACH_NATIVE);
+
+	for (int direction = BH_IN; direction <= BH_OUT && !err; direction++) {
+		err = ask_hook(asking, (enum bh_direction)direction, ATTACH_TCX);
+		if (!err)
+			err = ask_clsact(asking, (enum bh_direction)direction);
+	}
+	return err;
+}
+
+int census_take(struct arena *arena, const char *pins, const struct host_facts *facts,
+		struct diag *diag, census_programs *ret_programs)
+{
+	census_programs programs = {};
+	int err = 0;
+
+	for (size_t i = 0; i < facts->links.len && !err; i++) {
+		const struct asking asking = {
+			.arena = arena,
+			.pins = pins,
+			.link = &facts->links.at[i],
+			.diag = diag,
+			.programs = &programs,
+		};
+
+		err = ask_link(&asking);
+	}
+	if (!err)
+		*ret_programs = programs;
+	return err;
+}
+
+/* ---- others ---- */
+
+static bool is_of(const struct census_program *program, const char *pins)
+{
+	return !program->owner.ours && strcmp(program->owner.pins, pins) == 0;
+}
+
+/* Whether one before it is of the same instance. */
+static bool is_told(const census_programs *programs, size_t index)
+{
+	for (size_t i = 0; i < index; i++)
+		if (is_of(&programs->at[i], programs->at[index].owner.pins))
+			return true;
+	return false;
+}
+
+/* "eth0 (ingress, program 5), eth0 (egress, program 6)" */
+static const char *places_of(struct arena *arena, const census_programs *programs, const char *pins)
+{
+	const char *text = "";
+
+	for (size_t i = 0; i < programs->len; i++) {
+		const struct census_program *program = &programs->at[i];
+
+		if (is_of(program, pins))
+			text = arena_printf(arena, "%s%s'%s' (%s, program %u)", text,
+					    text[0] ? ", " : "", program->link->name,
+					    program->direction == BH_IN ? "ingress" : "egress",
+					    program->id);
+	}
+	return text;
+}
+
+census_texts census_tell_others(struct arena *arena, const char *pins,
+				const census_programs *programs)
+{
+	census_texts texts = {};
+
+	for (size_t i = 0; i < programs->len; i++) {
+		const struct instance_owner *owner = &programs->at[i].owner;
+		const char *places;
+
+		if (owner->ours || is_told(programs, i))
+			continue;
+		places = places_of(arena, programs, owner->pins);
+		array_push(arena, &texts,
+			   owner->pins[0]
+				   ? arena_printf(arena,
+						  "another bulkhead, with pins '%s' and not '%s', "
+						  "is on link %s; name its --pins and --state",
+						  owner->pins, pins, places)
+				   : arena_printf(arena,
+						  "a bulkhead whose pins are not to be found (not "
+						  "'%s') is on link %s; name its --pins and --state"
+						  "%s",
+						  pins, places, INSTANCE_REMEDY));
+	}
+	return texts;
+}
+
+static int look_for_others(const char *pins, const struct host_facts *facts, struct diag *diag)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	census_programs programs = {};
+	census_texts texts;
+	int err = census_take(arena, pins, facts, diag, &programs);
+
+	if (err)
+		return err;
+	texts = census_tell_others(arena, pins, &programs);
+	for (size_t i = 0; i < texts.len; i++)
+		err = diag_refuse(diag, -ENODEV, "%s", texts.at[i]);
+	return err;
+}
+
+int census_refuse_others(const char *pins, const struct host_facts *facts, struct diag *diag)
+{
+	const struct timespec between = {.tv_nsec = HOOK_LOOK_NS};
+	const uint64_t start = clock_ns();
+
+	for (;;) {
+		scoped(diag_free) struct diag *late = diag_new();
+		int err = look_for_others(pins, facts, late);
+
+		if (err != -ENODEV || clock_ns() - start >= HOOK_OTHER_NS) {
+			diag_take(diag, late, NULL);
+			return err;
+		}
+		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &between, NULL);
+	}
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Every program on the host's links that is called as ours are, whoever's: for when the pins do not tell
+ * what filters here, because they are others than those of the instance that does, or are gone.
+ */
+#ifndef KERNEL_CENSUS_H
+#define KERNEL_CENSUS_H
+
+#include "kernel/attach.h"
+#include "kernel/instance.h"
+
+struct census_program {
+	const struct host_link *link;
+	enum bh_direction direction;
+	uint32_t id;
+	struct instance_owner owner;
+};
+
+typedef ARRAY(struct census_program) census_programs;
+
+/*
+ * All of them in the caller's namespace, by link, and to whom each belongs as seen from these pins. Texts
+ * are the arena's, links those of the facts. Takes CAP_SYS_ADMIN and CAP_NET_ADMIN.
+ */
+int census_take(struct arena *arena, const char *pins, const struct host_facts *facts,
+		struct diag *diag, census_programs *ret_programs);
+
+/*
+ * Of those that are not of these pins: a text for each instance, with its links and programs, its pins
+ * where they are known, and what to do. None when there are no others.
+ */
+typedef ARRAY(const char *) census_texts;
+census_texts census_tell_others(struct arena *arena, const char *pins,
+				const census_programs *programs);
+
+/*
+ * -ENODEV with those texts where there are others, and still are after the seconds that apply, too, waits
+ * for what is about to go.
+ */
+int census_refuse_others(const char *pins, const struct host_facts *facts, struct diag *diag);
+
+#endif
