@@ -1181,6 +1181,94 @@ def doctor_tells_whose_pins_they_are(lab):
     assert len(told) == 1 and "serve another network namespace" in told[0], told
 
 
+def refused_alike(host, subject, *args, hooks=""):
+    """What apply refuses, doctor tells in the same words, as one error."""
+    host_path = host.lab.write("host.host.yaml", host.host_yaml(hooks))
+    path = host.lab.write("host.yaml", BASE)
+    refused = host.bulkhead("apply", "--host", host_path, path, *args, status=None)
+    assert refused.returncode, refused.stdout
+    done = host.bulkhead("doctor", "--json", "--host", host_path, *args, status=9)
+    told = [(finding["subject"], finding["words"])
+            for finding in json.loads(done.stdout)["findings"] if finding["level"] == "error"]
+    expect(told, [(subject, refused.stderr.rstrip("\n"))], "errors of doctor")
+    return refused.stderr
+
+
+@tap
+def doctor_tells_of_a_state_with_which_apply_is_refused(lab):
+    peer, host = pair(lab)
+    lab.link(peer, host, ("eth1", "eth1"), (["198.51.100.1/24"], ["198.51.100.2/24"]))
+    found, _ = doctor(host, host.host_yaml(), 0)
+    expect(found["note", "state"], [f"'{host.state}' is not there yet; apply makes it"], "none yet")
+    assert not os.path.exists(host.state), "doctor has made the folder"
+    host.apply(BASE, "--interface", "eth0")
+    found, _ = doctor(host, host.host_yaml(), 0)
+    expect(found["ok", "state"], [f"'{host.state}' can be read and written"], "whole")
+    path = os.path.join(host.state, "record.json")
+    with open(path, "r+b") as file:
+        record = file.read()
+        file.truncate(len(record) // 2)
+    assert "is cut or was altered" in refused_alike(host, "state")
+    with open(path, "wb") as file:
+        file.write(record)
+    os.chmod(host.state, 0o777)
+    assert "may be written by others" in refused_alike(host, "state")
+    os.chmod(host.state, 0o700)
+    run("mount", "--bind", host.state, host.state)
+    try:
+        run("mount", "-o", "remount,bind,ro", host.state)
+        assert "Read-only file system" in refused_alike(host, "state")
+        right, host.state = host.state, host.state + "/below"
+        assert "Read-only file system" in refused_alike(host, "state")
+        host.state = right
+    finally:
+        run("umount", "--lazy", right)
+    found, _ = doctor(host, host.host_yaml(), 0)
+    assert ("ok", "state") in found, found
+    host.state += "-b"
+    os.mkdir(host.state, 0o700)
+    found, _ = doctor(host, host.host_yaml(), 0)
+    assert "knows nothing of generation 1" in found["warning", "state"][0], found
+    expect(os.listdir(host.state), [], "what doctor has written")
+    host.state = right
+    pins, host.pins = host.pins, host.pins + "-b"
+    assert "is that of another bulkhead" in refused_alike(host, "state", "--interface", "eth1")
+    host.pins = pins
+
+
+@tap
+def doctor_tells_of_another_instance_on_a_link_that_is_to_be_covered(lab):
+    peer, host = pair(lab)
+    lab.link(peer, host, ("eth1", "eth1"), (["198.51.100.1/24"], ["198.51.100.2/24"]))
+    for hooks in ("", "hooks: {ingress: clsact, egress: clsact}\n"):
+        host.apply(BASE, "--interface", "eth0", host=host.host_yaml(hooks))
+        right = host.pins, host.state
+        found, _ = doctor(host, host.host_yaml(hooks), 0)
+        host.pins, host.state = (path + "-b" for path in right)
+        words = refused_alike(host, "link", "--interface", "eth0", hooks=hooks)
+        assert f"namely '{right[0]}'" in words, words
+        found, _ = doctor(host, host.host_yaml(hooks), 9)
+        expect(len(found["error", "link"]), 1, f"{hooks}: {found['error', 'link']}")
+        assert found["error", "link"][0].startswith("another bulkhead filters link 'eth0'"), found
+        done = host.bulkhead_json("doctor", "--interface", "eth1")
+        covered = [finding["words"] for finding in done["findings"]
+                   if finding["words"].endswith("; covered")]
+        expect([words.split(":")[0] for words in covered], ["eth1"], "covered by --interface")
+        assert not os.path.exists(host.pins), "doctor has made pins"
+        host.pins, host.state = right
+        host.bulkhead("detach")
+    done = host.bulkhead_json("doctor", "--interface", "nosuch", status=9)
+    assert {"level": "error", "subject": "--interface",
+            "words": "no link is called 'nosuch'"} in done["findings"], done
+    # Without the right to look it is not known, and no error.
+    done = host.run("setpriv", "--reuid=65534", "--clear-groups", bulkhead_program(), "doctor",
+                    "--json", "--interface", "eth0", check=False)
+    if done.returncode != 126:  # the tree may be closed to others
+        found = json.loads(done.stdout)["findings"]
+        assert {finding["level"] for finding in found if finding["subject"] == "link"} == \
+            {"ok", "unknown"}, found
+
+
 AZURE_TAG = "7783-7084-3265-9085-8269-3286-77"
 
 

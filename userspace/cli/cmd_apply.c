@@ -28,37 +28,11 @@ static int check_inputs(struct context *context, const struct inputs *inputs)
 	return source_check_writable(&inputs->files, caller(), context->diag);
 }
 
-static enum attach_mode mode_of(enum hostconf_hook hook)
-{
-	switch (hook) {
-	case HOOK_AUTO:
-		return ATTACH_AUTO;
-	case HOOK_NATIVE:
-		return ATTACH_NATIVE;
-	case HOOK_GENERIC:
-		return ATTACH_GENERIC;
-	case HOOK_TCX:
-		return ATTACH_TCX;
-	case HOOK_CLSACT:
-		return ATTACH_CLSACT;
-	}
-	return ATTACH_AUTO;
-}
-
-/* The links to cover: --interface, else host.yaml's. */
 static int select_links(struct context *context, const struct hostconf *host,
 			const struct host_facts *facts, host_links *ret_links)
 {
-	ARRAY(struct host_pattern) patterns = {};
-	const struct options *options = &context->options;
+	const host_patterns patterns = inputs_patterns(context, host);
 
-	for (size_t i = 0; i < options->interfaces.len; i++)
-		array_push(context->arena, &patterns,
-			   (struct host_pattern){.text = str_of(options->interfaces.at[i])});
-	for (size_t i = 0; !options->interfaces.len && i < host->interfaces.len; i++)
-		array_push(context->arena, &patterns,
-			   (struct host_pattern){.text = host->interfaces.at[i].text,
-						 .at = host->interfaces.at[i].mark});
 	return host_select(context->arena, facts, patterns.at, patterns.len, context->diag,
 			   ret_links);
 }
@@ -103,8 +77,8 @@ static int apply(struct context *context, struct inputs *inputs, const struct ho
 		.folders = inputs->folders,
 		.facts = facts,
 		.links = links,
-		.ingress = mode_of(inputs->host.ingress),
-		.egress = mode_of(inputs->host.egress),
+		.ingress = hooks_mode_of(inputs->host.ingress),
+		.egress = hooks_mode_of(inputs->host.egress),
 		.wait = context->options.wait ? inputs_tell : NULL,
 	};
 

@@ -5,11 +5,13 @@
 
 #include "classify/build.h"
 #include "cli/describe.h"
+#include "cli/hooks.h"
 #include "cli/inputs.h"
 #include "cli/live.h"
 #include "kernel/attach.h"
 #include "kernel/bpffs.h"
 #include "kernel/hook.h"
+#include "kernel/instance.h"
 #include "kernel/netns.h"
 #include "kernel/privileges.h"
 #include "kernel/probe.h"
@@ -90,7 +92,7 @@ static void settings(struct doctor *doctor, const struct probe *probe)
 	}
 }
 
-/* Each message of what failed is a finding of its own. */
+/* Each message of what failed is a finding of its own, and so is each warning. */
 static void say_all(struct doctor *doctor, enum level level, const char *subject,
 		    const struct diag *diag)
 {
@@ -98,9 +100,9 @@ static void say_all(struct doctor *doctor, enum level level, const char *subject
 	const struct diag_message *messages = diag_messages(diag, &n);
 
 	for (size_t i = 0; i < n; i++)
-		if (messages[i].level == DIAG_ERROR)
-			say(doctor, level, subject,
-			    str_dup(doctor->context->arena, str_of(messages[i].text)));
+		if (messages[i].level != DIAG_NOTE)
+			say(doctor, messages[i].level == DIAG_ERROR ? level : LEVEL_WARNING,
+			    subject, str_dup(doctor->context->arena, str_of(messages[i].text)));
 }
 
 static void kernel(struct doctor *doctor)
@@ -253,6 +255,61 @@ static void pins(struct doctor *doctor)
 				 path));
 }
 
+/* The generation in force by these pins; 0: none, or not to be read, which pins() has told. */
+static uint64_t read_active(const struct doctor *doctor)
+{
+	scoped(diag_free) struct diag *quiet = diag_new();
+	scoped(load_close) struct load *load = NULL;
+	uint64_t active = 0;
+
+	if (!load_open_read(doctor->context->options.pins, quiet, &load))
+		(void)load_active(load, quiet, &active);
+	return active;
+}
+
+/* The record as apply reads it, before it changes anything. */
+static int check_record(struct doctor *doctor, const struct store *store, struct diag *diag)
+{
+	const struct options *options = &doctor->context->options;
+	struct arena *arena = doctor->context->arena;
+	const uint64_t active = read_active(doctor);
+	struct store_record record = {};
+	int err = store_read_record(store, arena, diag, &record);
+
+	if (!err)
+		err = store_check_netns(store, &record, doctor->facts.netns_device,
+					doctor->facts.netns_inode, diag);
+	if (!err)
+		err = instance_check_state(store, &record, options->pins, diag);
+	if (err)
+		return err;
+	store_settle(&record, arena, active, store_now());
+	instance_warn_of_state(store, &record, active, options->pins, diag);
+	return 0;
+}
+
+static void state(struct doctor *doctor)
+{
+	const char *path = doctor->context->options.state;
+	scoped(diag_free) struct diag *late = diag_new();
+	scoped(store_close) struct store *store = NULL;
+	int err = store_open_read(path, late, &store);
+	bool is_there = err != -ENOENT;
+
+	if (!err)
+		err = check_record(doctor, store, late);
+	if (!err || !is_there)
+		err = store_check(path, late);
+	say_all(doctor, err == -EACCES ? LEVEL_UNKNOWN : LEVEL_ERROR, "state", late);
+	if (!err && is_there && !diag_n_warnings(late))
+		say(doctor, LEVEL_OK, "state",
+		    arena_printf(doctor->context->arena, "'%s' can be read and written", path));
+	if (!err && !is_there)
+		say(doctor, LEVEL_NOTE, "state",
+		    arena_printf(doctor->context->arena, "'%s' is not there yet; apply makes it",
+				 path));
+}
+
 static const char *xdp_kind(enum host_xdp xdp)
 {
 	switch (xdp) {
@@ -297,38 +354,64 @@ static bool is_among(const host_links *links, const struct host_link *link)
 	return false;
 }
 
-/* The links of host.yaml, each name and glob for itself, so that one that is refused hides no other. */
+/* Where it is said which links are to be covered. */
+static const char *asker(const struct doctor *doctor)
+{
+	return doctor->context->options.interfaces.len ? "--interface" : "host.yaml";
+}
+
+static bool is_auto(const struct doctor *doctor)
+{
+	return !doctor->context->options.interfaces.len && doctor->host.interfaces_auto;
+}
+
+/* The links that are asked for, each name and glob for itself, so that one that is refused hides no other. */
 static host_links wanted_links(struct doctor *doctor)
 {
 	scoped(diag_free) struct diag *late = diag_new();
 	struct arena *arena = doctor->context->arena;
-	const struct hostconf *host = &doctor->host;
+	const host_patterns patterns = inputs_patterns(doctor->context, &doctor->host);
 	host_links wanted = {};
 
-	for (size_t i = 0; i < host->interfaces.len; i++) {
-		struct host_pattern pattern = {.text = host->interfaces.at[i].text,
-					       .at = host->interfaces.at[i].mark};
+	for (size_t i = 0; i < patterns.len; i++) {
 		host_links found = {};
 
-		(void)host_select(arena, &doctor->facts, &pattern, 1, late, &found);
+		(void)host_select(arena, &doctor->facts, &patterns.at[i], 1, late, &found);
 		for (size_t j = 0; j < found.len; j++)
 			if (!is_among(&wanted, found.at[j]))
 				array_push(arena, &wanted, found.at[j]);
 	}
-	say_all(doctor, LEVEL_ERROR, "host.yaml", late);
+	say_all(doctor, LEVEL_ERROR, asker(doctor), late);
 	return wanted;
 }
 
-/* Why host.yaml does not cover the link, in words that end the line; NULL: it does. */
+/* Why the link is not to be covered, in words that end the line; NULL: it is. */
 static const char *why_not_covered(const struct doctor *doctor, const host_links *wanted,
 				   const struct host_link *link)
 {
-	const char *why = host_why_not_auto(&doctor->facts, link);
+	const char *why;
 
-	if (doctor->host.interfaces_auto)
-		return why ? arena_printf(doctor->context->arena, "interfaces: auto: %s", why)
-			   : NULL;
-	return is_among(wanted, link) ? NULL : "host.yaml's interfaces";
+	if (!is_auto(doctor))
+		return is_among(wanted, link)			 ? NULL
+		       : doctor->context->options.interfaces.len ? "--interface"
+								 : "host.yaml's interfaces";
+	why = host_why_not_auto(&doctor->facts, link);
+	return why ? arena_printf(doctor->context->arena, "interfaces: auto: %s", why) : NULL;
+}
+
+/* What apply would find there, asked as it asks: another instance, or a program that has to go first. */
+static void ask_link(struct doctor *doctor, const struct host_link *link)
+{
+	scoped(diag_free) struct diag *late = diag_new();
+	scoped(load_close) struct load *load =
+		load_of_version(doctor->context->options.pins, BH_ABI_VERSION);
+	const struct attach_wish in = {link, BH_IN, hooks_mode_of(doctor->host.ingress)};
+	const struct attach_wish out = {link, BH_OUT, hooks_mode_of(doctor->host.egress)};
+	int err = attach_hold(load, &in, late);
+
+	if (!err)
+		err = attach_hold(load, &out, late);
+	say_all(doctor, err == -EPERM ? LEVEL_UNKNOWN : LEVEL_ERROR, "link", late);
 }
 
 static void one_link(struct doctor *doctor, const struct host_link *link, const char *why)
@@ -364,8 +447,10 @@ static void links(struct doctor *doctor)
 
 		n += !why;
 		one_link(doctor, link, why);
+		if (!why)
+			ask_link(doctor, link);
 	}
-	if (!n && doctor->host.interfaces_auto)
+	if (!n && is_auto(doctor))
 		say(doctor, doctor->host.source ? LEVEL_ERROR : LEVEL_NOTE, "links",
 		    "interfaces: auto finds no link here; name them in host.yaml");
 	if (n > BH_LINKS - 1)
@@ -402,6 +487,7 @@ static int run(struct context *context)
 	read_host(&doctor);
 	host_settings(&doctor);
 	pins(&doctor);
+	state(&doctor);
 	links(&doctor);
 	platform(&doctor);
 	err = privileges_keep(PRIVILEGE_LOOK, context->diag);
@@ -416,6 +502,6 @@ const struct command cmd_doctor = {
 	.args = "",
 	.summary = "say what this host and kernel can do",
 	.more = "9 when something would keep bulkhead from enforcing.\n",
-	.options = OPTION_JSON | OPTION_HOST | OPTION_PLACES,
+	.options = OPTION_JSON | OPTION_HOST | OPTION_PLACES | OPTION_INTERFACE,
 	.run = run,
 };

@@ -38,3 +38,20 @@ void hooks_show(struct context *context, const attach_hooks *hooks)
 		context->view->ops->hook(context->view, &shown);
 	}
 }
+
+enum attach_mode hooks_mode_of(enum hostconf_hook hook)
+{
+	switch (hook) {
+	case HOOK_AUTO:
+		return ATTACH_AUTO;
+	case HOOK_NATIVE:
+		return ATTACH_NATIVE;
+	case HOOK_GENERIC:
+		return ATTACH_GENERIC;
+	case HOOK_TCX:
+		return ATTACH_TCX;
+	case HOOK_CLSACT:
+		return ATTACH_CLSACT;
+	}
+	return ATTACH_AUTO;
+}

@@ -197,6 +197,22 @@ void inputs_tell(const char *words)
 	diag_print(now, stderr);
 }
 
+host_patterns inputs_patterns(struct context *context, const struct hostconf *host)
+{
+	const struct options *options = &context->options;
+	struct arena *arena = context->arena;
+	host_patterns patterns = {};
+
+	for (size_t i = 0; i < options->interfaces.len; i++)
+		array_push(arena, &patterns,
+			   (struct host_pattern){.text = str_of(options->interfaces.at[i])});
+	for (size_t i = 0; !options->interfaces.len && i < host->interfaces.len; i++)
+		array_push(arena, &patterns,
+			   (struct host_pattern){.text = host->interfaces.at[i].text,
+						 .at = host->interfaces.at[i].mark});
+	return patterns;
+}
+
 uint64_t inputs_clock(void)
 {
 	struct timespec now;

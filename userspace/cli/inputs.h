@@ -7,6 +7,7 @@
 
 #include "classify/build.h"
 #include "cli/command.h"
+#include "host/facts.h"
 #include "kernel/store.h"
 #include "policy/eval.h"
 #include "policy/resolve.h"
@@ -66,6 +67,9 @@ int inputs_packet(struct context *context, struct tuple *ret_tuple);
 
 /* Says at once what somebody is to wait for, as a note on stderr. */
 void inputs_tell(const char *words);
+
+/* The links to cover, for host_select: --interface, else host.yaml's. */
+host_patterns inputs_patterns(struct context *context, const struct hostconf *host);
 
 /* Milliseconds of a clock that only goes forward, for what a step took. */
 uint64_t inputs_clock(void);

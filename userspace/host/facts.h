@@ -91,6 +91,8 @@ struct host_pattern {
 	struct mark at;
 };
 
+typedef ARRAY(struct host_pattern) host_patterns;
+
 /*
  * Which links are to be covered, in the order of ifindex, each once. n_patterns 0 is auto:
  * Ethernet links with a device behind them, up or down, no VF under netvsc, no port of a bond

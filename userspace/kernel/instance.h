@@ -33,7 +33,8 @@ int instance_find(struct arena *arena, const char *pins, uint32_t program, struc
 
 /*
  * 0 when the program, called as ours are and running on that link, is that of the load's pins, or
- * has just gone. -ENODEV with words when it is another instance's, and by which pins, if that is known. Takes CAP_SYS_ADMIN.
+ * has just gone. -ENODEV with words when it is another instance's, and by which pins, if that is known.
+ * Takes CAP_SYS_ADMIN.
  */
 int instance_check(const struct load *load, const char *link, uint32_t program, struct diag *diag);
 

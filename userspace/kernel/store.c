@@ -177,6 +177,46 @@ int store_open(const char *path, store_tell *wait, struct diag *diag, struct sto
 	return diag_sys(diag, ENOENT, "cannot open folder '%s'", path);
 }
 
+/* The words are those of what would come to it: a folder that is not there is made in the one above. */
+static int check_way(struct store *store, struct diag *diag)
+{
+	const char *path = store->top.path;
+	char *above = arena_printf(store->arena, "%s", path);
+	char *end;
+	int err = ENOENT;
+
+	while (err == ENOENT && (end = strrchr(above, '/')) && end != above) {
+		*end = '\0';
+		err = access(above, W_OK | X_OK) ? errno : 0;
+	}
+	return err && err != ENOENT ? diag_sys(diag, err, "cannot make folder '%s'", path) : 0;
+}
+
+static int check_images(struct store *store, struct diag *diag)
+{
+	int err = open_folder(&store->images, diag);
+
+	if (!err)
+		err = private_check(store->images.fd, store->images.path, diag);
+	if (!err && faccessat(store->images.fd, ".", W_OK | X_OK, 0))
+		err = diag_sys(diag, errno, "cannot write to folder '%s'", store->images.path);
+	return err == -ENOENT ? 0 : err;
+}
+
+int store_check(const char *path, struct diag *diag)
+{
+	scoped(store_close) struct store *store = store_new(path);
+	int err = open_folder(&store->top, diag);
+
+	if (err == -ENOENT)
+		return check_way(store, diag);
+	if (!err)
+		err = private_check(store->top.fd, store->top.path, diag);
+	if (!err && faccessat(store->top.fd, ".", W_OK | X_OK, 0))
+		err = diag_sys(diag, errno, "cannot open file '%s/lock'", store->top.path);
+	return err ? err : check_images(store, diag);
+}
+
 int store_open_read(const char *path, struct diag *diag, struct store **ret_store)
 {
 	scoped(store_close) struct store *store = store_new(path);

@@ -98,6 +98,12 @@ int store_open(const char *path, store_tell *wait, struct diag *diag, struct sto
  */
 void store_take_back(struct store *store);
 
+/*
+ * Why store_open would not open it, in its words, as far as that can be told without changing anything; 0
+ * where it would, and where another process holds the lock.
+ */
+int store_check(const char *path, struct diag *diag);
+
 /* Opens it to read, without a lock; -ENOENT without words when there is none. */
 int store_open_read(const char *path, struct diag *diag, struct store **ret_store);
 
