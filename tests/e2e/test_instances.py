@@ -5,6 +5,7 @@ Who filters, where the pins that were asked for do not tell: another instance, o
 gone. Nobody is told that nothing is enforced while it is.
 """
 
+import contextlib
 import os
 import shutil
 
@@ -24,6 +25,18 @@ def started(lab, hooks=""):
     bench.apply()
     bench.prober.since()
     return bench
+
+
+@contextlib.contextmanager
+def second_instance(bench):
+    """The places are those of another instance, whose pins go with the lab."""
+    first = bench.host.pins, bench.host.state
+    bench.host.pins, bench.host.state = second = tuple(path + "-b" for path in first)
+    bench.host.lab.at_end.append(lambda: shutil.rmtree(second[0], ignore_errors=True))
+    try:
+        yield
+    finally:
+        bench.host.pins, bench.host.state = first
 
 
 def head(bench):
@@ -48,22 +61,21 @@ def refused(done, words):
 
 def asked_with_other_pins(lab, hooks):
     bench = started(lab, hooks)
-    pins, right = bench.pins(), (bench.host.pins, bench.host.state)
+    pins, right = bench.pins(), bench.host.pins
     expect(bench.status()["enforced_by"], "these pins", "enforced by")
-    bench.host.pins, bench.host.state = (path + "-b" for path in right)
-    text, enforcing, by, problems = head(bench)
-    expect((text, enforcing, by, len(problems)),
-           ("not enforcing by these pins, but another bulkhead does", False, "another instance", 1),
-           "status")
-    assert problems[0].startswith(f"another bulkhead, with pins '{right[0]}' and not "
-                                  f"'{bench.host.pins}', is on link 'eth0' ("), problems
-    are_named(bench, problems[0])
-    for command in ("rules", "flows", "stats", "watch"):
-        expect(bench.host.bulkhead(command, status=1).stderr, problems[0] + "\n", command)
-    refused(bench.host.bulkhead("detach", status=None), problems[0])
-    done = bench.host.bulkhead("apply", *bench.write(), status=4)
-    assert f"than '{bench.host.pins}', namely '{right[0]}'; name" in done.stderr, done.stderr
-    bench.host.pins, bench.host.state = right
+    with second_instance(bench):
+        text, enforcing, by, problems = head(bench)
+        expect((text, enforcing, by, len(problems)),
+               ("not enforcing by these pins, but another bulkhead does", False,
+                "another instance", 1), "status")
+        assert problems[0].startswith(f"another bulkhead, with pins '{right}' and not "
+                                      f"'{bench.host.pins}', is on link 'eth0' ("), problems
+        are_named(bench, problems[0])
+        for command in ("rules", "flows", "stats", "watch"):
+            expect(bench.host.bulkhead(command, status=1).stderr, problems[0] + "\n", command)
+        refused(bench.host.bulkhead("detach", status=None), problems[0])
+        done = bench.host.bulkhead("apply", *bench.write(), status=4)
+        assert f"than '{bench.host.pins}', namely '{right}'; name" in done.stderr, done.stderr
     settled(bench, pins, "asked with other pins")
     bench.prober.check("asked with other pins")
     bench.host.bulkhead("detach")
@@ -139,21 +151,53 @@ def the_head_of_status_says_so_at_clsact(lab):
     lost_map(lab, CLSACT)
 
 
-@tap
-def an_instance_on_other_links_is_in_nobody_s_way(lab):
+def beside(lab, hooks):
+    """A second instance comes to another link, and goes; then the first goes, and the second stays."""
     bench = Bench(lab, 0)
+    bench.host_extra = hooks
     lab.link(bench.peer, bench.host, ("eth1", "eth1"), (["198.51.100.1/24"], ["198.51.100.2/24"]))
     bench.host.bulkhead("apply", *bench.write(), "--interface", "eth0")
     bench.prober.since()
-    pins, first = bench.pins(), (bench.host.pins, bench.host.state)
-    bench.host.pins, bench.host.state = (path + "-b" for path in first)
-    bench.host.bulkhead("apply", *bench.write(), "--interface", "eth1")
-    expect(bench.host.bulkhead("status").stderr, "", "words of status")
-    expect(bench.host.bulkhead("detach").stderr, "", "words of detach")
-    expect(os.path.exists(bench.host.pins), False, "pins of the second")
-    bench.host.pins, bench.host.state = first
+    pins, first = bench.pins(), bench.host.pins
+    other = kernel.ifindex(bench.host, "eth1")
+
+    def on_other():
+        return [kernel.programs(bench.host, other, way) for way in ("in", "out")]
+
+    with second_instance(bench):
+        done = bench.host.bulkhead("apply", *bench.write(), "--interface", "eth1")
+        expect(done.stderr, "", "words of apply")
+        status = bench.host.bulkhead_json("status")
+        expect([link["name"] for link in status["links"]], ["eth1"], "links of the second")
+        told = [line["words"] for line in status["not_covered"] if "bulkhead" in line["words"]]
+        expect(len(told), 1, f"words of the first: {told}")
+        assert told[0].startswith(f"another bulkhead, with pins '{first}' and not "), told
+        are_named(bench, told[0])
+        expect(bench.host.bulkhead("detach").stderr, "", "words of detach")
+        expect(os.path.exists(bench.host.pins), False, "pins of the second")
     settled(bench, pins, "the first")
     bench.prober.check("a second instance came and went")
+    with second_instance(bench):
+        bench.host.bulkhead("apply", *bench.write(), "--interface", "eth1")
+    before = on_other()
+    # The same of what another version has put there.
+    os.rename(f"{bench.host.pins}/{kernel.VERSION}", f"{bench.host.pins}/v0")
+    bench.host.bulkhead("detach")
+    nothing_left(bench, "the first detached")
+    expect(on_other(), before, "programs of the second")
+    with second_instance(bench):
+        bench.host.bulkhead("detach")
+    expect(on_other(), [[], []], "programs of the second, detached")
+
+
+@tap
+def an_instance_on_other_links_is_in_nobody_s_way(lab):
+    beside(lab, "")
+
+
+@tap
+def an_instance_on_other_links_at_clsact_is_in_nobody_s_way(lab):
+    beside(lab, CLSACT)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@
 #include "cli/hooks.h"
 #include "cli/live.h"
 #include "kernel/apply.h"
+#include "kernel/census.h"
 #include "kernel/fill.h"
 #include "kernel/flowtable.h"
 #include "kernel/privileges.h"
@@ -20,6 +21,7 @@ struct asking {
 	struct context *context;
 	const struct live *live;
 	struct host_facts facts;
+	census_programs programs;
 	uint64_t memory; /* of the kernel */
 	bool problem;
 };
@@ -252,6 +254,8 @@ static void uncovered(struct asking *asking, const char *words)
 static void show_uncovered(struct asking *asking, const attach_hooks *hooks)
 {
 	struct arena *arena = asking->context->arena;
+	const census_texts others =
+		census_tell_others(arena, asking->context->options.pins, &asking->programs);
 	host_senders senders;
 
 	for (size_t i = 0; i < asking->facts.links.len; i++) {
@@ -261,6 +265,8 @@ static void show_uncovered(struct asking *asking, const attach_hooks *hooks)
 			uncovered(asking, arena_printf(arena, "link %s%s%s", link->name,
 						       link->kind[0] ? ", kind " : "", link->kind));
 	}
+	for (size_t i = 0; i < others.len; i++)
+		uncovered(asking, others.at[i]);
 	uncovered(asking, "loopback and local-to-local traffic");
 	host_senders_read(arena, &senders);
 	uncovered(asking, arena_printf(arena,
@@ -288,6 +294,11 @@ static int give_up_rights(struct asking *asking)
 		err = load_hold_page(live->load, LOAD_MAP_SELF, 0, diag);
 	if (!err)
 		err = load_memory(live->load, diag, &asking->memory);
+	if (!err)
+		err = attach_own(live->load, &asking->facts, diag);
+	if (!err)
+		err = census_take(asking->context->arena, asking->context->options.pins,
+				  &asking->facts, diag, &asking->programs);
 	return err ? err
 		   : privileges_keep(PRIVILEGE_BPF | PRIVILEGE_NET_ADMIN | PRIVILEGE_LOOK, diag);
 }
@@ -319,9 +330,9 @@ static int run(struct context *context)
 	if (err == -ENOENT)
 		return not_enforcing(&asking);
 	if (!err)
-		err = give_up_rights(&asking);
-	if (!err)
 		err = host_facts_read(context->arena, context->diag, &asking.facts);
+	if (!err)
+		err = give_up_rights(&asking);
 	if (!err)
 		err = attach_list(live.load, context->arena, &asking.facts, context->diag, &hooks);
 	if (err)

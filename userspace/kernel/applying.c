@@ -169,7 +169,7 @@ int applying_hold(struct applying *run)
 		err = hold_pages(run);
 	for (size_t i = 0; i < run->request->links->len && !err; i++)
 		err = hold_link(run, run->request->links->at[i]);
-	return err;
+	return err ? err : attach_own(run->load, run->request->facts, run->diag);
 }
 
 int applying_count_links(struct applying *run, uint32_t fresh)

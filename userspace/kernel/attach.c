@@ -38,6 +38,18 @@ bool hook_is_our_name(const char *name)
 	       str_starts(text, STR("bh_tc_out"));
 }
 
+int attach_own(const struct load *load, const struct host_facts *facts, struct diag *diag)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < facts->links.len && !err; i++) {
+		err = hook_own_clsact(load, &facts->links.at[i], BH_IN, diag);
+		if (!err)
+			err = hook_own_clsact(load, &facts->links.at[i], BH_OUT, diag);
+	}
+	return err;
+}
+
 int attach_list(const struct load *load, struct arena *arena, const struct host_facts *facts,
 		struct diag *diag, attach_hooks *ret_hooks)
 {

@@ -40,7 +40,16 @@ struct attach_hook {
 
 typedef ARRAY(struct attach_hook) attach_hooks;
 
-/* All of ours in the caller's namespace, from pins and from dumps of the links' filters. */
+/*
+ * Learns which filters on the links are those of the load's pins, of whatever ABI version; all others are
+ * another instance's, however they are called. Comes before attach_list, and takes CAP_SYS_ADMIN.
+ */
+int attach_own(const struct load *load, const struct host_facts *facts, struct diag *diag);
+
+/*
+ * All of ours in the caller's namespace, from pins and from dumps of the links' filters: the load's own
+ * programs, and those that attach_own has found.
+ */
 int attach_list(const struct load *load, struct arena *arena, const struct host_facts *facts,
 		struct diag *diag, attach_hooks *ret_hooks);
 

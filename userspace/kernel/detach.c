@@ -18,6 +18,8 @@ struct detaching {
 	const struct apply_detach_request *request;
 	struct store *store;
 	struct load *load;
+	/* Of versions beside this one; of this one where maps have lost their pins. */
+	ARRAY(struct load *) others;
 	struct store_record record;
 	bpffs_versions versions; /* all that have a folder of pins */
 	uint64_t active;
@@ -36,17 +38,34 @@ static int remove_hooks(struct detaching *run, struct load *load)
 	return err ? err : attach_tidy(load, run->arena, run->request->facts, run->diag);
 }
 
-/* Of versions that enforce beside this one, or instead of it; of this one where maps have lost their pins. */
 static int remove_other_hooks(struct detaching *run)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < run->versions.len && !err; i++) {
-		scoped(load_close) struct load *load =
-			load_of_version(run->request->pins, run->versions.at[i]);
+	for (size_t i = 0; i < run->others.len && !err; i++)
+		err = remove_hooks(run, run->others.at[i]);
+	return err;
+}
 
-		if (run->versions.at[i] != BH_ABI_VERSION || !run->load)
-			err = remove_hooks(run, load);
+static void close_others(struct detaching *run)
+{
+	for (size_t i = 0; i < run->others.len; i++)
+		load_close(run->others.at[i]);
+}
+
+/* And whose the filters on the links are, which only an id tells. */
+static int open_others(struct detaching *run)
+{
+	int err = run->load ? attach_own(run->load, run->request->facts, run->diag) : 0;
+
+	for (size_t i = 0; i < run->versions.len && !err; i++) {
+		struct load *load;
+
+		if (run->versions.at[i] == BH_ABI_VERSION && run->load)
+			continue;
+		load = load_of_version(run->request->pins, run->versions.at[i]);
+		array_push(run->arena, &run->others, load);
+		err = attach_own(load, run->request->facts, run->diag);
 	}
 	return err;
 }
@@ -202,6 +221,9 @@ static int open_all(struct detaching *run, struct store **store, struct load **l
 		diag_warn(run->diag, (struct mark){},
 			  "pins under '%s/v%d' are missing: what was counted is lost with them",
 			  run->request->pins, BH_ABI_VERSION);
+	err = open_others(run);
+	if (err)
+		return err;
 	record(run, hold_counters);
 	in_spite_of(run, "enforcing ends, but ", give_up_rights);
 	return 0;
@@ -230,6 +252,7 @@ int apply_detach(struct arena *arena, const struct apply_detach_request *request
 		record(&run, close_record);
 	if (!err)
 		err = remove_pins(&run);
+	close_others(&run);
 	if (!err)
 		*ret_removed = run.removed;
 	return err;

@@ -19,6 +19,7 @@ struct held {
 	ARRAY(struct held_map) maps; /* sorted by id */
 	ARRAY(int) links;
 	ARRAY(struct held_name) names;
+	ARRAY(uint32_t) own;
 };
 
 struct held *held_new(void)
@@ -103,4 +104,17 @@ const char *held_name(const struct held *held, uint32_t program)
 		if (held->names.at[i].program == program)
 			return held->names.at[i].name;
 	return "";
+}
+
+void held_add_own(struct held *held, uint32_t program)
+{
+	array_push(held->arena, &held->own, program);
+}
+
+bool held_is_own(const struct held *held, uint32_t program)
+{
+	for (size_t i = 0; i < held->own.len; i++)
+		if (held->own.at[i] == program)
+			return true;
+	return false;
 }

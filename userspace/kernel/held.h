@@ -2,11 +2,12 @@
 /*
  * What has no pin is opened by its id, which takes CAP_SYS_ADMIN. A run opens what it will need while
  * it has that, and finds it here when it has not any more: pages by their ids, bpf links of ours
- * that lost their pins, names of programs.
+ * that lost their pins, names of programs, and whose those of filters are.
  */
 #ifndef KERNEL_HELD_H
 #define KERNEL_HELD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/scoped.h"
@@ -29,6 +30,10 @@ int held_map(const struct held *held, uint32_t id);
 
 /* Link number i of those that were added; -1 behind the last one. */
 int held_link(const struct held *held, size_t i);
+
+/* A program that is this instance's, and on a hook where no pin tells that. */
+void held_add_own(struct held *held, uint32_t program);
+bool held_is_own(const struct held *held, uint32_t program);
 
 /* "" for a program of which none was added. */
 const char *held_name(const struct held *held, uint32_t program);

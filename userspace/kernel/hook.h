@@ -61,6 +61,10 @@ int hook_hold_link(const struct load *load, const struct hook *hook, struct diag
 /* Refuses alike where another instance's filter is at clsact. */
 int hook_hold_clsact(const struct load *load, const struct hook *hook, struct diag *diag);
 
+/* Holds which filters of that hook are of the load's pins; see attach_own. */
+int hook_own_clsact(const struct load *load, const struct host_link *link,
+		    enum bh_direction direction, struct diag *diag);
+
 /* Whether a program is called as ours are. */
 bool hook_is_our_name(const char *name);
 

@@ -14,8 +14,10 @@
 #include <bpf/libbpf.h>
 
 #include "kernel/bpffs.h"
+#include "kernel/held.h"
 #include "kernel/hook.h"
 #include "kernel/instance.h"
+#include "kernel/load_skeleton.h"
 
 static enum bpf_tc_attach_point side_of(enum bh_direction direction)
 {
@@ -152,6 +154,27 @@ int hook_hold_clsact(const struct load *load, const struct hook *hook, struct di
 	return err;
 }
 
+int hook_own_clsact(const struct load *load, const struct host_link *link,
+		    enum bh_direction direction, struct diag *diag)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	const char *pins = bpffs_above(arena, load_pins(load));
+	struct host_filters filters = {.qdisc = ""};
+	int err = host_filters_read(arena, link->ifindex, direction == BH_IN, diag, &filters);
+
+	for (size_t i = 0; i < filters.filters.len && !err; i++) {
+		uint32_t program = filters.filters.at[i].program;
+		struct instance_owner owner = {.pins = ""};
+
+		if (!is_ours(&filters.filters.at[i]))
+			continue;
+		err = instance_find(arena, pins, program, diag, &owner);
+		if (!err && owner.ours)
+			held_add_own(load_held(load), program);
+	}
+	return err;
+}
+
 /* Goes only when we made it and nobody has put anything on it since. */
 static int remove_qdisc(const struct load *load, struct arena *arena, uint32_t ifindex,
 			struct diag *diag)
@@ -259,6 +282,8 @@ int hook_list_clsact(const struct load *load, struct arena *arena, const struct 
 			continue;
 		hook.current =
 			hook.program == load_program_id(load, hook_of(direction, ATTACH_CLSACT));
+		if (!hook.current && !held_is_own(load_held(load), hook.program))
+			continue; /* another instance's */
 		array_push(arena, hooks, hook);
 	}
 	return 0;
