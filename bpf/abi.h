@@ -75,7 +75,8 @@ enum bh_tier {
 	X(DENY, ICMP_REDIRECT, "icmp-redirect")                                                    \
 	X(DENY, ICMP_ERROR_UNKNOWN, "icmp-error-unknown") /* quotes nothing known */               \
 	X(DENY, ICMP_ERROR_NESTED, "icmp-error-nested")	  /* quotes an error or later fragment */  \
-	X(DENY, FLOW_TABLE_FULL, "flow-table-full")
+	X(DENY, FLOW_TABLE_FULL, "flow-table-full")                                                \
+	X(DENY, OPEN_CHECKSUM, "open-checksum") /* would be written where something was judged */
 
 enum bh_reason {
 #define X(kind, constant, name) BH_REASON_##constant,
@@ -339,6 +340,16 @@ struct bh_machine {
 	__u64 jiffies_at_zero; /* jiffies64 when CLOCK_MONOTONIC was 0, for ages; may wrap */
 };
 _Static_assert(sizeof(struct bh_machine) == 64, "abi");
+
+/* Where this kernel's struct sk_buff holds what programs are not shown: offsets in bytes. */
+struct bh_skb {
+	__u16 known;	/* 0: the others are not, and no program reads there */
+	__u16 summed;	/* the byte with ip_summed, of two bits */
+	__u16 shift;	/* these bits in that byte */
+	__u16 checksum; /* csum_start and behind it csum_offset, 16 bits each */
+	__u16 ends;	/* head and behind it data, pointers */
+};
+_Static_assert(sizeof(struct bh_skb) == 10, "no padding");
 
 /* While a watcher reads: every deny makes an event, not only those of rules with log. */
 struct bh_watch {

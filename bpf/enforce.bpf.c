@@ -8,6 +8,7 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "bpf/checksum.bpf.h"
 #include "bpf/decide.bpf.h"
 #include "bpf/flowcarry.bpf.h"
 #include "bpf/frame.bpf.h"
@@ -139,6 +140,10 @@ int bh_tc_out(struct __sk_buff *ctx)
 	struct packet packet = skb_packet(ctx, BH_HOOK_TC_OUT, ctx->wire_len);
 	struct decision decision = {.generation = decide_generation()};
 	enum bh_reason reason = skb_parse(ctx, decision.generation, &packet);
+	enum bh_reason open = checksum_check(ctx, &packet);
+
+	if (open != BH_REASON_RULE && (reason == BH_REASON_RULE || decide_is_never(reason)))
+		reason = open;
 
 	decide(&packet, reason, &decision);
 	return TC_ACT_SHOT + (TC_ACT_UNSPEC - TC_ACT_SHOT) * (int)report(&packet, &decision);

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a network needs besides connections: discovery, errors of routers, groups, tags, forwarding."""
 
+import contextlib
 import errno
 import socket
 import struct
@@ -413,6 +414,74 @@ def sctp_is_judged_by_its_ports_and_other_protocols_by_their_number(lab):
                 expect(bool(got), arrives, f"protocol {protocol} v{version}")
     seen = rules(host)
     expect((seen["sctp"]["packets"], seen["gre"]["packets"]), (2, 2), "packets of sctp, gre")
+
+
+# ---- checksums that the sender leaves open ----
+
+# Of <linux/if_packet.h> and <linux/virtio_net.h>.
+SOL_PACKET, PACKET_VNET_HDR, NEEDS_CSUM = 263, 15, 1
+
+# In a frame. The kernel takes no checksum for one that begins before START_MIN.
+START_MIN, UDP_AT, PAYLOAD_AT = 20, 34, 42
+
+
+def sum_of(data):
+    """The sum of RFC 1071, not yet turned over."""
+    words = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while words >> 16:
+        words = (words & 0xffff) + (words >> 16)
+    return words
+
+
+def left_open(frame, start, offset, becomes):
+    """The frame of a packet socket, with a last word by which its checksum `becomes` that number."""
+    word = (~becomes - sum_of(frame[start:-2])) % 0xffff
+    return struct.pack("<BBHHHH", NEEDS_CSUM, 0, 0, 0, start, offset) + frame[:-2] + \
+        struct.pack("!H", word)
+
+
+def leaves_checksums_open(lab, egress):
+    peer, host = pair(lab)
+    # The card is to do nothing, or both ends would take a checksum that is never written for good.
+    host.run("ethtool", "-K", "eth0", "tx", "off")
+    host.apply(BASE, host=host.host_yaml(f"hooks: {{egress: {egress}}}\n"))
+    ends = mac_of(peer, "eth0") + mac_of(host, "eth0")
+    allowed = ends + b"\x08\x00" + udp_packet(HOST[4], PEER[4], 5353)
+    address = int.from_bytes(socket.inet_aton(PEER[4])[2:], "big")
+    cases = (
+        ("its own checksum", allowed, UDP_AT, 6, 0x1234, None),
+        ("what it carries", allowed, PAYLOAD_AT, 0, 0x1234, 5353),
+        ("the port it goes to", allowed, UDP_AT, 2, 53, None),
+        ("the port it comes from", allowed, UDP_AT, 0, 53, None),
+        ("its length", allowed, UDP_AT, 4, 12, None),
+        ("where it goes", allowed, START_MIN, 12, address, None),
+        ("its protocol", allowed, START_MIN, 2, 64 << 8 | 17, None),
+    )
+    with host.open_socket(socket.AF_PACKET, socket.SOCK_RAW) as raw, \
+            peer.udp(PEER[4], 53) as denied, peer.udp(PEER[4], 5353) as open_:
+        raw.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        with host.enter():
+            raw.bind(("eth0", 0))
+        for n, (what, frame, start, offset, becomes, port) in enumerate(cases):
+            with contextlib.suppress(OSError): # who sends past no queue is told of a deny
+                raw.send(left_open(frame, start, offset, becomes))
+            if n < 2: # a checksum of its own that is wrong is the receiver's business
+                expect(bool(receive(open_, 1 if port else 0.1)), bool(port), f"{what} left open")
+            wait_until(lambda n=n: reasons(host).get(("open-checksum", "outbound"), 0) ==
+                       max(0, n - 1), what=f"{what} left open: denied")
+        for sock in (denied, open_):
+            expect(bool(receive(sock, 0.2)), False, "anything else arrives")
+    expect(rules(host)["db"]["packets"], 2, "packets of db")
+
+
+@tap
+def a_checksum_left_open_writes_nothing_that_was_judged_at_tcx(lab):
+    leaves_checksums_open(lab, "tcx")
+
+
+@tap
+def a_checksum_left_open_writes_nothing_that_was_judged_at_clsact(lab):
+    leaves_checksums_open(lab, "clsact")
 
 
 if __name__ == "__main__":

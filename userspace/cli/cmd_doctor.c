@@ -15,6 +15,7 @@
 #include "kernel/netns.h"
 #include "kernel/privileges.h"
 #include "kernel/probe.h"
+#include "kernel/skb.h"
 
 enum level {
 	LEVEL_OK,
@@ -62,10 +63,22 @@ static void features(struct doctor *doctor, const struct probe *probe)
 		    arena_printf(arena, "%s%s%s%s", probe_words(feature),
 				 probe->has[feature] ? "" : ": missing, since Linux ",
 				 probe->has[feature] ? "" : probe_since(feature),
-				 level == LEVEL_NOTE ? " (there is another way)" : ""));
+				 level == LEVEL_NOTE && feature != PROBE_READ_KERNEL
+					 ? " (there is another way)"
+					 : ""));
 	}
 	if (!probe->has[PROBE_TCX] && !probe->has[PROBE_CLSACT])
 		say(doctor, LEVEL_ERROR, "kernel", "neither tcx nor clsact: nothing at egress");
+}
+
+static void checksums(struct doctor *doctor, const struct probe *probe)
+{
+	bool seen = probe->has[PROBE_READ_KERNEL] && skb_layout().known;
+
+	say(doctor, seen ? LEVEL_OK : LEVEL_NOTE, "checksums",
+	    seen ? "those that a sender leaves open are seen"
+		 : "those that a sender leaves open are not seen: whoever may send frames of his "
+		   "making can have two bytes of them changed behind egress");
 }
 
 static void settings(struct doctor *doctor, const struct probe *probe)
@@ -122,6 +135,7 @@ static void kernel(struct doctor *doctor)
 	say(doctor, LEVEL_OK, "kernel",
 	    arena_printf(doctor->context->arena, "Linux %s", probe->release));
 	features(doctor, probe);
+	checksums(doctor, probe);
 	settings(doctor, probe);
 }
 

@@ -105,6 +105,22 @@ static int try_helper(int helper)
 	return err ? err : came_of(load_insns(BPF_PROG_TYPE_SCHED_CLS, insns, ARRAY_LEN(insns), 0));
 }
 
+/* Reads eight bytes of what the context of a program at tc really is. Not where lockdown forbids it. */
+static int try_read_kernel(void)
+{
+	const struct bpf_insn insns[] = {
+		MOV_REG(BPF_REG_3, BPF_REG_1),
+		MOV_REG(BPF_REG_1, BPF_REG_10),
+		ADD_IMM(BPF_REG_1, -8),
+		MOV_IMM(BPF_REG_2, 8),
+		CALL_HELPER(BPF_FUNC_probe_read_kernel),
+		MOV_IMM(BPF_REG_0, 0),
+		EXIT(),
+	};
+
+	return came_of(load_insns(BPF_PROG_TYPE_SCHED_CLS, insns, ARRAY_LEN(insns), 0));
+}
+
 static int try_atomics(void)
 {
 	const struct bpf_insn insns[] = {
@@ -278,6 +294,8 @@ static int try_feature(enum probe_feature feature)
 		return try_hook(BPF_PROG_TYPE_SCHED_CLS, BH_TCX_INGRESS);
 	case PROBE_XDP_FRAGS:
 		return came_of(load_empty(BPF_PROG_TYPE_XDP, BH_F_XDP_HAS_FRAGS));
+	case PROBE_READ_KERNEL:
+		return try_read_kernel();
 	case PROBE_TEST_RUN:
 		return try_test_run();
 	case PROBE_COUNT:

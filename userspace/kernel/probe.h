@@ -26,6 +26,7 @@
 	X(WANT, CLSACT, "the clsact queueing discipline with cls_bpf", "4.5")           \
 	X(WANT, TCX, "tcx links", "6.6")                                                \
 	X(WANT, XDP_FRAGS, "XDP programs for packets of several buffers", "5.18")       \
+	X(WANT, READ_KERNEL, "the helper bpf_probe_read_kernel", "5.5")                 \
 	X(WANT, TEST_RUN, "running a program on a given packet", "4.12")
 
 enum probe_feature {
