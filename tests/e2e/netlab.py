@@ -94,6 +94,10 @@ def run(*args, check=True, timeout=None, **options):
             process.kill()
             raise
     CHILDREN.running.remove(process)
+    if -process.returncode in ENDING_SIGNALS:
+        # Sent to all of the group; Python may drop one that comes while it forks ("ignored due to
+        # race condition").
+        CHILDREN.interrupted(-process.returncode, None)
     CHILDREN.leave()
     if check and process.returncode:
         raise LabError(f"{' '.join(args)}: status {process.returncode}\n{out}{err}")

@@ -45,7 +45,7 @@ SLOWDOWN = 8       # of a test's time limit: emulation, and as many machines as 
 # has CPUs, each on programs of its own, traffic alone. Floods, full tables and races are not here:
 # they take minutes each under emulation, and what they ask of is our own code, not the kernel's.
 HELD = ("bpf-budget", "bpf-refusal", "bpf-skb", "bpf-flows", "bpf-icmp", "tables-judges")
-TRAFFIC = ("e2e-hooks", "e2e-caps")
+TRAFFIC = ("e2e-hooks", "e2e-caps", "e2e-network")
 HARDENED = ("bpf-budget", "bpf-skb", "tables-judges")
 HARDENED_TRAFFIC = ("e2e-hooks",)
 REFUSED = ("refused",)
@@ -54,11 +54,12 @@ REFUSED = ("refused",)
 LONG_HELD = ("bpf-count", "bpf-event", "bpf-flips", "bpf-fragment", "bpf-headers", "bpf-never",
              "bpf-parse", "bpf-reason", "bpf-states", "policies-judges", "random-judges-1")
 WORDS = {"e2e-hooks": ["native_xdp_and", "clsact_alone", "generic_xdp_does"],
-         "e2e-caps": ["a_later_apply", "everything_works"]}
+         "e2e-caps": ["a_later_apply", "everything_works"],
+         "e2e-network": ["judged_at_clsact"]}
 
 BRIEF = "6.1"  # the oldest that can be booted, and Debian 12's
 BRIEF_HELD = ("bpf-budget", "bpf-refusal", "bpf-skb", "tables-judges")
-BRIEF_TRAFFIC = ("e2e-hooks",)
+BRIEF_TRAFFIC = ("e2e-hooks", "e2e-network")
 
 ARM64 = "6.1"
 ARM64_HELD = ("bpf-budget", "bpf-loaded", "bpf-refusal", "bpf-skb", "bpf-flows", "bpf-icmp",
