@@ -59,6 +59,17 @@ def _commit():
     return done.stdout.strip() or "unknown"
 
 
+PEERS = {
+    "nft": ("nft", "--version"),
+    "iptables": ("iptables", "--version"),
+    "ipset": ("ipset", "version"),
+    "xdp-filter": ("dpkg-query", "--show", "--showformat", "${Version}", "xdp-tools"),
+    "iperf3": ("iperf3", "--version"),
+    "wrk": ("wrk", "-v"),
+    "nginx": ("nginx", "-v"),
+}
+
+
 def machine():
     return {
         "cpu": _first_match(r"^model name\s*: (.*)$", "/proc/cpuinfo"),
@@ -69,9 +80,7 @@ def machine():
         "commit": _commit(),
         "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
         "bulkhead": _version(bulkhead_program(), "version"),
-        "nft": _version("nft", "--version"),
-        "iptables": _version("iptables", "--version"),
-        "ipset": _version("ipset", "version"),
+        **{name: _version(*command) for name, command in PEERS.items()},
     }
 
 
