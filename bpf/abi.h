@@ -11,7 +11,7 @@
 
 #include "bpf/addresses.h"
 
-#define BH_ABI_VERSION 8
+#define BH_ABI_VERSION 9
 
 enum bh_direction {
 	BH_IN,
@@ -366,15 +366,14 @@ _Static_assert(sizeof(struct bh_watch) == 8, "abi");
  * ((g & 1) * BH_LINKS + l) * BH_ROW_PAGES + r / BH_PAGE_ROWS of bh_counters, element
  * r % BH_PAGE_ROWS.
  */
-#define BH_FIXED_ROWS 128
-#define BH_PAGE_ROWS  256
-#define BH_ROW_PAGES  256
-#define BH_OUTCOMES   ((BH_ROW_PAGES - 1) * BH_PAGE_ROWS - BH_FIXED_ROWS)
-#define BH_NO_ROW \
-	(BH_ROW_PAGES * BH_PAGE_ROWS - 1) /* of what is not counted; its page is never there */
+#define BH_REASONS_MAX 64 /* bits of never_off */
+#define BH_FIXED_ROWS  (2 * BH_REASONS_MAX)
+#define BH_PAGE_ROWS   256
+#define BH_ROW_PAGES   256
+#define BH_OUTCOMES    ((BH_ROW_PAGES - 1) * BH_PAGE_ROWS - BH_FIXED_ROWS)
+#define BH_NO_ROW      (BH_ROW_PAGES * BH_PAGE_ROWS - 1) /* not counted; its page is never there */
 
-_Static_assert(BH_REASON_COUNT * 2 <= BH_FIXED_ROWS, "abi");
-_Static_assert(BH_REASON_COUNT <= 64, "never_off has 64 bits");
+_Static_assert(BH_REASON_COUNT <= BH_REASONS_MAX, "abi");
 
 struct bh_row {
 	__u64 packets; /* judged here by the policy or the reason; GSO segments count singly */

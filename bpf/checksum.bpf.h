@@ -56,7 +56,9 @@ static __always_inline int checksum_at(struct __sk_buff *ctx)
  */
 static __always_inline bool checksum_is_apart(const struct packet *packet, __u32 into)
 {
-	if (!packet->family || packet->fragment == PACKET_LATER)
+	if (!packet->family)
+		return into >= 2; /* of 802.2 the first two bytes are looked at */
+	if (packet->fragment == PACKET_LATER)
 		return true;
 	switch (packet->protocol) {
 	case IPPROTO_TCP:

@@ -173,7 +173,7 @@ struct {
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, BH_NO_RULE + 1 + BH_REASON_COUNT);
+	__uint(max_entries, BH_NO_RULE + 1 + BH_REASONS_MAX);
 	__type(key, __u32);
 	__type(value, __u64);
 } bh_limits SEC(".maps");

@@ -11,6 +11,8 @@
 #include <bpf/libbpf.h>
 
 #include "base/arena.h"
+#include "base/array.h"
+#include "bpf/abi.h"
 #include "tests/kernels/object.h"
 
 enum { ATOMIC_LOAD = 0x100 }; /* newer than the headers of the build */
@@ -57,6 +59,54 @@ static void look_at_all(look_fn *look)
 			for (size_t n = 0; reached[i] && n < object->functions[i].n_insns; n++)
 				look(object, &object->functions[i], n, programs[program].far);
 	}
+}
+
+/* ---- what a newer build finds of an older one ---- */
+
+/*
+ * A build adopts the maps of another one with the same number of the interface, and refuses those of
+ * another form: an upgrade in place. A form that changes wants another number.
+ */
+Test(floor, the_forms_of_pinned_maps_are_those_of_this_interface)
+{
+	/* Type, sizes of key and value, entries, flags; of maps within it, size of a value and entries. */
+	static const struct form {
+		const char *name;
+		__u32 type, key, value, entries, flags, inner_value, inner_entries;
+	} forms[] = {
+		{"bh_active", 2, 4, 8, 1, 1024, 0, 0},
+		{"bh_image", 12, 4, 4, 1024, 0, 1048576, 1},
+		{"bh_self", 12, 4, 4, 1, 0, 65552, 1},
+		{"bh_links", 2, 4, 2056, 1, 128, 0, 0},
+		{"bh_machine", 2, 4, 64, 1, 128, 0, 0},
+		{"bh_watch", 2, 4, 8, 1, 128, 0, 0},
+		{"bh_counters", 12, 4, 4, 16384, 0, 64, 256},
+		{"bh_notes", 6, 4, 8, 9, 0, 0, 0},
+		{"bh_state", 12, 4, 4, 4096, 0, 278528, 1},
+		{"bh_events", 27, 0, 0, 1048576, 0, 0, 0},
+		{"bh_limits", 2, 4, 8, 65600, 0, 0, 0},
+	};
+	struct bpf_object *object = bpf_object__open(ENFORCE_OBJECT);
+
+	cr_assert_eq(BH_ABI_VERSION, 9, "the forms of another interface have to be written down");
+	cr_assert(object, "cannot open the object");
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		const struct form *form = &forms[i];
+		const struct bpf_map *map = bpf_object__find_map_by_name(object, form->name);
+		const struct bpf_map *inner;
+
+		cr_assert(map, "no map %s", form->name);
+		inner = bpf_map__inner_map((struct bpf_map *)map);
+		cr_assert(bpf_map__type(map) == form->type && bpf_map__key_size(map) == form->key &&
+				  bpf_map__value_size(map) == form->value &&
+				  bpf_map__max_entries(map) == form->entries &&
+				  bpf_map__map_flags(map) == form->flags,
+			  "%s has another form: raise BH_ABI_VERSION", form->name);
+		cr_assert(!inner || (bpf_map__value_size(inner) == form->inner_value &&
+				     bpf_map__max_entries(inner) == form->inner_entries),
+			  "what lies in %s has another form: raise BH_ABI_VERSION", form->name);
+	}
+	bpf_object__close(object);
 }
 
 /* ---- what is called ---- */

@@ -98,7 +98,8 @@ static bool try_to_cut(const struct enforcer *enforcer)
 }
 
 /* Programs and maps of its own. */
-static void load(struct enforcer *enforcer, const char *log, bool reordering)
+static void load(struct enforcer *enforcer, const struct probe *probe, const char *log,
+		 bool reordering)
 {
 	const struct bh_machine machine = {
 		.seed = {0x243f6a8885a308d3, 0x13198a2e03707344, 0xa4093822299f31d0,
@@ -114,7 +115,7 @@ static void load(struct enforcer *enforcer, const char *log, bool reordering)
 		[ENFORCER_CARRY] = enforcer->skeleton->progs.bh_carry,
 	};
 
-	load_skeleton_configure(enforcer->skeleton, &machine);
+	load_skeleton_configure(enforcer->skeleton, probe->has[PROBE_READ_KERNEL], &machine);
 	enforcer->skeleton->rodata->test_clock = true;
 	enforcer->skeleton->rodata->weak_order |= reordering;
 	(void)bpf_program__set_autoload(enforcer->skeleton->progs.bh_xdp, true);
@@ -147,7 +148,7 @@ static struct enforcer *make(bool reordering)
 	 * waiting.
 	 */
 	if (reordering || !enforcer_take_held(enforcer))
-		load(enforcer, log, reordering);
+		load(enforcer, &probe, log, reordering);
 	enforcer->ring =
 		ring_buffer__new(enforcer_map(enforcer, "bh_events"), take_event, enforcer, NULL);
 	if (!enforcer->ring)

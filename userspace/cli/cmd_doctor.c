@@ -59,26 +59,39 @@ static void features(struct doctor *doctor, const struct probe *probe)
 				   : probe_is_needed(feature) ? LEVEL_ERROR
 							      : LEVEL_NOTE;
 
+		if (feature == PROBE_READ_KERNEL)
+			continue; /* checksums() tells what it is for */
 		say(doctor, level, "kernel",
 		    arena_printf(arena, "%s%s%s%s", probe_words(feature),
 				 probe->has[feature] ? "" : ": missing, since Linux ",
 				 probe->has[feature] ? "" : probe_since(feature),
-				 level == LEVEL_NOTE && feature != PROBE_READ_KERNEL
-					 ? " (there is another way)"
-					 : ""));
+				 level == LEVEL_NOTE ? " (there is another way)" : ""));
 	}
 	if (!probe->has[PROBE_TCX] && !probe->has[PROBE_CLSACT])
 		say(doctor, LEVEL_ERROR, "kernel", "neither tcx nor clsact: nothing at egress");
 }
 
+/* Why a program at egress does not see what a sender has left open; NULL: it does. */
+static const char *unseen(const struct probe *probe)
+{
+	if (access(SKB_TYPES, R_OK))
+		return "this kernel tells nothing of its types (" SKB_TYPES ")";
+	if (!probe->has[PROBE_READ_KERNEL])
+		return "this kernel lets no program read its memory, as under lockdown for "
+		       "confidentiality";
+	return skb_layout().known ? NULL : "this kernel keeps packets in a way that is not known";
+}
+
 static void checksums(struct doctor *doctor, const struct probe *probe)
 {
-	bool seen = probe->has[PROBE_READ_KERNEL] && skb_layout().known;
+	const char *why = unseen(probe);
 
-	say(doctor, seen ? LEVEL_OK : LEVEL_NOTE, "checksums",
-	    seen ? "those that a sender leaves open are seen"
-		 : "those that a sender leaves open are not seen: whoever may send frames of his "
-		   "making can have two bytes of them changed behind egress");
+	say(doctor, why ? LEVEL_WARNING : LEVEL_OK, "checksums",
+	    why ? arena_printf(doctor->context->arena,
+			       "%s: whoever may send frames of his own making can have two bytes "
+			       "of them changed behind egress",
+			       why)
+		: "those that a sender leaves open are seen at egress");
 }
 
 static void settings(struct doctor *doctor, const struct probe *probe)

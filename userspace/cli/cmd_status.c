@@ -273,6 +273,9 @@ static void show_uncovered(struct asking *asking, const attach_hooks *hooks)
 				       "frames sent by PACKET_QDISC_BYPASS or AF_XDP, or "
 				       "redirected past egress%s",
 				       describe_senders(arena, &senders)));
+	if (!load_sees_checksums(asking->live->load))
+		uncovered(asking, "checksums that a sender leaves open, which are written behind "
+				  "egress; 'doctor' says why");
 	for (size_t i = 0; i < hooks->len; i++) {
 		if (hooks->at[i].mode == ATTACH_NATIVE || hooks->at[i].mode == ATTACH_GENERIC) {
 			uncovered(asking, "what IPsec decrypts behind XDP: seen as esp");

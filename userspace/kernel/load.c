@@ -24,6 +24,9 @@
 
 enum { DIGEST_CHARS = 16 };
 
+/* Ends the name of a folder of programs that ask a packet for its checksum. */
+#define SEES_CHECKSUMS "-sums"
+
 /* Programs that are pinned: those of the hooks, by their hook, and the one that carries flows over. */
 enum { CARRY = BH_HOOK_COUNT, PINNED_COUNT };
 
@@ -35,6 +38,7 @@ struct load {
 	const char *log;	  /* where the verifier's words will stand */
 	const char *folder;	  /* of the programs' pins */
 	bool has_programs;
+	bool reads_kernel; /* programs may */
 	struct held *held;
 	int map_fd[LOAD_MAP_COUNT];
 	int program_fd[PINNED_COUNT];
@@ -333,9 +337,20 @@ static const char *programs_folder(const struct load *load, const struct probe *
 	struct image_digest digest = image_digest_of(object, size);
 	char text[IMAGE_DIGEST_TEXT_SIZE];
 
-	return arena_printf(load->arena, "%s/programs/%.*s%s", load->pins, DIGEST_CHARS,
+	return arena_printf(load->arena, "%s/programs/%.*s%s%s", load->pins, DIGEST_CHARS,
 			    image_digest_print(&digest, text),
-			    probe->has[PROBE_XDP_FRAGS] ? "-frags" : "");
+			    probe->has[PROBE_XDP_FRAGS] ? "-frags" : "",
+			    probe->has[PROBE_READ_KERNEL] ? SEES_CHECKSUMS : "");
+}
+
+static bool has_all_programs(const struct load *load, const struct probe *probe)
+{
+	const char *folder = programs_folder(load, probe);
+
+	for (int i = 0; i < PINNED_COUNT; i++)
+		if (!bpffs_has(arena_printf(load->arena, "%s/%s", folder, pin_names[i])))
+			return false;
+	return true;
 }
 
 bool load_knows_kernel(const char *pins, struct probe *ret_probe)
@@ -347,13 +362,25 @@ bool load_knows_kernel(const char *pins, struct probe *ret_probe)
 		probe.has[i] = true;
 	for (int frags = 1; frags >= 0; frags--) {
 		probe.has[PROBE_XDP_FRAGS] = frags;
-		if (!bpffs_has(arena_printf(load->arena, "%s/%s", programs_folder(load, &probe),
-					    pin_names[BH_HOOK_TC_OUT])))
+		if (!has_all_programs(load, &probe))
 			continue;
 		*ret_probe = probe;
 		return true;
 	}
 	return false;
+}
+
+bool load_sees_checksums(const struct load *load)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(diag_free) struct diag *quiet = diag_new();
+	bpffs_names names = {};
+
+	(void)bpffs_list(arena, arena_printf(arena, "%s/programs", load->pins), quiet, &names);
+	for (size_t i = 0; i < names.len; i++)
+		if (!strstr(names.at[i], SEES_CHECKSUMS))
+			return false;
+	return true;
 }
 
 /* Folders of other builds go once their programs are replaced on the links. */
@@ -418,7 +445,7 @@ static int load_programs(struct load *load, struct diag *diag)
 
 	if (err)
 		return err;
-	load_skeleton_configure(load->skeleton, &machine);
+	load_skeleton_configure(load->skeleton, load->reads_kernel, &machine);
 	err = load_skeleton_load(load->skeleton, load->log, diag);
 	if (!err)
 		err = pin_maps(load, diag);
@@ -455,6 +482,7 @@ int load_open(const char *pins, const struct probe *probe, struct diag *diag,
 	if (err)
 		return err;
 	load->folder = programs_folder(load, probe);
+	load->reads_kernel = probe->has[PROBE_READ_KERNEL];
 	load->has_programs = adopt_programs(load, load->folder);
 	*ret_load = take(load);
 	return 0;

@@ -50,6 +50,9 @@ SCOPED(struct load *, load_close);
  */
 int load_open_read(const char *pins, struct diag *diag, struct load **ret_load);
 
+/* Whether all programs that are pinned ask a packet for a checksum that is left open. */
+bool load_sees_checksums(const struct load *load);
+
 /*
  * Whether its maps are no longer those that are pinned there: a detach has come since, and what they
  * say is no longer what happens.

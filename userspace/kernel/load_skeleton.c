@@ -53,17 +53,17 @@ int load_skeleton_open(struct arena *arena, const struct probe *probe, struct di
 		return diag_sys(diag, errno, "cannot read the programs' object");
 	(void)bpf_program__set_autoload(skeleton->progs.bh_xdp, !probe->has[PROBE_XDP_FRAGS]);
 	(void)bpf_program__set_autoload(skeleton->progs.bh_xdp_frags, probe->has[PROBE_XDP_FRAGS]);
-	skeleton->rodata->skb_layout.known = probe->has[PROBE_READ_KERNEL]; /* may be asked for */
 	*ret_log = log;
 	*ret_skeleton = skeleton;
 	return 0;
 }
 
-void load_skeleton_configure(struct enforce *skeleton, const struct bh_machine *machine)
+void load_skeleton_configure(struct enforce *skeleton, bool reads_kernel,
+			     const struct bh_machine *machine)
 {
 	skeleton->rodata->machine = *machine;
 	skeleton->rodata->weak_order = !LOADS_KEEP_ORDER;
-	if (skeleton->rodata->skb_layout.known)
+	if (reads_kernel)
 		skeleton->rodata->skb_layout = skb_layout();
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <linux/bpf.h>
 #include <linux/btf.h>
@@ -22,6 +23,7 @@
 
 #include "base/array.h"
 #include "kernel/abi_new.h"
+#include "kernel/skb.h"
 
 enum {
 	LOOPBACK = 1, /* in every network namespace */
@@ -105,7 +107,10 @@ static int try_helper(int helper)
 	return err ? err : came_of(load_insns(BPF_PROG_TYPE_SCHED_CLS, insns, ARRAY_LEN(insns), 0));
 }
 
-/* Reads eight bytes of what the context of a program at tc really is. Not where lockdown forbids it. */
+/*
+ * Reads eight bytes of what the context of a program at tc really is, which lockdown may forbid; where in
+ * it what is wanted lies, the kernel has to tell.
+ */
 static int try_read_kernel(void)
 {
 	const struct bpf_insn insns[] = {
@@ -118,6 +123,8 @@ static int try_read_kernel(void)
 		EXIT(),
 	};
 
+	if (access(SKB_TYPES, R_OK))
+		return -ENOENT;
 	return came_of(load_insns(BPF_PROG_TYPE_SCHED_CLS, insns, ARRAY_LEN(insns), 0));
 }
 

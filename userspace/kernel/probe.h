@@ -12,21 +12,21 @@
  * Kind, constant, what it is called in messages, first kernel that has it. Without a NEED
  * nothing is applied; a WANT has a fallback. One of the two of tcx and clsact is needed.
  */
-#define PROBE_FEATURES(X)                                                               \
-	X(NEED, BPF, "the bpf system call", "4.18")                                     \
-	X(NEED, ARRAY_OF_MAPS, "arrays of maps", "4.12")                                \
-	X(NEED, FREEZE, "maps that are read-only to programs and can be frozen", "5.2") \
-	X(NEED, MMAP, "arrays that can be mapped into memory", "5.5")                   \
-	X(NEED, JIFFIES, "the helper bpf_jiffies64", "5.6")                             \
-	X(NEED, RING_BUFFER, "ring buffers", "5.8")                                     \
-	X(NEED, BOOT_TIME, "the helper bpf_ktime_get_boot_ns", "5.8")                   \
-	X(NEED, XDP_LINK, "XDP links", "5.9")                                           \
-	X(NEED, ATOMICS, "atomic operations that return a value", "5.12")               \
-	X(NEED, GLOBAL_POINTERS, "pointers as arguments of global functions", "5.13")   \
-	X(WANT, CLSACT, "the clsact queueing discipline with cls_bpf", "4.5")           \
-	X(WANT, TCX, "tcx links", "6.6")                                                \
-	X(WANT, XDP_FRAGS, "XDP programs for packets of several buffers", "5.18")       \
-	X(WANT, READ_KERNEL, "the helper bpf_probe_read_kernel", "5.5")                 \
+#define PROBE_FEATURES(X)                                                                  \
+	X(NEED, BPF, "the bpf system call", "4.18")                                        \
+	X(NEED, ARRAY_OF_MAPS, "arrays of maps", "4.12")                                   \
+	X(NEED, FREEZE, "maps that are read-only to programs and can be frozen", "5.2")    \
+	X(NEED, MMAP, "arrays that can be mapped into memory", "5.5")                      \
+	X(NEED, JIFFIES, "the helper bpf_jiffies64", "5.6")                                \
+	X(NEED, RING_BUFFER, "ring buffers", "5.8")                                        \
+	X(NEED, BOOT_TIME, "the helper bpf_ktime_get_boot_ns", "5.8")                      \
+	X(NEED, XDP_LINK, "XDP links", "5.9")                                              \
+	X(NEED, ATOMICS, "atomic operations that return a value", "5.12")                  \
+	X(NEED, GLOBAL_POINTERS, "pointers as arguments of global functions", "5.13")      \
+	X(WANT, CLSACT, "the clsact queueing discipline with cls_bpf", "4.5")              \
+	X(WANT, TCX, "tcx links", "6.6")                                                   \
+	X(WANT, XDP_FRAGS, "XDP programs for packets of several buffers", "5.18")          \
+	X(WANT, READ_KERNEL, "bpf_probe_read_kernel, and the kernel's types (BTF)", "5.5") \
 	X(WANT, TEST_RUN, "running a program on a given packet", "4.12")
 
 enum probe_feature {

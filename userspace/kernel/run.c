@@ -165,7 +165,7 @@ static int load_programs(const struct load *live, const struct probe *probe, str
 	if (err)
 		return err;
 	(void)bpf_program__set_autoload(run->skeleton->progs.bh_carry, false);
-	load_skeleton_configure(run->skeleton, &machine);
+	load_skeleton_configure(run->skeleton, false, &machine); /* a test run leaves none open */
 	err = share_maps(live, run, diag);
 	return err ? err : load_skeleton_load(run->skeleton, log, diag);
 }

@@ -44,7 +44,7 @@ static bool find(const struct btf *btf, uint32_t type, const char *name, uint32_
 
 struct bh_skb skb_layout(void)
 {
-	scoped(btf__free) struct btf *btf = btf__load_vmlinux_btf();
+	scoped(btf__free) struct btf *btf = btf__parse(SKB_TYPES, NULL);
 	struct field summed, start, offset, head, data;
 	int type;
 

@@ -8,9 +8,12 @@
 
 #include "bpf/abi.h"
 
+/* What the running kernel says of itself; a file of a package may be of another one. */
+#define SKB_TYPES "/sys/kernel/btf/vmlinux"
+
 /*
- * Reads /sys/kernel/btf/vmlinux: some megabytes, some milliseconds. known is 0 where the kernel tells no
- * types, or the fields do not lie side by side as the programs read them.
+ * Reads SKB_TYPES: some megabytes, a tenth of a second. known is 0 where the kernel tells no types, or the
+ * fields do not lie side by side as the programs read them.
  */
 struct bh_skb skb_layout(void);
 
