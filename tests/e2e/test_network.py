@@ -484,5 +484,21 @@ def a_checksum_left_open_writes_nothing_that_was_judged_at_clsact(lab):
     leaves_checksums_open(lab, "clsact")
 
 
+@tap
+def what_the_kernel_does_not_show_is_named_and_asked_for_when_it_does(lab):
+    _, host = pair(lab)
+    policy = host.lab.write("base.yaml", BASE)
+    yaml = host.lab.write("auto.yaml", host.host_yaml())
+    hidden = ("unshare", "--mount", "sh", "-c",
+              'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "sh")
+    told = "checksums that a sender leaves open"
+    doctor = host.run(*hidden, *host.bulkhead_args("doctor"), check=False).stdout
+    assert "warning  checksums" in doctor and "/sys/kernel/btf/vmlinux" in doctor, doctor
+    host.run(*hidden, *host.bulkhead_args("apply", "--host", yaml, policy))
+    assert any(told in line["words"] for line in host.bulkhead_json("status")["not_covered"])
+    host.apply(BASE)
+    assert not any(told in line["words"] for line in host.bulkhead_json("status")["not_covered"])
+
+
 if __name__ == "__main__":
     tap.main()
