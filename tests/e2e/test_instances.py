@@ -6,6 +6,7 @@ gone. Nobody is told that nothing is enforced while it is.
 """
 
 import contextlib
+import glob
 import os
 import shutil
 
@@ -198,6 +199,64 @@ def an_instance_on_other_links_is_in_nobody_s_way(lab):
 @tap
 def an_instance_on_other_links_at_clsact_is_in_nobody_s_way(lab):
     beside(lab, CLSACT)
+
+
+def by_hand(bench, pins, name, preference):
+    """
+    A filter of a pinned program at ingress of the link, called as ours are: tc names it after the path.
+    """
+    program, = glob.glob(f"{pins}/{kernel.VERSION}/programs/*/{name}")
+    path = os.path.join(bench.host.lab.folder, f"bh_{name}")
+    with contextlib.suppress(FileExistsError):
+        os.symlink(program, path)
+    bench.host.run("tc", "filter", "add", "dev", "eth0", "ingress", "pref", str(preference), "bpf",
+                   "direct-action", "object-pinned", path)
+
+
+@tap
+def of_two_filters_of_ours_the_one_that_was_put_stays(lab):
+    """The other one, with another program of the same pins, behind it and before it."""
+    bench = started(lab, CLSACT)
+    pins, programs = bench.pins(), bench.programs()
+    for preference in (2, 1):
+        by_hand(bench, bench.host.pins, "tc_out", preference)
+        expect(len(bench.programs()["in"]), 2, f"preference {preference}: filters")
+        bench.apply()
+        expect(bench.programs(), programs, f"preference {preference}: programs")
+        settled(bench, pins, f"preference {preference}")
+        bench.prober.since()
+        bench.prober.wait(20)
+        bench.prober.check(f"preference {preference}")
+
+
+@tap
+def a_filter_of_another_instance_that_comes_while_an_apply_runs_is_not_replaced(lab):
+    """Behind the look at what is there, and before anything is put."""
+    bench = Bench(lab, 0)
+    bench.host_extra = CLSACT
+    lab.link(bench.peer, bench.host, ("eth1", "eth1"), (["198.51.100.1/24"], ["198.51.100.2/24"]))
+    first = [*bench.write(), "--interface", "eth0"]
+    bench.host.bulkhead("apply", *first)
+    with second_instance(bench):
+        bench.host.bulkhead("apply", *bench.write(), "--interface", "eth1")
+        other = bench.host.pins
+    ours = bench.programs()["in"]
+    theirs = kernel.programs(bench.host, kernel.ifindex(bench.host, "eth1"), "in")
+    bench.next()
+    bench.write()
+    last = [call for call in bench.tracer.list("apply", *first) if call.name == "capset"][-1]
+    bench.next()
+    bench.write()
+    words = bench.tracer.stop(last, lambda _: by_hand(bench, other, "tc_in", 1), "apply", *first,
+                              status=4)
+    expect(words, "cannot attach to ingress of link 'eth0': clsact: another bulkhead has come there "
+           "meanwhile\n", "words")
+    expect(bench.programs()["in"], theirs + ours, "programs")
+    bench.host.bulkhead("detach")
+    expect(bench.programs(), {"in": theirs, "out": []}, "programs, the first detached")
+    bench.host.run("tc", "filter", "delete", "dev", "eth0", "ingress")
+    with second_instance(bench):
+        bench.host.bulkhead("detach")
 
 
 if __name__ == "__main__":

@@ -132,6 +132,7 @@ int attach_put(struct load *load, struct arena *arena, const struct attach_wish 
 			.name = link->name,
 			.direction = direction,
 			.mode = modes[i],
+			.program = load_program_id(load, hook_of(direction, modes[i])),
 			.pinned = true,
 			.current = true,
 			.why = modes[i] == ATTACH_GENERIC ? generic_why : refusals,
@@ -141,7 +142,6 @@ int attach_put(struct load *load, struct arena *arena, const struct attach_wish 
 		hook.mode = modes[i];
 		err = put_in_mode(load, arena, &hook, &why, &done);
 		if (!err) {
-			done.program = load_program_id(load, hook_of(direction, hook.mode));
 			*ret_hook = done;
 			return 0;
 		}

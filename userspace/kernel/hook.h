@@ -27,13 +27,14 @@ struct hook {
 /*
  * Puts the program there, or in place of an older one of ours. -errno with *ret_why in words when
  * it cannot be: what is in the way, what the driver lacks; -ECANCELED when no other mode is to be
- * tried either. Sets first, added, changed and pin of *done.
+ * tried either. *done has the program already; sets its first, added, changed and pin.
  */
 int hook_put_link(const struct load *load, struct arena *arena, const struct hook *hook,
 		  const char **ret_why, struct attach_hook *done);
 int hook_put_clsact(const struct load *load, struct arena *arena, const struct hook *hook,
 		    const char **ret_why, struct attach_hook *done);
 
+/* Takes off the link of that pin, or the filter of that program; no error when it is gone already. */
 int hook_remove_link(const struct load *load, const struct attach_hook *hook, struct diag *diag);
 int hook_remove_clsact(const struct attach_hook *hook, struct diag *diag);
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * cls_bpf at the clsact queueing discipline: no bpf link, so ours are known by the name that libbpf
- * gives a filter, and a folder "clsact-IFINDEX" beside the links remembers that we made the
- * discipline itself. A clsact that others use, or made, stays. So does one of ours as long as the
- * link is covered, whatever the mode: the kernel stops the queues of a link while it puts a
- * discipline on it or takes it off (qdisc_graft() in net/sched/sch_api.c), and loses what is sent
- * meanwhile.
+ * gives a filter, this instance's among them by their programs, and a folder "clsact-IFINDEX" beside
+ * the links remembers that we made the discipline itself. A clsact that others use, or made, stays.
+ * So does one of ours as long as the link is covered, whatever the mode: the kernel stops the queues
+ * of a link while it puts a discipline on it or takes it off (qdisc_graft() in net/sched/sch_api.c),
+ * and loses what is sent meanwhile.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -29,12 +29,41 @@ static bool is_ours(const struct host_filter *filter)
 	return strcmp(filter->kind, "bpf") == 0 && hook_is_our_name(filter->name);
 }
 
-static const struct host_filter *find_ours(const struct host_filters *filters)
+static const struct host_filter *find_program(const struct host_filters *filters, uint32_t program)
 {
 	for (size_t i = 0; i < filters->filters.len; i++)
-		if (is_ours(&filters->filters.at[i]))
+		if (is_ours(&filters->filters.at[i]) && filters->filters.at[i].program == program)
 			return &filters->filters.at[i];
 	return NULL;
+}
+
+/* This instance's: the load's own, or one that hook_own_clsact has found to be of its pins. */
+static bool is_own(const struct load *load, const struct host_filter *filter, uint32_t current)
+{
+	return is_ours(filter) &&
+	       (filter->program == current || held_is_own(load_held(load), filter->program));
+}
+
+/* The one of the present program, else one that it may replace. */
+static const struct host_filter *find_own(const struct load *load,
+					  const struct host_filters *filters, uint32_t current)
+{
+	const struct host_filter *found = find_program(filters, current);
+
+	for (size_t i = 0; i < filters->filters.len && !found; i++)
+		if (is_own(load, &filters->filters.at[i], current))
+			found = &filters->filters.at[i];
+	return found;
+}
+
+static bool has_others(const struct load *load, const struct host_filters *filters,
+		       uint32_t current)
+{
+	for (size_t i = 0; i < filters->filters.len; i++)
+		if (is_ours(&filters->filters.at[i]) &&
+		    !is_own(load, &filters->filters.at[i], current))
+			return true;
+	return false;
 }
 
 static const char *marker_path(struct arena *arena, const struct load *load, uint32_t ifindex)
@@ -87,18 +116,18 @@ static uint32_t free_handle(const struct host_filters *filters, uint32_t prefere
 static int put_filter(const struct load *load, const struct hook *hook,
 		      const struct host_filters *filters, struct attach_hook *done)
 {
-	const struct host_filter *ours = find_ours(filters);
+	const struct host_filter *own = find_own(load, filters, done->program);
 	LIBBPF_OPTS(bpf_tc_hook, tc, .ifindex = (int)hook->link->ifindex,
 		    .attach_point = side_of(hook->direction));
 	enum bh_hook program = hook_of(hook->direction, ATTACH_CLSACT);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = load_program_fd(load, program));
 
-	if (ours && ours->program == load_program_id(load, program))
+	if (own && own->program == done->program)
 		return 0;
-	opts.priority = ours ? ours->preference : best_preference(filters);
-	opts.handle = ours ? ours->handle : free_handle(filters, opts.priority);
-	opts.flags = ours ? BPF_TC_F_REPLACE : 0;
-	done->added = !ours;
+	opts.priority = own ? own->preference : best_preference(filters);
+	opts.handle = own ? own->handle : free_handle(filters, opts.priority);
+	opts.flags = own ? BPF_TC_F_REPLACE : 0;
+	done->added = !own;
 	done->changed = true;
 	return bpf_tc_attach(&tc, &opts);
 }
@@ -120,6 +149,11 @@ int hook_put_clsact(const struct load *load, struct arena *arena, const struct h
 	struct host_filters filters = {.qdisc = ""};
 	int err = host_filters_read(arena, hook->link->ifindex, inbound, unheard, &filters);
 
+	/* Since hook_hold_clsact has looked. */
+	if (!err && has_others(load, &filters, done->program)) {
+		*ret_why = "another bulkhead has come there meanwhile";
+		return -ENODEV;
+	}
 	if (!err)
 		err = make_qdisc(load, arena, hook, &filters);
 	if (!err)
@@ -136,7 +170,7 @@ int hook_put_clsact(const struct load *load, struct arena *arena, const struct h
 		*ret_why = "the filter is not there after it was put";
 		return err ? err : -EIO;
 	}
-	done->first = is_ours(&filters.filters.at[0]);
+	done->first = is_own(load, &filters.filters.at[0], done->program);
 	return 0;
 }
 
@@ -209,7 +243,7 @@ int hook_remove_clsact(const struct attach_hook *hook, struct diag *diag)
 
 	if (err)
 		return err;
-	ours = find_ours(&filters);
+	ours = find_program(&filters, hook->program);
 	if (ours) {
 		opts.priority = ours->preference;
 		opts.handle = ours->handle;
