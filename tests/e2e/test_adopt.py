@@ -15,6 +15,8 @@ import sys
 import calls
 import kernel
 from netlab import CHILDREN, Skip, Tap, run, wait_until
+from test_hooks import knows_tcx
+from test_instances import second_instance
 from test_traffic import expect
 from turns import Bench, nothing_left, policy, settled
 
@@ -408,21 +410,27 @@ def pins_of_another_namespace_are_refused_with_whatever_state(lab):
     bench.prober.check("refused elsewhere")
 
 
-def another_instance(lab, hooks=""):
-    """A second instance's apply on the link of the first one."""
+def refused_beside(bench, program, hooks):
+    """An apply of a second instance with these hooks, by that program of the first one."""
+    bench.host_extra = hooks
+    with second_instance(bench):
+        done = bench.host.bulkhead("apply", *bench.write(), status=4)
+        words = f"(program {program}), with other pins than '{bench.host.pins}'"
+        assert words in done.stderr, done.stderr
+        expect(len(done.stderr.splitlines()), 1, f"lines of words: {done.stderr}")
+        assert not os.path.exists(bench.host.pins), "pins of a refused apply"
+
+
+def another_instance(lab, hooks="", others=None):
+    """A second instance's apply on the link of the first one, at the same hooks or at others."""
     bench = Bench(lab, 0)
     bench.host_extra = hooks
     bench.apply()
     bench.prober.since()
     pins = bench.pins()
-    first = bench.host.pins, bench.host.state
-    bench.host.pins, bench.host.state = first[0] + "-b", first[1] + "-b"
     bench.next()
-    done = bench.host.bulkhead("apply", *bench.write(), status=4)
-    assert f"with other pins than '{bench.host.pins}'" in done.stderr, done.stderr
-    expect(len(done.stderr.splitlines()), 1, f"lines of words: {done.stderr}")
-    assert not os.path.exists(bench.host.pins), "pins of a refused apply"
-    bench.host.pins, bench.host.state = first
+    refused_beside(bench, bench.programs()["in"][0], hooks if others is None else others)
+    bench.host_extra = hooks
     bench.number -= 1
     settled(bench, pins, "refused")
     bench.prober.check("a second instance")
@@ -439,6 +447,40 @@ def a_link_of_another_instance_is_refused(lab):
 @tap
 def a_link_of_another_instance_at_clsact_is_refused(lab):
     another_instance(lab, "hooks: {ingress: clsact, egress: clsact}\n")
+
+
+@tap
+def an_instance_at_xdp_refuses_one_at_clsact(lab):
+    another_instance(lab, "hooks: {ingress: native}\n", "hooks: {ingress: clsact, egress: clsact}\n")
+
+
+@tap
+def an_instance_at_clsact_refuses_one_at_xdp(lab):
+    another_instance(lab, "hooks: {ingress: clsact, egress: clsact}\n", "hooks: {ingress: native}\n")
+
+
+def at_egress_alone(lab, hook, other):
+    """What is left of an instance whose link at ingress was removed."""
+    bench = Bench(lab, 0)
+    if not knows_tcx(bench.host):
+        raise Skip("this kernel has no tcx")
+    bench.host_extra = f"hooks: {{ingress: native, egress: {hook}}}\n"
+    bench.apply()
+    os.unlink(f"{bench.host.pins}/{kernel.VERSION}/links/native-in-{bench.ifindex}")
+    wait_until(lambda: not bench.programs()["in"], 60, "no program at ingress")
+    programs = bench.programs()
+    refused_beside(bench, programs["out"][0], f"hooks: {{ingress: native, egress: {other}}}\n")
+    expect(bench.programs(), programs, "programs")
+
+
+@tap
+def an_instance_that_goes_out_by_clsact_refuses_one_by_tcx(lab):
+    at_egress_alone(lab, "clsact", "tcx")
+
+
+@tap
+def an_instance_that_goes_out_by_tcx_refuses_one_by_clsact(lab):
+    at_egress_alone(lab, "tcx", "clsact")
 
 
 @tap

@@ -93,18 +93,33 @@ static size_t modes_to_try(enum bh_direction direction, enum attach_mode wish,
 	return n;
 }
 
+/* Of the two modes of XDP, which share a hook, that which is wished. */
+static int hold_in_mode(const struct load *load, const struct attach_wish *wish,
+			enum attach_mode mode, struct diag *diag)
+{
+	const bool generic = mode == ATTACH_NATIVE && wish->mode == ATTACH_GENERIC;
+	const struct hook hook = {
+		.link = wish->link,
+		.direction = wish->direction,
+		.mode = generic ? ATTACH_GENERIC : mode,
+	};
+
+	if (hook.mode == ATTACH_CLSACT)
+		return hook_check_clsact(load, &hook, diag);
+	if (wish->mode == ATTACH_AUTO || wish->mode == hook.mode)
+		return hook_hold_link(load, &hook, diag);
+	return hook_check_link(load, &hook, diag);
+}
+
+/* Whatever the wish: at another mode another instance would judge the same packets. */
 int attach_hold(const struct load *load, const struct attach_wish *wish, struct diag *diag)
 {
-	struct hook hook = {.link = wish->link, .direction = wish->direction};
 	enum attach_mode modes[3];
-	size_t n = modes_to_try(wish->direction, wish->mode, modes);
+	size_t n = modes_to_try(wish->direction, ATTACH_AUTO, modes);
 	int err = 0;
 
-	for (size_t i = 0; i < n && !err; i++) {
-		hook.mode = modes[i];
-		err = hook.mode == ATTACH_CLSACT ? hook_hold_clsact(load, &hook, diag)
-						 : hook_hold_link(load, &hook, diag);
-	}
+	for (size_t i = 0; i < n && !err; i++)
+		err = hold_in_mode(load, wish, modes[i], diag);
 	return err;
 }
 

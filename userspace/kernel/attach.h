@@ -62,8 +62,8 @@ struct attach_wish {
 /*
  * Opens what attach_put may need of what is there and only an id opens, which takes CAP_SYS_ADMIN.
  * A link of ours that comes without a pin between the two is not known as ours. Waits, some seconds
- * at most, for a program whose link is about to go; -ENODEV, with words, when it does not, or is
- * another instance's.
+ * at most, for a program whose link is about to go; -ENODEV, with words, when it does not, or where
+ * another instance's is, in whatever mode.
  */
 int attach_hold(const struct load *load, const struct attach_wish *wish, struct diag *diag);
 

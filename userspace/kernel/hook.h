@@ -59,8 +59,11 @@ const char *hook_program_name(struct arena *arena, uint32_t id);
  */
 int hook_hold_link(const struct load *load, const struct hook *hook, struct diag *diag);
 
+/* Refuses alike, and holds nothing: of a hook to which nothing is going to be put. */
+int hook_check_link(const struct load *load, const struct hook *hook, struct diag *diag);
+
 /* Refuses alike where another instance's filter is at clsact. */
-int hook_hold_clsact(const struct load *load, const struct hook *hook, struct diag *diag);
+int hook_check_clsact(const struct load *load, const struct hook *hook, struct diag *diag);
 
 /* Holds which filters of that hook are of the load's pins; see attach_own. */
 int hook_own_clsact(const struct load *load, const struct host_link *link,

@@ -149,7 +149,7 @@ int hook_put_clsact(const struct load *load, struct arena *arena, const struct h
 	struct host_filters filters = {.qdisc = ""};
 	int err = host_filters_read(arena, hook->link->ifindex, inbound, unheard, &filters);
 
-	/* Since hook_hold_clsact has looked. */
+	/* Since hook_check_clsact has looked. */
 	if (!err && has_others(load, &filters, done->program)) {
 		*ret_why = "another bulkhead has come there meanwhile";
 		return -ENODEV;
@@ -174,7 +174,7 @@ int hook_put_clsact(const struct load *load, struct arena *arena, const struct h
 	return 0;
 }
 
-int hook_hold_clsact(const struct load *load, const struct hook *hook, struct diag *diag)
+int hook_check_clsact(const struct load *load, const struct hook *hook, struct diag *diag)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
 	struct host_filters filters = {.qdisc = ""};

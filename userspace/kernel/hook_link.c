@@ -224,7 +224,19 @@ static bool hold_pinned(const struct load *load, const struct hook *hook,
 	return true;
 }
 
-/* Programs of ours in the way that the load's own pin does not hold there. */
+/* Programs of ours in the way. */
+static int list_ours(const struct load *load, const struct hook *hook, struct running *ret_ours)
+{
+	int err =
+		running_read_in_the_way(hook->link->ifindex, hook->direction, hook->mode, ret_ours);
+
+	if (!err)
+		err = hold_names(load_held(load), ret_ours);
+	keep_ours(load_held(load), ret_ours);
+	return err;
+}
+
+/* Those that the load's own pin does not hold there. */
 static int list_unpinned(const struct load *load, const struct hook *hook, struct running *ret_ours)
 {
 	struct running running;
@@ -233,14 +245,19 @@ static int list_unpinned(const struct load *load, const struct hook *hook, struc
 	*ret_ours = (struct running){};
 	if (err || hold_pinned(load, hook, &running))
 		return err;
-	err = running_read_in_the_way(hook->link->ifindex, hook->direction, hook->mode, ret_ours);
-	if (!err)
-		err = hold_names(load_held(load), ret_ours);
-	keep_ours(load_held(load), ret_ours);
-	return err;
+	return list_ours(load, hook, ret_ours);
+}
+
+static int cannot_ask(const struct hook *hook, int err, struct diag *diag)
+{
+	return diag_sys(diag, -err, "cannot ask what runs on link '%s'%s", hook->link->name,
+			err == -EPERM ? " (which takes CAP_SYS_ADMIN)" : "");
 }
 
 /* One look. *ret_patience: for how long another one may yet find that what is refused has gone. */
+typedef int hook_look(const struct load *load, const struct hook *hook, struct diag *diag,
+		      uint64_t *ret_patience);
+
 static int hold_once(const struct load *load, const struct hook *hook, struct diag *diag,
 		     uint64_t *ret_patience)
 {
@@ -260,8 +277,7 @@ static int hold_once(const struct load *load, const struct hook *hook, struct di
 	if (!err && !going.n)
 		err = find_links(hook, &ours, load_held(load), &going);
 	if (err)
-		return diag_sys(diag, -err, "cannot ask what runs on link '%s'%s", hook->link->name,
-				err == -EPERM ? " (which takes CAP_SYS_ADMIN)" : "");
+		return cannot_ask(hook, err, diag);
 	if (!going.n)
 		return 0;
 	*ret_patience = going_ns;
@@ -272,7 +288,23 @@ static int hold_once(const struct load *load, const struct hook *hook, struct di
 			   going.ids[0]);
 }
 
-int hook_hold_link(const struct load *load, const struct hook *hook, struct diag *diag)
+/* Where nothing is to be put, what is this instance's own is in nobody's way. */
+static int check_once(const struct load *load, const struct hook *hook, struct diag *diag,
+		      uint64_t *ret_patience)
+{
+	struct running ours;
+	int err = list_ours(load, hook, &ours);
+
+	*ret_patience = 0;
+	if (err)
+		return cannot_ask(hook, err, diag);
+	err = check_instances(load, hook, &ours, diag);
+	*ret_patience = err == -ENODEV ? HOOK_OTHER_NS : 0;
+	return err;
+}
+
+static int look_patiently(hook_look *look, const struct load *load, const struct hook *hook,
+			  struct diag *diag)
 {
 	const struct timespec between = {.tv_nsec = HOOK_LOOK_NS};
 	const uint64_t start = clock_ns();
@@ -280,7 +312,7 @@ int hook_hold_link(const struct load *load, const struct hook *hook, struct diag
 	for (;;) {
 		scoped(diag_free) struct diag *late = diag_new();
 		uint64_t patience = 0;
-		int err = hold_once(load, hook, late, &patience);
+		int err = look(load, hook, late, &patience);
 
 		if (!err || clock_ns() - start >= patience) {
 			diag_take(diag, late, NULL);
@@ -288,6 +320,16 @@ int hook_hold_link(const struct load *load, const struct hook *hook, struct diag
 		}
 		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &between, NULL);
 	}
+}
+
+int hook_hold_link(const struct load *load, const struct hook *hook, struct diag *diag)
+{
+	return look_patiently(hold_once, load, hook, diag);
+}
+
+int hook_check_link(const struct load *load, const struct hook *hook, struct diag *diag)
+{
+	return look_patiently(check_once, load, hook, diag);
 }
 
 /* In the way of XDP: the program that is there and not ours. */
