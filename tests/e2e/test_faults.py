@@ -8,9 +8,11 @@ the new policy is in force, and what was left undone is a warning.
 
 import os
 import random
+import shutil
 import time
 
 import calls
+import kernel
 from netlab import Tap
 from test_traffic import expect
 from turns import Bench, may_enforce, nothing_left, settled
@@ -139,6 +141,67 @@ def each_system_call_of_a_first_apply_may_fail(lab):
     bench.prober.end()
     print(f"# first apply: seed {seed}: {count}; {time.monotonic() - start:.0f} s", flush=True)
     assert count["failed"] > 10, count
+
+
+def between(trace, first, last):
+    """
+    The calls that can fail behind those of the one function and before those of the other. Memory is not
+    meant: without it the program ends where it is.
+    """
+    start = max(i for i, call in enumerate(trace) if call.is_in(first))
+    end = min(i for i, call in enumerate(trace) if call.is_in(last))
+    return [call for call in trace[start + 1:end] if call.name not in NEVER | {"mmap"}]
+
+
+def record_write(trace):
+    """The call by which the record that names the next generation comes to be."""
+    return next(call for call in trace
+                if call.name == "renameat" and "record.json" in call.text)
+
+
+@tap
+def a_first_apply_that_fails_once_it_has_loaded_leaves_no_pins_and_no_state(lab):
+    """Before anything is prepared; and where the record cannot be written, though its image was."""
+    bench = Bench(lab, 0)
+    trace = bench.tracer.list_with_stacks("apply", *bench.write())
+    bench.host.bulkhead("detach")
+    chosen, count = [*between(trace, "load_make", "fill_image"), record_write(trace)], 0
+    for call in chosen:
+        shutil.rmtree(bench.host.state, ignore_errors=True)
+        error = ERRORS[call.name].split()[0]
+        where = f"{error} from {call}"
+        done = bench.tracer.fail(call, error, "apply", *bench.write())
+        words_of(done, where)
+        count += done.returncode != 0
+        if not done.returncode:
+            bench.host.bulkhead("detach")
+            continue
+        nothing_left(bench, where)
+        assert not os.path.exists(bench.host.state), \
+            f"{where}: state left: {kernel.tree(bench.host.state)}"
+    bench.prober.end()
+    print(f"# {count} of {len(chosen)} calls made it fail", flush=True)
+    assert count > 3, [str(call) for call in chosen]
+
+
+@tap
+def an_image_that_never_came_into_force_is_not_kept(lab):
+    """Of an apply whose record cannot be written. One that a generation before uses stays."""
+    bench = Bench(lab, 0)
+    images = os.path.join(bench.host.state, "images")
+    for _ in range(3):
+        bench.apply()
+        bench.next()
+    for bench.number, failing in ((3, 4), (2, 3)):
+        trace = bench.tracer.list("apply", *bench.write())
+        before = kernel.tree(images)
+        expect(len(before), 4, f"images: {before}")
+        bench.number = failing
+        done = bench.tracer.fail(record_write(trace), "ENOSPC", "apply", *bench.write())
+        expect(done.returncode, 1, f"{failing}: status")
+        assert "record.json" in words_of(done, str(failing)), done.stderr
+        expect(kernel.tree(images), before, f"{failing}: images")
+    bench.prober.end()
 
 
 @tap

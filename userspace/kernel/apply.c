@@ -216,28 +216,6 @@ static int prepare_links(struct applying *run, uint32_t fresh)
 	return err ? err : write_links(run);
 }
 
-/* So that whatever is in force after a kill can be named: both sides of the flip are in the record. */
-static int announce(struct applying *run, uint64_t next)
-{
-	const struct apply_request *request = run->request;
-	int err = store_put_image(run->store, &request->image->digest, request->encoded,
-				  request->encoded_size, run->diag);
-
-	if (err)
-		return err;
-	run->record.last = next;
-	run->record.next = (struct store_generation){
-		.generation = next,
-		.digest = request->image->digest,
-		.applied = run->now,
-		.n_rows = counters_n_rows(request->image),
-		.folders = request->folders,
-	};
-	err = store_write_record(run->store, &run->record, run->diag);
-	run->announced = !err;
-	return err;
-}
-
 /* The record as it is now, with links of its own: numbering changes them in their places. */
 static struct store_record copy_record(const struct applying *run)
 {
@@ -360,7 +338,7 @@ static int prepare(struct applying *run, uint64_t next)
 		err = end_making(run);
 	if (!err)
 		err = attach_before(run);
-	return err ? err : announce(run, next);
+	return err ? err : applying_announce(run, next);
 }
 
 static int replace(struct applying *run)
@@ -522,7 +500,10 @@ static int open_pins(struct applying *run, struct load **load)
 	if (!err)
 		err = privileges_keep(PRIVILEGE_BPF | PRIVILEGE_NET_ADMIN | PRIVILEGE_PERFMON,
 				      run->diag);
-	return err ? err : load_make(run->load, run->diag);
+	if (err)
+		return err;
+	run->load_is_new = !bpffs_has(load_pins(run->load));
+	return load_make(run->load, run->diag);
 }
 
 /* The kernel is asked first: it takes more rights than what comes after open_pins has. */
@@ -549,11 +530,16 @@ static int open_all(struct applying *run, struct store **store, struct load **lo
 	return err ? err : applying_carry_left(run);
 }
 
-/* Of a run that is refused no folder and no file is left that was not there. */
+/*
+ * Of a run that is refused no pin, no folder and no file is left that was not there. Where it has put
+ * programs on links take_back has been here, and what it could not take off keeps its pins.
+ */
 static void leave_nothing(struct applying *run)
 {
 	if (run->announced)
 		return;
+	if (run->load_is_new && !run->active && !run->put.len)
+		(void)aside(run, "what this run has loaded stays: ", remove_load);
 	bpffs_take_back(&run->made);
 	if (run->store)
 		store_take_back(run->store);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Steps of an apply: counters of old generations, state pages, links.
+ * Steps of an apply: counters of old generations, state pages, the record, links.
  */
 #include "kernel/applying.h"
 
@@ -254,6 +254,48 @@ int applying_settle_state(struct applying *run, uint32_t slot)
 	uint32_t n_pages = tables_state_pages(&image_head(run->request->image)->config);
 
 	return fill_state_same(run->load, slot, n_pages, run->diag);
+}
+
+/* ---- the record ---- */
+
+static int write_next(struct applying *run, uint64_t next)
+{
+	const struct apply_request *request = run->request;
+	int err;
+
+	run->record.last = next;
+	run->record.next = (struct store_generation){
+		.generation = next,
+		.digest = request->image->digest,
+		.applied = run->now,
+		.n_rows = counters_n_rows(request->image),
+		.folders = request->folders,
+	};
+	err = store_write_record(run->store, &run->record, run->diag);
+	run->announced = !err;
+	return err;
+}
+
+static void take_image_back(struct applying *run)
+{
+	scoped(diag_free) struct diag *late = diag_new();
+
+	run->record.next = (struct store_generation){};
+	(void)store_remove_image(run->store, &run->record, &run->request->image->digest, late);
+	diag_take(run->diag, late, "an image stays that nothing needs: ");
+}
+
+int applying_announce(struct applying *run, uint64_t next)
+{
+	const struct apply_request *request = run->request;
+	int err = store_put_image(run->store, &request->image->digest, request->encoded,
+				  request->encoded_size, run->diag);
+
+	if (!err)
+		err = write_next(run, next);
+	if (err)
+		take_image_back(run);
+	return err;
 }
 
 /* ---- links ---- */

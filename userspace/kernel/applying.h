@@ -22,6 +22,7 @@ struct applying {
 	attach_hooks put;	 /* by this run */
 	bpffs_versions versions; /* of other ABIs, below the pins */
 	bpffs_names made;	 /* folders on the way to the pins, by this run */
+	bool load_is_new;	 /* nothing of this version was pinned before */
 	bool is_fresh;		 /* the run that put it into force ended there */
 	bool is_bereft;		 /* nothing is, but by programs whose maps have lost their pins */
 	bool taken_over;	 /* links of another ABI's folder got this one's programs */
@@ -67,6 +68,13 @@ int applying_carry_left(struct applying *run);
 
 /* After the flip: the other slot lets go of pages of another size. */
 int applying_settle_state(struct applying *run, uint32_t slot);
+
+/*
+ * The image and the record of what is about to come into force, so that whatever is after a kill can be
+ * named: both sides of the flip are in the record. On an error the image is gone again, unless
+ * generations before use it.
+ */
+int applying_announce(struct applying *run, uint64_t next);
 
 /* Programs on all links that are wanted. */
 int applying_attach(struct applying *run);

@@ -486,6 +486,15 @@ static bool is_needed(const struct store_record *record, const char *name)
 	return false;
 }
 
+int store_remove_image(struct store *store, const struct store_record *record,
+		       const struct image_digest *digest, struct diag *diag)
+{
+	char buffer[IMAGE_NAME_SIZE];
+	const char *name = image_name(digest, buffer, sizeof(buffer));
+
+	return is_needed(record, name) ? 0 : store_file_remove(&store->images, name, diag);
+}
+
 int store_prune(struct store *store, const struct store_record *record, struct diag *diag)
 {
 	store_names names = {};

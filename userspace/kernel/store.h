@@ -141,6 +141,10 @@ int store_write_totals(struct store *store, const struct store_totals *totals, s
 int store_put_image(struct store *store, const struct image_digest *digest, const void *data,
 		    size_t size, struct diag *diag);
 
+/* Removes an image, unless the record names it; no error when it is not kept. */
+int store_remove_image(struct store *store, const struct store_record *record,
+		       const struct image_digest *digest, struct diag *diag);
+
 /* -ENOENT with words when it is not kept; -EBADMSG when it is cut or altered. */
 int store_get_image(const struct store *store, const struct image_digest *digest,
 		    struct arena *arena, struct diag *diag, struct image *ret_image);

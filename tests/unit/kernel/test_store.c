@@ -296,6 +296,33 @@ Test(store, an_image_is_kept_under_its_digest_and_written_once)
 	at_fini(&at);
 }
 
+Test(store, an_image_is_removed_unless_the_record_names_it)
+{
+	struct store_record record = {.boot = "", .pins = ""};
+	struct made_image made;
+	struct at at;
+
+	at_init(&at);
+	make_image(&made, "web");
+	cr_assert_eq(put(&at, &made), 0);
+	for (int i = 0; i < 3; i++) {
+		struct store_generation named = {.generation = 1, .digest = made.image.digest};
+
+		record.current = i == 0 ? named : (struct store_generation){};
+		record.next = i == 1 ? named : (struct store_generation){};
+		if (i == 2)
+			array_push(at.arena, &record.history, named);
+		cr_assert_eq(store_remove_image(at.store, &record, &made.image.digest, at.diag), 0);
+		cr_assert_eq(get(&at, &made.image.digest), 0, "named in place %d", i);
+	}
+	record.history.len = 0;
+	for (int i = 0; i < 2; i++)
+		cr_assert_eq(store_remove_image(at.store, &record, &made.image.digest, at.diag), 0);
+	cr_assert_eq(get(&at, &made.image.digest), -ENOENT);
+	unload(&made.loaded);
+	at_fini(&at);
+}
+
 Test(store, an_image_cut_at_any_byte_is_refused_and_mended_by_the_next_apply)
 {
 	struct made_image made;
