@@ -574,6 +574,33 @@ def waits_for_a_lock(pid):
         return any("->" in line and f" {pid} " in line for line in file)
 
 
+def taken_back_meanwhile(bench, where, way):
+    """The folder on the way to one that is made goes again before that: of a refused run of another."""
+    trace = bench.tracer.list("apply", *bench.write())
+    bench.host.bulkhead("detach")
+    shutil.rmtree(way, ignore_errors=True)
+    made = next(call for call in trace if call.name == "mkdir" and f'"{way}"' in call.text)
+    shutil.rmtree(bench.host.state, ignore_errors=True)
+    expect(bench.tracer.stop(made, lambda _: os.rmdir(way), "apply", *bench.write()), "",
+           f"words, {where}")
+    expect(bench.in_force(), 0, f"policy in force, {where}")
+    bench.host.bulkhead("detach")
+
+
+@tap
+def a_folder_that_another_run_takes_back_meanwhile_is_made_again(lab):
+    bench = Bench(lab, 0)
+    way = os.path.join(lab.folder, "way")
+    bench.host.state = os.path.join(way, "state")
+    taken_back_meanwhile(bench, "state", way)
+    bench.host.state = os.path.join(lab.folder, "state")
+    way = bench.host.pins
+    lab.at_end.append(lambda: shutil.rmtree(way, ignore_errors=True))
+    bench.host.pins = os.path.join(way, "pins")
+    taken_back_meanwhile(bench, "pins", way)
+    bench.prober.end()
+
+
 @tap
 def of_many_applies_at_once_each_is_done_whole_or_refused(lab):
     """Those that wait are done one behind the other; of the others at least one is done."""

@@ -13,6 +13,9 @@
 
 SCOPED(DIR *, closedir);
 
+/* Each after another run that was refused; a link to nowhere is not there a hundred times, too. */
+enum { TRIES = 100 };
+
 bool bpffs_has(const char *path)
 {
 	struct statfs fs;
@@ -33,22 +36,37 @@ const char *bpffs_above(struct arena *arena, const char *path)
 	return len ? str_dup(arena, (struct str){.at = path, .len = len}) : ".";
 }
 
-static int make_folders(struct arena *arena, const char *path, mode_t mode, struct diag *diag,
-			bpffs_names *made)
+/* -ESTALE without words when the folder above, which was there, has been taken back. */
+static int make_once(struct arena *arena, const char *path, mode_t mode, struct diag *diag,
+		     bpffs_names *made)
 {
 	if (access(path, F_OK) == 0)
 		return 0;
 	if (strcmp(path, "/") != 0 && strcmp(path, ".") != 0) {
-		int err = make_folders(arena, bpffs_above(arena, path), 0755, diag, made);
+		int err = make_once(arena, bpffs_above(arena, path), 0755, diag, made);
 
 		if (err)
 			return err;
 	}
 	if (mkdir(path, mode) == 0)
 		array_push(arena, made, path);
+	else if (errno == ENOENT)
+		return -ESTALE;
 	else if (errno != EEXIST)
 		return diag_sys(diag, errno, "cannot make folder '%s'", path);
 	return 0;
+}
+
+static int make_folders(struct arena *arena, const char *path, mode_t mode, struct diag *diag,
+			bpffs_names *made)
+{
+	for (int i = 0; i < TRIES; i++) {
+		int err = make_once(arena, path, mode, diag, made);
+
+		if (err != -ESTALE)
+			return err;
+	}
+	return diag_sys(diag, ENOENT, "cannot make folder '%s'", path);
 }
 
 void bpffs_take_back(const bpffs_names *made)

@@ -86,10 +86,13 @@ static int open_folder(struct store_folder *folder, struct diag *diag)
 			       : diag_sys(diag, errno, "cannot open folder '%s'", folder->path);
 }
 
+/* -ESTALE without words when the folder above, which was there, has been taken back. */
 static int make_one(struct store *store, const char *path, mode_t mode, struct diag *diag)
 {
 	if (mkdir(path, mode) == 0)
 		array_push(store->arena, &store->made, str_dup(store->arena, str_of(path)));
+	else if (errno == ENOENT)
+		return -ESTALE;
 	else if (errno != EEXIST)
 		return diag_sys(diag, errno, "cannot make folder '%s'", path);
 	return 0;
