@@ -7,7 +7,9 @@ gone. Nobody is told that nothing is enforced while it is.
 
 import contextlib
 import glob
+import json
 import os
+import re
 import shutil
 
 import kernel
@@ -255,6 +257,62 @@ def a_filter_of_another_instance_that_comes_while_an_apply_runs_is_not_replaced(
     bench.host.bulkhead("detach")
     expect(bench.programs(), {"in": theirs, "out": []}, "programs, the first detached")
     bench.host.run("tc", "filter", "delete", "dev", "eth0", "ingress")
+
+
+UNSEEN = "not all that runs on the links could be looked at: "
+
+
+def looks(bench, at, *command):
+    """The calls of a run by which it looks at one link: its filters, and those programs."""
+    index, ids = at
+    for call in bench.tracer.list(*command):
+        if call.name == "sendto" and "RTM_GETTFILTER" in call.text and \
+                re.search(rf'tcm_ifindex=(if_nametoindex\("eth1"\)|{index}),', call.text):
+            yield call, "ENOBUFS"
+        if any(f"BPF_PROG_GET_FD_BY_ID, {{prog_id={program}," in call.text for program in ids):
+            yield call, "EPERM"
+
+
+@tap
+def what_cannot_be_looked_at_on_one_link_keeps_nobody_from_the_others(lab):
+    bench = Bench(lab, 0)
+    bench.host_extra = CLSACT
+    # In a folder of their own: how many calls a look takes tells on what else is beside them.
+    folder = bench.host.pins
+    bench.host.pins += "/first"
+    lab.at_end.append(lambda: shutil.rmtree(folder, ignore_errors=True))
+    lab.link(bench.peer, bench.host, ("eth1", "eth1"), (["198.51.100.1/24"], ["198.51.100.2/24"]))
+    other = kernel.ifindex(bench.host, "eth1")
+
+    def apply(link):
+        bench.host.bulkhead("apply", *bench.write(), "--interface", link)
+
+    with second_instance(bench):
+        apply("eth1")
+    apply("eth0")
+    at = other, [program for way in ("in", "out")
+                 for program in kernel.programs(bench.host, other, way)]
+    chosen = list(looks(bench, at, "status"))
+    assert len(chosen) > 8, chosen
+    for call, error in chosen:
+        done = bench.tracer.fail(call, error, "status", "--json")
+        expect((done.returncode, done.stderr), (9, ""), f"{call}: status and words")
+        told = json.loads(done.stdout)
+        expect((told["enforcing"], [link["name"] for link in told["links"]]), (True, ["eth0"]),
+               f"{call}: what is told")
+        expect([line["words"].startswith(UNSEEN) for line in told["problems"]], [True],
+               f"{call}: {told['problems']}")
+    chosen = list(looks(bench, at, "detach"))
+    assert len(chosen) > 4, chosen
+    for call, error in chosen:
+        apply("eth0")
+        done = bench.tracer.fail(call, error, "detach")
+        expect((done.returncode, len(done.stderr.splitlines())), (1, 1), f"{call}: {done.stderr}")
+        expect(bench.programs(), {"in": [], "out": []}, f"{call}: programs")
+        assert all(bench.arriving()), f"{call}: a port is closed"
+        bench.host.bulkhead("detach")
+        nothing_left(bench, str(call))
+    bench.prober.end()
     with second_instance(bench):
         bench.host.bulkhead("detach")
 

@@ -21,8 +21,10 @@ struct asking {
 	struct context *context;
 	const struct live *live;
 	struct host_facts facts;
+	attach_hooks hooks;
 	census_programs programs;
-	uint64_t memory; /* of the kernel */
+	struct diag *unseen; /* what could not be looked at on the links */
+	uint64_t memory;     /* of the kernel */
 	bool problem;
 };
 
@@ -151,10 +153,17 @@ static bool has_hook(const attach_hooks *hooks, uint32_t ifindex, enum bh_direct
 	return false;
 }
 
+static void tell_missing(struct asking *asking, const struct store_link *link, const char *way)
+{
+	problem(asking, "link %s has no program of ours at %s%s", link->name, way,
+		diag_n_errors(asking->unseen) ? ", as far as could be looked at" : "");
+}
+
 /* Every link of the record has both of its programs, and they run first. */
-static void check_hooks(struct asking *asking, const attach_hooks *hooks)
+static void check_hooks(struct asking *asking)
 {
 	const struct store_record *record = &asking->live->record;
+	const attach_hooks *hooks = &asking->hooks;
 
 	for (size_t i = 0; i < record->links.len; i++) {
 		const struct store_link *link = &record->links.at[i];
@@ -166,9 +175,9 @@ static void check_hooks(struct asking *asking, const attach_hooks *hooks)
 			continue;
 		}
 		if (!has_hook(hooks, link->ifindex, BH_IN))
-			problem(asking, "link %s has no program of ours at ingress", link->name);
+			tell_missing(asking, link, "ingress");
 		if (!has_hook(hooks, link->ifindex, BH_OUT))
-			problem(asking, "link %s has no program of ours at egress", link->name);
+			tell_missing(asking, link, "egress");
 	}
 	for (size_t i = 0; i < hooks->len; i++) {
 		const struct attach_hook *hook = &hooks->at[i];
@@ -251,8 +260,9 @@ static void uncovered(struct asking *asking, const char *words)
 	asking->context->view->ops->remark(asking->context->view, &remark);
 }
 
-static void show_uncovered(struct asking *asking, const attach_hooks *hooks)
+static void show_uncovered(struct asking *asking)
 {
+	const attach_hooks *hooks = &asking->hooks;
 	struct arena *arena = asking->context->arena;
 	const census_texts others =
 		census_tell_others(arena, asking->context->options.pins, &asking->programs);
@@ -284,7 +294,10 @@ static void show_uncovered(struct asking *asking, const attach_hooks *hooks)
 	}
 }
 
-/* What only an id opens comes first; what is left looks at links, files and processes. */
+/*
+ * What only an id opens comes first; what is left looks at links, files and processes. What cannot be looked
+ * at on one link is no reason to tell nothing of the others.
+ */
 static int give_up_rights(struct asking *asking)
 {
 	const struct live *live = asking->live;
@@ -297,13 +310,12 @@ static int give_up_rights(struct asking *asking)
 		err = load_hold_page(live->load, LOAD_MAP_SELF, 0, diag);
 	if (!err)
 		err = load_memory(live->load, diag, &asking->memory);
-	if (!err)
-		err = attach_own(live->load, &asking->facts, diag);
-	if (!err)
-		err = census_take(asking->context->arena, asking->context->options.pins,
-				  &asking->facts, diag, &asking->programs);
-	return err ? err
-		   : privileges_keep(PRIVILEGE_BPF | PRIVILEGE_NET_ADMIN | PRIVILEGE_LOOK, diag);
+	if (err)
+		return err;
+	(void)attach_own(live->load, &asking->facts, asking->unseen);
+	(void)census_take(asking->context->arena, asking->context->options.pins, &asking->facts,
+			  asking->unseen, &asking->programs);
+	return privileges_keep(PRIVILEGE_BPF | PRIVILEGE_NET_ADMIN | PRIVILEGE_LOOK, diag);
 }
 
 static int not_enforcing(struct asking *asking)
@@ -323,11 +335,28 @@ static int not_enforcing(struct asking *asking)
 	return STATUS_NO;
 }
 
+static void show(struct asking *asking)
+{
+	const char *unseen = live_tell_unseen(asking->context->arena, asking->unseen);
+
+	show_head(asking);
+	show_files(asking);
+	show_new_files(asking);
+	recall_why(&asking->live->record, &asking->hooks);
+	hooks_show(asking->context, &asking->hooks);
+	show_tables(asking);
+	if (unseen)
+		problem(asking, "%s", unseen);
+	check_hooks(asking);
+	check_self(asking);
+	show_uncovered(asking);
+}
+
 static int run(struct context *context)
 {
 	scoped(live_close) struct live live = {};
-	struct asking asking = {.context = context, .live = &live};
-	attach_hooks hooks = {};
+	scoped(diag_free) struct diag *unseen = diag_new();
+	struct asking asking = {.context = context, .live = &live, .unseen = unseen};
 	int err = live_open(context, &live);
 
 	if (err == -ENOENT)
@@ -336,19 +365,10 @@ static int run(struct context *context)
 		err = host_facts_read(context->arena, context->diag, &asking.facts);
 	if (!err)
 		err = give_up_rights(&asking);
-	if (!err)
-		err = attach_list(live.load, context->arena, &asking.facts, context->diag, &hooks);
 	if (err)
 		return err;
-	show_head(&asking);
-	show_files(&asking);
-	show_new_files(&asking);
-	recall_why(&live.record, &hooks);
-	hooks_show(context, &hooks);
-	show_tables(&asking);
-	check_hooks(&asking, &hooks);
-	check_self(&asking);
-	show_uncovered(&asking, &hooks);
+	(void)attach_list(live.load, context->arena, &asking.facts, unseen, &asking.hooks);
+	show(&asking);
 	return asking.problem ? STATUS_NO : STATUS_DONE;
 }
 

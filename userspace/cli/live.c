@@ -162,13 +162,24 @@ static enum view_filterer find_others(const census_programs *programs)
 	return by;
 }
 
-static int take_census(struct context *context, struct diag *diag, census_programs *ret_programs)
+static int take_census(struct context *context, struct diag *diag, census_programs *programs)
 {
 	struct host_facts facts;
 	int err = host_facts_read(context->arena, diag, &facts);
 
 	return err ? err
-		   : census_take(context->arena, context->options.pins, &facts, diag, ret_programs);
+		   : census_take(context->arena, context->options.pins, &facts, diag, programs);
+}
+
+const char *live_tell_unseen(struct arena *arena, const struct diag *unseen)
+{
+	size_t n = 0;
+	const struct diag_message *messages = diag_messages(unseen, &n);
+
+	return n ? arena_printf(arena, "not all that runs on the links could be looked at: %s%s",
+				messages[0].text,
+				n > 1 ? arena_printf(arena, " (and %zu more)", n - 1) : "")
+		 : NULL;
 }
 
 void live_find_instead(struct context *context, struct live_instead *ret_instead)
@@ -180,17 +191,13 @@ void live_find_instead(struct context *context, struct live_instead *ret_instead
 	struct live_instead instead = {};
 	census_programs programs = {};
 	census_texts others = {};
-	size_t n = 0;
 
 	if (version)
 		array_push(arena, &instead.words, version);
 	if (dead)
 		array_push(arena, &instead.words, dead);
 	if (take_census(context, late, &programs))
-		array_push(arena, &instead.words,
-			   arena_printf(arena,
-					"whether another bulkhead is on the links is not known: %s",
-					diag_messages(late, &n)[0].text));
+		array_push(arena, &instead.words, live_tell_unseen(arena, late));
 	others = census_tell_others(arena, context->options.pins, &programs);
 	for (size_t i = 0; i < others.len; i++)
 		array_push(arena, &instead.words, others.at[i]);

@@ -54,6 +54,9 @@ struct live_instead {
  */
 void live_find_instead(struct context *context, struct live_instead *ret_instead);
 
+/* What a look at the links could not see, out of the words about it; NULL: it has seen all. */
+const char *live_tell_unseen(struct arena *arena, const struct diag *unseen);
+
 /* live_open with words for -ENOENT, for commands that have nothing to show then. */
 int live_need(struct context *context, struct live *ret_live);
 

@@ -83,6 +83,27 @@ struct host_filters {
 int host_filters_read(struct arena *arena, uint32_t ifindex, bool inbound, struct diag *diag,
 		      struct host_filters *ret_filters);
 
+/* What stands where clsact would, on whichever link: without it a link has no such classifiers. */
+struct host_qdisc {
+	uint32_t ifindex;
+	const char *kind; /* "clsact", "ingress" */
+};
+
+typedef ARRAY(struct host_qdisc) host_qdiscs;
+
+/*
+ * Those of all links, by one dump: the kernel gives them all, whichever link is asked about, so who
+ * looks at many links reads them once.
+ */
+int host_qdiscs_read(struct arena *arena, struct diag *diag, host_qdiscs *ret_qdiscs);
+
+/* NULL: the link has none. */
+const struct host_qdisc *host_qdisc_of(const host_qdiscs *qdiscs, uint32_t ifindex);
+
+/* host_filters_read where the discipline is known. */
+int host_filters_read_at(struct arena *arena, const struct host_qdisc *qdisc, bool inbound,
+			 struct diag *diag, struct host_filters *ret_filters);
+
 typedef ARRAY(const struct host_link *) host_links;
 
 /* A name or a glob (*, ?, [set]) of links, and where it was written (source NULL: --interface). */

@@ -13,13 +13,13 @@
 
 struct reading {
 	struct arena *arena;
-	uint32_t ifindex;
 	struct host_filters *filters;
+	host_qdiscs *qdiscs;
 };
 
-static void forget_qdisc(void *data)
+static void forget_qdiscs(void *data)
 {
-	((struct reading *)data)->filters->qdisc = "";
+	((struct reading *)data)->qdiscs->len = 0;
 }
 
 static void forget_filters(void *data)
@@ -32,12 +32,15 @@ static int take_qdisc(const struct nlmsghdr *message, void *data)
 	const struct tcmsg *head = mnl_nlmsg_get_payload(message);
 	const struct nlattr *table[TCA_MAX + 1] = {};
 	struct reading *reading = data;
+	struct host_qdisc qdisc = {.ifindex = (uint32_t)head->tcm_ifindex};
 
-	if ((uint32_t)head->tcm_ifindex != reading->ifindex || head->tcm_parent != TC_H_CLSACT)
+	if (head->tcm_parent != TC_H_CLSACT)
 		return MNL_CB_OK;
 	netlink_attributes(message, sizeof(*head), TCA_MAX, table);
-	if (table[TCA_KIND])
-		reading->filters->qdisc = netlink_text(reading->arena, table[TCA_KIND]);
+	if (!table[TCA_KIND])
+		return MNL_CB_OK;
+	qdisc.kind = netlink_text(reading->arena, table[TCA_KIND]);
+	array_push(reading->arena, reading->qdiscs, qdisc);
 	return MNL_CB_OK;
 }
 
@@ -78,37 +81,69 @@ static int take_filter(const struct nlmsghdr *message, void *data)
 	return MNL_CB_OK;
 }
 
-int host_filters_read(struct arena *arena, uint32_t ifindex, bool inbound, struct diag *diag,
-		      struct host_filters *ret_filters)
+int host_qdiscs_read(struct arena *arena, struct diag *diag, host_qdiscs *ret_qdiscs)
 {
-	struct host_filters filters = {.qdisc = ""};
-	struct reading reading = {.arena = arena, .ifindex = ifindex, .filters = &filters};
-	const uint32_t minor = inbound ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS;
-	const struct tcmsg all = {.tcm_ifindex = (int)ifindex};
-	const struct tcmsg side = {
-		.tcm_ifindex = (int)ifindex,
-		.tcm_parent = TC_H_MAKE(TC_H_CLSACT, minor),
-	};
+	host_qdiscs qdiscs = {};
+	struct reading reading = {.arena = arena, .qdiscs = &qdiscs};
+	const struct tcmsg all = {};
 	int err = netlink_dump(arena, &(struct netlink_query){
 					      .type = RTM_GETQDISC,
 					      .head = &all,
 					      .head_size = sizeof(all),
-					      .forget = forget_qdisc,
+					      .forget = forget_qdiscs,
 					      .take = take_qdisc,
 					      .data = &reading,
 				      });
 
-	if (!err && filters.qdisc[0])
-		err = netlink_dump(arena, &(struct netlink_query){
-						  .type = RTM_GETTFILTER,
-						  .head = &side,
-						  .head_size = sizeof(side),
-						  .forget = forget_filters,
-						  .take = take_filter,
-						  .data = &reading,
-					  });
 	if (err)
-		return diag_sys(diag, -err, "cannot list the filters of link %u", ifindex);
+		return diag_sys(diag, -err, "cannot list the queueing disciplines of links");
+	*ret_qdiscs = qdiscs;
+	return 0;
+}
+
+const struct host_qdisc *host_qdisc_of(const host_qdiscs *qdiscs, uint32_t ifindex)
+{
+	for (size_t i = 0; i < qdiscs->len; i++)
+		if (qdiscs->at[i].ifindex == ifindex)
+			return &qdiscs->at[i];
+	return NULL;
+}
+
+int host_filters_read_at(struct arena *arena, const struct host_qdisc *qdisc, bool inbound,
+			 struct diag *diag, struct host_filters *ret_filters)
+{
+	struct host_filters filters = {.qdisc = qdisc->kind};
+	struct reading reading = {.arena = arena, .filters = &filters};
+	const uint32_t minor = inbound ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS;
+	const struct tcmsg side = {
+		.tcm_ifindex = (int)qdisc->ifindex,
+		.tcm_parent = TC_H_MAKE(TC_H_CLSACT, minor),
+	};
+	int err = netlink_dump(arena, &(struct netlink_query){
+					      .type = RTM_GETTFILTER,
+					      .head = &side,
+					      .head_size = sizeof(side),
+					      .forget = forget_filters,
+					      .take = take_filter,
+					      .data = &reading,
+				      });
+
+	if (err)
+		return diag_sys(diag, -err, "cannot list the filters of link %u", qdisc->ifindex);
 	*ret_filters = filters;
 	return 0;
+}
+
+int host_filters_read(struct arena *arena, uint32_t ifindex, bool inbound, struct diag *diag,
+		      struct host_filters *ret_filters)
+{
+	host_qdiscs qdiscs = {};
+	int err = host_qdiscs_read(arena, diag, &qdiscs);
+	const struct host_qdisc *qdisc = host_qdisc_of(&qdiscs, ifindex);
+
+	if (!err && qdisc)
+		return host_filters_read_at(arena, qdisc, inbound, diag, ret_filters);
+	if (!err)
+		*ret_filters = (struct host_filters){.qdisc = ""};
+	return err;
 }

@@ -38,33 +38,59 @@ bool hook_is_our_name(const char *name)
 	       str_starts(text, STR("bh_tc_out"));
 }
 
+/* One link and direction on which there may be filters. */
+struct place {
+	struct hook hook;
+	struct host_qdisc qdisc;
+};
+
+typedef ARRAY(struct place) place_list;
+
+static int find_places(struct arena *arena, const struct host_facts *facts, struct diag *diag,
+		       place_list *places)
+{
+	host_qdiscs qdiscs = {};
+	int err = host_qdiscs_read(arena, diag, &qdiscs);
+
+	for (size_t i = 0; i < facts->links.len; i++) {
+		const struct host_link *link = &facts->links.at[i];
+		const struct host_qdisc *qdisc = host_qdisc_of(&qdiscs, link->ifindex);
+
+		if (!qdisc)
+			continue;
+		array_push(arena, places, (struct place){{link, BH_IN, ATTACH_CLSACT}, *qdisc});
+		array_push(arena, places, (struct place){{link, BH_OUT, ATTACH_CLSACT}, *qdisc});
+	}
+	return err;
+}
+
 int attach_own(const struct load *load, const struct host_facts *facts, struct diag *diag)
 {
-	int err = 0;
+	scoped(arena_free) struct arena *arena = arena_new();
+	place_list places = {};
+	int err = find_places(arena, facts, diag, &places);
 
-	for (size_t i = 0; i < facts->links.len && !err; i++) {
-		err = hook_own_clsact(load, &facts->links.at[i], BH_IN, diag);
-		if (!err)
-			err = hook_own_clsact(load, &facts->links.at[i], BH_OUT, diag);
+	for (size_t i = 0; i < places.len; i++) {
+		int failed = hook_own_clsact(load, &places.at[i].hook, &places.at[i].qdisc, diag);
+
+		err = err ? err : failed;
 	}
 	return err;
 }
 
 int attach_list(const struct load *load, struct arena *arena, const struct host_facts *facts,
-		struct diag *diag, attach_hooks *ret_hooks)
+		struct diag *diag, attach_hooks *hooks)
 {
-	attach_hooks hooks = {};
-	int err = hook_list_links(load, arena, facts, diag, &hooks);
+	place_list places = {};
+	int err = hook_list_links(load, arena, facts, diag, hooks);
+	int failed = find_places(arena, facts, diag, &places);
 
-	for (size_t i = 0; i < facts->links.len && !err; i++) {
-		const struct host_link *link = &facts->links.at[i];
-
-		err = hook_list_clsact(load, arena, link, BH_IN, diag, &hooks);
-		if (!err)
-			err = hook_list_clsact(load, arena, link, BH_OUT, diag, &hooks);
+	err = err ? err : failed;
+	for (size_t i = 0; i < places.len; i++) {
+		failed = hook_list_clsact(load, arena, &places.at[i].hook, &places.at[i].qdisc,
+					  diag, hooks);
+		err = err ? err : failed;
 	}
-	if (!err)
-		*ret_hooks = hooks;
 	return err;
 }
 

@@ -42,16 +42,18 @@ typedef ARRAY(struct attach_hook) attach_hooks;
 
 /*
  * Learns which filters on the links are those of the load's pins, of whatever ABI version; all others are
- * another instance's, however they are called. Comes before attach_list, and takes CAP_SYS_ADMIN.
+ * another instance's, however they are called. Comes before attach_list, and takes CAP_SYS_ADMIN. What cannot
+ * be asked about one of them keeps none of the others from being asked about; the first error is returned,
+ * each has words.
  */
 int attach_own(const struct load *load, const struct host_facts *facts, struct diag *diag);
 
 /*
- * All of ours in the caller's namespace, from pins and from dumps of the links' filters: the load's own
- * programs, and those that attach_own has found.
+ * Adds all of ours in the caller's namespace, from pins and from dumps of the links' filters: the load's own
+ * programs, and those that attach_own has found. On an error, too, those that could be asked about.
  */
 int attach_list(const struct load *load, struct arena *arena, const struct host_facts *facts,
-		struct diag *diag, attach_hooks *ret_hooks);
+		struct diag *diag, attach_hooks *hooks);
 
 struct attach_wish {
 	const struct host_link *link;

@@ -14,6 +14,7 @@ struct asking {
 	struct arena *arena;
 	const char *pins;
 	const struct host_link *link;
+	const struct host_qdisc *qdisc; /* NULL: no filters */
 	struct diag *diag;
 	census_programs *programs;
 };
@@ -28,6 +29,20 @@ static int add(const struct asking *asking, enum bh_direction direction, uint32_
 	return err;
 }
 
+/* One by XDP or tcx: only its id is known so far. */
+static int add_if_ours(const struct asking *asking, enum bh_direction direction, uint32_t id)
+{
+	const char *name = "";
+	int err = hook_read_name(asking->arena, id, &name);
+
+	if (err)
+		return diag_sys(asking->diag, -err,
+				"cannot ask what program %u on link '%s' is called%s", id,
+				asking->link->name,
+				err == -EPERM ? " (which takes CAP_SYS_ADMIN)" : "");
+	return hook_is_our_name(name) ? add(asking, direction, id) : 0;
+}
+
 /* Generic XDP has no program where native has one. */
 static int ask_hook(const struct asking *asking, enum bh_direction direction, enum attach_mode mode)
 {
@@ -39,21 +54,30 @@ static int ask_hook(const struct asking *asking, enum bh_direction direction, en
 	if (err)
 		return diag_sys(asking->diag, -err, "cannot ask what runs on link '%s'",
 				asking->link->name);
-	for (uint32_t i = 0; i < running.n && !err; i++)
-		if (hook_is_our_name(hook_program_name(asking->arena, running.ids[i])))
-			err = add(asking, direction, running.ids[i]);
+	for (uint32_t i = 0; i < running.n; i++) {
+		int failed = add_if_ours(asking, direction, running.ids[i]);
+
+		err = err ? err : failed;
+	}
 	return err;
 }
 
 static int ask_clsact(const struct asking *asking, enum bh_direction direction)
 {
 	struct host_filters filters = {.qdisc = ""};
-	int err = host_filters_read(asking->arena, asking->link->ifindex, direction == BH_IN,
-				    asking->diag, &filters);
+	int err = 0;
 
-	for (size_t i = 0; i < filters.filters.len && !err; i++)
-		if (hook_is_our_name(filters.filters.at[i].name))
-			err = add(asking, direction, filters.filters.at[i].program);
+	if (asking->qdisc)
+		err = host_filters_read_at(asking->arena, asking->qdisc, direction == BH_IN,
+					   asking->diag, &filters);
+	for (size_t i = 0; i < filters.filters.len; i++) {
+		const struct host_filter *filter = &filters.filters.at[i];
+		int failed = 0;
+
+		if (hook_is_our_name(filter->name))
+			failed = add(asking, direction, filter->program);
+		err = err ? err : failed;
+	}
 	return err;
 }
 
@@ -61,33 +85,35 @@ static int ask_link(const struct asking *asking)
 {
 	int err = ask_hook(asking, BH_IN, ATTACH_NATIVE);
 
-	for (int direction = BH_IN; direction <= BH_OUT && !err; direction++) {
-		err = ask_hook(asking, (enum bh_direction)direction, ATTACH_TCX);
-		if (!err)
-			err = ask_clsact(asking, (enum bh_direction)direction);
+	for (int direction = BH_IN; direction <= BH_OUT; direction++) {
+		int tcx = ask_hook(asking, (enum bh_direction)direction, ATTACH_TCX);
+		int clsact = ask_clsact(asking, (enum bh_direction)direction);
+
+		err = err ? err : tcx ? tcx : clsact;
 	}
 	return err;
 }
 
 int census_take(struct arena *arena, const char *pins, const struct host_facts *facts,
-		struct diag *diag, census_programs *ret_programs)
+		struct diag *diag, census_programs *programs)
 {
-	census_programs programs = {};
-	int err = 0;
+	host_qdiscs qdiscs = {};
+	int err = host_qdiscs_read(arena, diag, &qdiscs);
 
-	for (size_t i = 0; i < facts->links.len && !err; i++) {
+	for (size_t i = 0; i < facts->links.len; i++) {
+		const struct host_link *link = &facts->links.at[i];
 		const struct asking asking = {
 			.arena = arena,
 			.pins = pins,
-			.link = &facts->links.at[i],
+			.link = link,
+			.qdisc = host_qdisc_of(&qdiscs, link->ifindex),
 			.diag = diag,
-			.programs = &programs,
+			.programs = programs,
 		};
+		int failed = ask_link(&asking);
 
-		err = ask_link(&asking);
+		err = err ? err : failed;
 	}
-	if (!err)
-		*ret_programs = programs;
 	return err;
 }
 

@@ -19,11 +19,12 @@ struct census_program {
 typedef ARRAY(struct census_program) census_programs;
 
 /*
- * All of them in the caller's namespace, by link, and to whom each belongs as seen from these pins. Texts
- * are the arena's, links those of the facts. Takes CAP_SYS_ADMIN and CAP_NET_ADMIN.
+ * Adds all of them in the caller's namespace, by link, and to whom each belongs as seen from these pins.
+ * Texts are the arena's, links those of the facts. What cannot be asked in one place keeps none of the others
+ * from being asked; the first error is returned, each has words. Takes CAP_SYS_ADMIN and CAP_NET_ADMIN.
  */
 int census_take(struct arena *arena, const char *pins, const struct host_facts *facts,
-		struct diag *diag, census_programs *ret_programs);
+		struct diag *diag, census_programs *programs);
 
 /*
  * Of those that are not of these pins: a text for each instance, with its links and programs, its pins

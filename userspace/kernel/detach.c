@@ -22,18 +22,22 @@ struct detaching {
 	ARRAY(struct load *) others;
 	struct store_record record;
 	bpffs_versions versions; /* all that have a folder of pins */
+	int unsure;		 /* an error: of some filter it is not known whose it is */
 	uint64_t active;
 	struct apply_removed removed;
 };
 
+/* One that stays keeps none of the others on its hook. */
 static int remove_hooks(struct detaching *run, struct load *load)
 {
 	attach_hooks hooks = {};
 	int err = attach_list(load, run->arena, run->request->facts, run->diag, &hooks);
 
-	for (size_t i = hooks.len; !err && i-- > 0;) {
-		err = attach_remove(load, &hooks.at[i], run->diag);
-		run->removed.n_hooks += !err;
+	for (size_t i = hooks.len; i-- > 0;) {
+		int failed = attach_remove(load, &hooks.at[i], run->diag);
+
+		run->removed.n_hooks += !failed;
+		err = err ? err : failed;
 	}
 	return err ? err : attach_tidy(load, run->arena, run->request->facts, run->diag);
 }
@@ -53,21 +57,26 @@ static void close_others(struct detaching *run)
 		load_close(run->others.at[i]);
 }
 
-/* And whose the filters on the links are, which only an id tells. */
-static int open_others(struct detaching *run)
+/*
+ * And whose the filters on the links are, which only an id tells. What cannot be asked keeps nobody from
+ * stopping: all that is known to be ours goes, and the pins stay for another run.
+ */
+static void open_others(struct detaching *run)
 {
 	int err = run->load ? attach_own(run->load, run->request->facts, run->diag) : 0;
 
-	for (size_t i = 0; i < run->versions.len && !err; i++) {
+	for (size_t i = 0; i < run->versions.len; i++) {
 		struct load *load;
+		int failed;
 
 		if (run->versions.at[i] == BH_ABI_VERSION && run->load)
 			continue;
 		load = load_of_version(run->request->pins, run->versions.at[i]);
 		array_push(run->arena, &run->others, load);
-		err = attach_own(load, run->request->facts, run->diag);
+		failed = attach_own(load, run->request->facts, run->diag);
+		err = err ? err : failed;
 	}
-	return err;
+	run->unsure = err;
 }
 
 /* Nothing of this kind may keep anybody from stopping: it is told as a warning, and done without. */
@@ -174,13 +183,13 @@ static int detach_live(struct detaching *run)
 	run->removed.generation = run->active;
 	/* At all hooks at once, or replies to what goes out would be denied for a while. */
 	err = flip_open(run->load, run->diag);
-	if (!err)
-		err = remove_hooks(run, run->load);
 	if (err)
 		return err;
+	err = remove_hooks(run, run->load);
 	record(run, fold);
-	record(run, close_record);
-	return 0;
+	if (!err)
+		record(run, close_record);
+	return err;
 }
 
 /* Another run that changes something, another namespace or instance are no mere trouble with files. */
@@ -221,9 +230,7 @@ static int open_all(struct detaching *run, struct store **store, struct load **l
 		diag_warn(run->diag, (struct mark){},
 			  "pins under '%s/v%d' are missing: what was counted is lost with them",
 			  run->request->pins, BH_ABI_VERSION);
-	err = open_others(run);
-	if (err)
-		return err;
+	open_others(run);
 	record(run, hold_counters);
 	in_spite_of(run, "enforcing ends, but ", give_up_rights);
 	return 0;
@@ -248,6 +255,8 @@ int apply_detach(struct arena *arena, const struct apply_detach_request *request
 		err = detach_live(&run);
 	if (!err)
 		err = remove_other_hooks(&run);
+	if (!err)
+		err = run.unsure;
 	if (!err && !load && run.versions.len)
 		record(&run, close_record);
 	if (!err)

@@ -42,13 +42,19 @@ int hook_remove_clsact(const struct attach_hook *hook, struct diag *diag);
 int hook_remove_qdiscs(const struct load *load, struct arena *arena, const struct host_facts *facts,
 		       struct diag *diag);
 
-/* Adds those of ours that sit there: all pinned links, or the filters of one link and direction. */
+/*
+ * Adds those of ours that sit there: all pinned links, or the filters of one link and direction. One that
+ * cannot be asked keeps none of the others from being added; the first error is returned, each has words.
+ */
 int hook_list_links(const struct load *load, struct arena *arena, const struct host_facts *facts,
 		    struct diag *diag, attach_hooks *hooks);
-int hook_list_clsact(const struct load *load, struct arena *arena, const struct host_link *link,
-		     enum bh_direction direction, struct diag *diag, attach_hooks *hooks);
+int hook_list_clsact(const struct load *load, struct arena *arena, const struct hook *hook,
+		     const struct host_qdisc *qdisc, struct diag *diag, attach_hooks *hooks);
 
-/* The name of a program; "" when it cannot be told, as without CAP_SYS_ADMIN. */
+/* The name of a program, "" when it has just gone. A negative errno without words, as without CAP_SYS_ADMIN. */
+int hook_read_name(struct arena *arena, uint32_t id, const char **ret_name);
+
+/* The same, "" when it cannot be told. */
 const char *hook_program_name(struct arena *arena, uint32_t id);
 
 /*
@@ -66,8 +72,8 @@ int hook_check_link(const struct load *load, const struct hook *hook, struct dia
 int hook_check_clsact(const struct load *load, const struct hook *hook, struct diag *diag);
 
 /* Holds which filters of that hook are of the load's pins; see attach_own. */
-int hook_own_clsact(const struct load *load, const struct host_link *link,
-		    enum bh_direction direction, struct diag *diag);
+int hook_own_clsact(const struct load *load, const struct hook *hook,
+		    const struct host_qdisc *qdisc, struct diag *diag);
 
 /* Whether a program is called as ours are. */
 bool hook_is_our_name(const char *name);

@@ -188,23 +188,24 @@ int hook_check_clsact(const struct load *load, const struct hook *hook, struct d
 	return err;
 }
 
-int hook_own_clsact(const struct load *load, const struct host_link *link,
-		    enum bh_direction direction, struct diag *diag)
+int hook_own_clsact(const struct load *load, const struct hook *hook,
+		    const struct host_qdisc *qdisc, struct diag *diag)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
 	const char *pins = bpffs_above(arena, load_pins(load));
 	struct host_filters filters = {.qdisc = ""};
-	int err = host_filters_read(arena, link->ifindex, direction == BH_IN, diag, &filters);
+	int err = host_filters_read_at(arena, qdisc, hook->direction == BH_IN, diag, &filters);
 
-	for (size_t i = 0; i < filters.filters.len && !err; i++) {
+	for (size_t i = 0; i < filters.filters.len; i++) {
 		uint32_t program = filters.filters.at[i].program;
 		struct instance_owner owner = {.pins = ""};
+		int failed = 0;
 
-		if (!is_ours(&filters.filters.at[i]))
-			continue;
-		err = instance_find(arena, pins, program, diag, &owner);
-		if (!err && owner.ours)
+		if (is_ours(&filters.filters.at[i]))
+			failed = instance_find(arena, pins, program, diag, &owner);
+		if (!failed && owner.ours)
 			held_add_own(load_held(load), program);
+		err = err ? err : failed;
 	}
 	return err;
 }
@@ -290,20 +291,20 @@ int hook_remove_qdiscs(const struct load *load, struct arena *arena, const struc
 	return err;
 }
 
-int hook_list_clsact(const struct load *load, struct arena *arena, const struct host_link *link,
-		     enum bh_direction direction, struct diag *diag, attach_hooks *hooks)
+int hook_list_clsact(const struct load *load, struct arena *arena, const struct hook *hook,
+		     const struct host_qdisc *qdisc, struct diag *diag, attach_hooks *hooks)
 {
 	struct host_filters filters = {.qdisc = ""};
-	int err = host_filters_read(arena, link->ifindex, direction == BH_IN, diag, &filters);
+	int err = host_filters_read_at(arena, qdisc, hook->direction == BH_IN, diag, &filters);
 
 	if (err)
 		return err;
 	for (size_t i = 0; i < filters.filters.len; i++) {
 		const struct host_filter *filter = &filters.filters.at[i];
-		struct attach_hook hook = {
-			.ifindex = link->ifindex,
-			.name = link->name,
-			.direction = direction,
+		struct attach_hook found = {
+			.ifindex = hook->link->ifindex,
+			.name = hook->link->name,
+			.direction = hook->direction,
 			.mode = ATTACH_CLSACT,
 			.program = filter->program,
 			.first = i == 0,
@@ -314,11 +315,11 @@ int hook_list_clsact(const struct load *load, struct arena *arena, const struct 
 
 		if (!is_ours(filter))
 			continue;
-		hook.current =
-			hook.program == load_program_id(load, hook_of(direction, ATTACH_CLSACT));
-		if (!hook.current && !held_is_own(load_held(load), hook.program))
+		found.current = found.program ==
+				load_program_id(load, hook_of(found.direction, ATTACH_CLSACT));
+		if (!found.current && !held_is_own(load_held(load), found.program))
 			continue; /* another instance's */
-		array_push(arena, hooks, hook);
+		array_push(arena, hooks, found);
 	}
 	return 0;
 }

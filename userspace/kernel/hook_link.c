@@ -129,11 +129,21 @@ static int read_name(uint32_t id, char ret_name[BPF_OBJ_NAME_LEN])
 	return 0;
 }
 
-const char *hook_program_name(struct arena *arena, uint32_t id)
+int hook_read_name(struct arena *arena, uint32_t id, const char **ret_name)
 {
 	char name[BPF_OBJ_NAME_LEN] = "";
+	int err = read_name(id, name);
 
-	return read_name(id, name) ? "" : str_dup(arena, str_of(name));
+	if (!err)
+		*ret_name = str_dup(arena, str_of(name));
+	return err;
+}
+
+const char *hook_program_name(struct arena *arena, uint32_t id)
+{
+	const char *name = "";
+
+	return hook_read_name(arena, id, &name) ? "" : name;
 }
 
 static int hold_names(struct held *held, const struct running *running)
@@ -547,16 +557,17 @@ int hook_list_links(const struct load *load, struct arena *arena, const struct h
 	bpffs_names names = {};
 	int err = bpffs_list(arena, link_folder(arena, load), diag, &names);
 
-	for (size_t i = 0; i < names.len && !err; i++) {
-		if (str_starts(str_of(names.at[i]), STR("clsact-")))
-			continue;
-		err = list_pin(load, arena, facts, names.at[i], hooks);
+	for (size_t i = 0; i < names.len; i++) {
+		int failed = 0;
+
+		if (!str_starts(str_of(names.at[i]), STR("clsact-")))
+			failed = list_pin(load, arena, facts, names.at[i], hooks);
 		/* Removed by a detach that runs just now. */
-		if (err == -ENOENT)
-			err = 0;
-		if (err)
-			err = diag_sys(diag, -err, "cannot read pin '%s/links/%s'", load_pins(load),
-				       names.at[i]);
+		if (!failed || failed == -ENOENT)
+			continue;
+		(void)diag_sys(diag, -failed, "cannot read pin '%s/links/%s'", load_pins(load),
+			       names.at[i]);
+		err = err ? err : failed;
 	}
 	return err;
 }
