@@ -317,5 +317,22 @@ def what_cannot_be_looked_at_on_one_link_keeps_nobody_from_the_others(lab):
         bench.host.bulkhead("detach")
 
 
+@tap
+def who_may_not_look_is_not_told_that_nobody_enforces(lab):
+    """Of XDP and tcx only a program's id is told, of a filter its name: both take rights to ask about."""
+    bench = Bench(lab, 0)
+    bench.apply()
+    with second_instance(bench):
+        for names in (["cap_12", "cap_39"], []):  # CAP_NET_ADMIN, CAP_BPF
+            done = bench.host.run("setpriv", "--bounding-set",
+                                  ",".join(["-all", *(f"+{name}" for name in names)]),
+                                  *bench.host.bulkhead_args("status", "--json"), check=False)
+            expect((done.returncode, done.stderr), (9, ""), f"{names}: status and words")
+            told = json.loads(done.stdout)
+            expect((told["enforcing"], told["enforced_by"]), (False, "unknown"), str(names))
+            assert told["problems"][0]["words"].startswith(UNSEEN), told
+    bench.host.bulkhead("detach")
+
+
 if __name__ == "__main__":
     tap.main()

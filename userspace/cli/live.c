@@ -191,12 +191,14 @@ void live_find_instead(struct context *context, struct live_instead *ret_instead
 	struct live_instead instead = {};
 	census_programs programs = {};
 	census_texts others = {};
+	int err;
 
 	if (version)
 		array_push(arena, &instead.words, version);
 	if (dead)
 		array_push(arena, &instead.words, dead);
-	if (take_census(context, late, &programs))
+	err = take_census(context, late, &programs);
+	if (err)
 		array_push(arena, &instead.words, live_tell_unseen(arena, late));
 	others = census_tell_others(arena, context->options.pins, &programs);
 	for (size_t i = 0; i < others.len; i++)
@@ -204,6 +206,8 @@ void live_find_instead(struct context *context, struct live_instead *ret_instead
 	instead.by = !has_ours(&programs) ? find_others(&programs)
 		     : version		  ? VIEW_FILTERER_VERSION
 					  : VIEW_FILTERER_LOST_PINS;
+	if (err && instead.by == VIEW_FILTERER_NOBODY)
+		instead.by = VIEW_FILTERER_UNKNOWN;
 	*ret_instead = instead;
 }
 

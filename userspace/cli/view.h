@@ -225,7 +225,10 @@ struct view_detached {
 	X(VERSION, "another version", "enforcing, but this version cannot read it")               \
 	X(INSTANCE, "another instance", "not enforcing by these pins, but another bulkhead does") \
 	X(NO_PINS, "no pins",                                                                     \
-	  "enforcing what cannot be read: programs whose pins are not to be found")
+	  "enforcing what cannot be read: programs whose pins are not to be found")               \
+	X(UNKNOWN, "unknown",                                                                     \
+	  "not enforcing by these pins, as far as can be seen; whether anybody else does is not " \
+	  "known")
 
 enum view_filterer {
 #define X(constant, name, words) VIEW_FILTERER_##constant,
