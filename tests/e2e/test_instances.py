@@ -334,5 +334,27 @@ def who_may_not_look_is_not_told_that_nobody_enforces(lab):
     bench.host.bulkhead("detach")
 
 
+def opened(bench):
+    """A detach is killed behind the write that lets everything pass, and has taken nothing off."""
+    bench.apply()
+    taken_off = next(call for call in bench.tracer.list("detach") if "BPF_LINK_DETACH" in call.text)
+    bench.apply()
+    assert bench.tracer.kill(taken_off, "detach")
+    assert all(bench.arriving()), "a port is closed"
+
+
+@tap
+def an_instance_that_lets_everything_pass_is_told_as_one_that_does(lab):
+    bench = Bench(lab, 0)
+    opened(bench)
+    with second_instance(bench):
+        text, enforcing, by, problems = head(bench)
+        expect((text, enforcing, by, len(problems)), ("not enforcing", False, "nobody", 1), "status")
+        are_named(bench, problems[0])
+        assert ") (and lets everything pass); name" in problems[0], problems
+    bench.host.bulkhead("detach")
+    nothing_left(bench, "detached")
+
+
 if __name__ == "__main__":
     tap.main()

@@ -264,8 +264,8 @@ static void show_uncovered(struct asking *asking)
 {
 	const attach_hooks *hooks = &asking->hooks;
 	struct arena *arena = asking->context->arena;
-	const census_texts others =
-		census_tell_others(arena, asking->context->options.pins, &asking->programs);
+	const census_others others =
+		census_find_others(arena, asking->context->options.pins, &asking->programs);
 	host_senders senders;
 
 	for (size_t i = 0; i < asking->facts.links.len; i++) {
@@ -276,7 +276,7 @@ static void show_uncovered(struct asking *asking)
 						       link->kind[0] ? ", kind " : "", link->kind));
 	}
 	for (size_t i = 0; i < others.len; i++)
-		uncovered(asking, others.at[i]);
+		uncovered(asking, others.at[i].words);
 	uncovered(asking, "loopback and local-to-local traffic");
 	host_senders_read(arena, &senders);
 	uncovered(asking, arena_printf(arena,

@@ -190,7 +190,7 @@ void live_find_instead(struct context *context, struct live_instead *ret_instead
 	const char *dead = of_the_dead(context);
 	struct live_instead instead = {};
 	census_programs programs = {};
-	census_texts others = {};
+	census_others others = {};
 	int err;
 
 	if (version)
@@ -200,9 +200,9 @@ void live_find_instead(struct context *context, struct live_instead *ret_instead
 	err = take_census(context, late, &programs);
 	if (err)
 		array_push(arena, &instead.words, live_tell_unseen(arena, late));
-	others = census_tell_others(arena, context->options.pins, &programs);
+	others = census_find_others(arena, context->options.pins, &programs);
 	for (size_t i = 0; i < others.len; i++)
-		array_push(arena, &instead.words, others.at[i]);
+		array_push(arena, &instead.words, others.at[i].words);
 	instead.by = !has_ours(&programs) ? find_others(&programs)
 		     : version		  ? VIEW_FILTERER_VERSION
 					  : VIEW_FILTERER_LOST_PINS;

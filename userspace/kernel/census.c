@@ -150,45 +150,62 @@ static const char *places_of(struct arena *arena, const census_programs *program
 	return text;
 }
 
-census_texts census_tell_others(struct arena *arena, const char *pins,
-				const census_programs *programs)
+/* Whether all of its programs let everything pass. */
+static bool all_pass(const census_programs *programs, const char *pins)
 {
-	census_texts texts = {};
+	for (size_t i = 0; i < programs->len; i++)
+		if (is_of(&programs->at[i], pins) && !programs->at[i].owner.passes)
+			return false;
+	return true;
+}
+
+static const char *tell(struct arena *arena, const char *pins, const struct census_other *other,
+			const char *places)
+{
+	const char *passes = other->passes ? " (and lets everything pass)" : "";
+
+	if (other->pins[0])
+		return arena_printf(
+			arena,
+			"another bulkhead, with pins '%s' and not '%s', is on link %s%s; "
+			"name its --pins and --state",
+			other->pins, pins, places, passes);
+	return arena_printf(arena,
+			    "a bulkhead whose pins are not to be found (not '%s') is on link %s%s; "
+			    "name its --pins and --state" INSTANCE_REMEDY,
+			    pins, places, passes);
+}
+
+census_others census_find_others(struct arena *arena, const char *pins,
+				 const census_programs *programs)
+{
+	census_others others = {};
 
 	for (size_t i = 0; i < programs->len; i++) {
 		const struct instance_owner *owner = &programs->at[i].owner;
-		const char *places;
+		struct census_other other = {.pins = owner->pins};
 
 		if (owner->ours || is_told(programs, i))
 			continue;
-		places = places_of(arena, programs, owner->pins);
-		array_push(arena, &texts,
-			   owner->pins[0]
-				   ? arena_printf(arena,
-						  "another bulkhead, with pins '%s' and not '%s', "
-						  "is on link %s; name its --pins and --state",
-						  owner->pins, pins, places)
-				   : arena_printf(arena,
-						  "a bulkhead whose pins are not to be found (not "
-						  "'%s') is on link %s; name its --pins and --state"
-						  "%s",
-						  pins, places, INSTANCE_REMEDY));
+		other.passes = all_pass(programs, owner->pins);
+		other.words = tell(arena, pins, &other, places_of(arena, programs, owner->pins));
+		array_push(arena, &others, other);
 	}
-	return texts;
+	return others;
 }
 
 static int look_for_others(const char *pins, const struct host_facts *facts, struct diag *diag)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
 	census_programs programs = {};
-	census_texts texts;
+	census_others others;
 	int err = census_take(arena, pins, facts, diag, &programs);
 
 	if (err)
 		return err;
-	texts = census_tell_others(arena, pins, &programs);
-	for (size_t i = 0; i < texts.len; i++)
-		err = diag_refuse(diag, -ENODEV, "%s", texts.at[i]);
+	others = census_find_others(arena, pins, &programs);
+	for (size_t i = 0; i < others.len; i++)
+		err = diag_refuse(diag, -ENODEV, "%s", others.at[i].words);
 	return err;
 }
 

@@ -26,16 +26,19 @@ typedef ARRAY(struct census_program) census_programs;
 int census_take(struct arena *arena, const char *pins, const struct host_facts *facts,
 		struct diag *diag, census_programs *programs);
 
-/*
- * Of those that are not of these pins: a text for each instance, with its links and programs, its pins
- * where they are known, and what to do. None when there are no others.
- */
-typedef ARRAY(const char *) census_texts;
-census_texts census_tell_others(struct arena *arena, const char *pins,
-				const census_programs *programs);
+/* An instance other than that of these pins. All whose pins are not to be found are one. */
+struct census_other {
+	const char *pins;  /* "": not to be found */
+	bool passes;	   /* all of its programs let everything pass */
+	const char *words; /* its links and programs, its pins where they are known, what to do */
+};
+
+typedef ARRAY(struct census_other) census_others;
+census_others census_find_others(struct arena *arena, const char *pins,
+				 const census_programs *programs);
 
 /*
- * -ENODEV with those texts where there are others, and still are after the seconds that apply, too, waits
+ * -ENODEV with those words where there are others, and still are after the seconds that apply, too, waits
  * for what is about to go.
  */
 int census_refuse_others(const char *pins, const struct host_facts *facts, struct diag *diag);
