@@ -334,6 +334,50 @@ def who_may_not_look_is_not_told_that_nobody_enforces(lab):
     bench.host.bulkhead("detach")
 
 
+NOTHING = "nothing to detach: bulkhead does not enforce here\n"
+
+
+@tap
+def a_detach_once_more_beside_another_instance_says_that_it_is_done(lab):
+    """As of a service that is stopped and a package that is removed behind it."""
+    bench = Bench(lab, 0)
+    lab.link(bench.peer, bench.host, ("eth1", "eth1"), (["198.51.100.1/24"], ["198.51.100.2/24"]))
+    bench.host.bulkhead("apply", *bench.write(), "--interface", "eth0")
+    first, state = bench.host.pins, bench.host.state
+    with second_instance(bench):
+        refused(bench.host.bulkhead("detach", status=None), head(bench)[3][0])  # never applied
+        bench.host.bulkhead("apply", *bench.write(), "--interface", "eth1")
+        bench.host.bulkhead("detach")
+        done = bench.host.bulkhead("detach")
+        expect(done.stdout, NOTHING, "once more")
+        words = f"warning: another bulkhead, with pins '{first}' and not '{bench.host.pins}', is on link "
+        assert done.stderr.startswith(words), done.stderr
+        expect(len(done.stderr.splitlines()), 1, "lines of words")
+        are_named(bench, done.stderr)
+        # A state that knows nothing of it, or that of other pins, vouches for nothing.
+        right, bench.host.state = bench.host.state, f"{state}-c"
+        expect(bench.host.bulkhead("detach", status=4).stdout, "", "another state")
+        expect(os.path.exists(bench.host.state), False, "the folder of another state")
+        bench.host.state, bench.host.pins = right, f"{first}-c"
+        expect(bench.host.bulkhead("detach", status=4).stdout, "", "other pins")
+    bench.host.bulkhead("detach")
+    nothing_left(bench, "detached")
+
+
+@tap
+def a_state_that_was_detached_vouches_for_no_programs_without_pins(lab):
+    bench = Bench(lab, 0)
+    bench.apply()
+    bench.host.bulkhead("detach")
+    with second_instance(bench):
+        bench.host_extra = CLSACT
+        bench.apply()
+        shutil.rmtree(bench.host.pins)
+    refused(bench.host.bulkhead("detach", status=None), head(bench)[3][0])
+    for way in ("ingress", "egress"):
+        bench.host.run("tc", "filter", "delete", "dev", "eth0", way)
+
+
 def opened(bench):
     """A detach is killed behind the write that lets everything pass, and has taken nothing off."""
     bench.apply()
@@ -352,6 +396,8 @@ def an_instance_that_lets_everything_pass_is_told_as_one_that_does(lab):
         expect((text, enforcing, by, len(problems)), ("not enforcing", False, "nobody", 1), "status")
         are_named(bench, problems[0])
         assert ") (and lets everything pass); name" in problems[0], problems
+        done = bench.host.bulkhead("detach")
+        expect((done.stdout, done.stderr), (NOTHING, ""), "detach with other pins")
     bench.host.bulkhead("detach")
     nothing_left(bench, "detached")
 

@@ -80,8 +80,9 @@ struct apply_removed {
  * came first go last), folds the counters, removes the pins of every ABI version. The state
  * directory stays; what cannot be written there is a warning. Where something on a link cannot be asked about,
  * or taken off, all else goes, and the pins stay for another run, with that error. 0 also when nothing was there;
- * but -ENODEV with words when nothing is there by these pins, and another instance is on links, or one
- * whose pins are gone.
+ * but -ENODEV with words when nothing is there by these pins, and another instance filters, or one
+ * whose pins are gone. Where the state knows that what was enforced by these pins has come to its end, another
+ * one with pins is only a warning.
  */
 int apply_detach(struct arena *arena, const struct apply_detach_request *request, struct diag *diag,
 		 struct apply_removed *ret_removed);

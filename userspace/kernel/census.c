@@ -194,7 +194,8 @@ census_others census_find_others(struct arena *arena, const char *pins,
 	return others;
 }
 
-static int look_for_others(const char *pins, const struct host_facts *facts, struct diag *diag)
+static int look_for_others(const char *pins, const struct host_facts *facts, bool only_lost,
+			   struct diag *diag)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
 	census_programs programs = {};
@@ -204,19 +205,28 @@ static int look_for_others(const char *pins, const struct host_facts *facts, str
 	if (err)
 		return err;
 	others = census_find_others(arena, pins, &programs);
-	for (size_t i = 0; i < others.len; i++)
-		err = diag_refuse(diag, -ENODEV, "%s", others.at[i].words);
+	for (size_t i = 0; i < others.len; i++) {
+		const struct census_other *other = &others.at[i];
+
+		if (other->passes)
+			continue;
+		if (only_lost && other->pins[0])
+			diag_warn(diag, (struct mark){}, "%s", other->words);
+		else
+			err = diag_refuse(diag, -ENODEV, "%s", other->words);
+	}
 	return err;
 }
 
-int census_refuse_others(const char *pins, const struct host_facts *facts, struct diag *diag)
+int census_refuse_others(const char *pins, const struct host_facts *facts, bool only_lost,
+			 struct diag *diag)
 {
 	const struct timespec between = {.tv_nsec = HOOK_LOOK_NS};
 	const uint64_t start = clock_ns();
 
 	for (;;) {
 		scoped(diag_free) struct diag *late = diag_new();
-		int err = look_for_others(pins, facts, late);
+		int err = look_for_others(pins, facts, only_lost, late);
 
 		if (err != -ENODEV || clock_ns() - start >= HOOK_OTHER_NS) {
 			diag_take(diag, late, NULL);

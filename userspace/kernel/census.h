@@ -38,9 +38,11 @@ census_others census_find_others(struct arena *arena, const char *pins,
 				 const census_programs *programs);
 
 /*
- * -ENODEV with those words where there are others, and still are after the seconds that apply, too, waits
- * for what is about to go.
+ * -ENODEV with those words where others filter, and still do after the seconds that apply, too, waits for
+ * what is about to go. One that lets everything pass does not filter. With only_lost one whose pins are
+ * found is a warning: it is there by right, and what is asked for is whether anything is without pins.
  */
-int census_refuse_others(const char *pins, const struct host_facts *facts, struct diag *diag);
+int census_refuse_others(const char *pins, const struct host_facts *facts, bool only_lost,
+			 struct diag *diag);
 
 #endif

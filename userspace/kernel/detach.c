@@ -236,6 +236,19 @@ static int open_all(struct detaching *run, struct store **store, struct load **l
 	return 0;
 }
 
+/* A detach once more, as of a package that is removed, is none with the wrong pins. */
+static bool has_ended(const struct detaching *run)
+{
+	scoped(diag_free) struct diag *quiet = diag_new();
+	scoped(store_close) struct store *store = NULL;
+	struct store_record record = {};
+	int err = store_open_read(run->request->state, quiet, &store);
+
+	if (!err)
+		err = store_read_record(store, run->arena, quiet, &record);
+	return !err && instance_has_ended(&record, run->request->pins);
+}
+
 int apply_detach(struct arena *arena, const struct apply_detach_request *request, struct diag *diag,
 		 struct apply_removed *ret_removed)
 {
@@ -246,7 +259,7 @@ int apply_detach(struct arena *arena, const struct apply_detach_request *request
 
 	/* Who gave other pins than those by which this host filters must not believe that nothing does. */
 	if (err == -ENOENT || (!err && !run.versions.len))
-		err = census_refuse_others(request->pins, request->facts, diag);
+		err = census_refuse_others(request->pins, request->facts, has_ended(&run), diag);
 	if (!err)
 		err = netns_check(request->pins, request->facts, diag);
 	if (!err && run.versions.len)

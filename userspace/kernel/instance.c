@@ -195,6 +195,16 @@ static bool is_same_folder(const char *one, const char *other)
 	       (!stat(one, &a) && !stat(other, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino);
 }
 
+bool instance_has_ended(const struct store_record *record, const char *pins)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+
+	if (!record->last || !is_same_folder(record->pins, pins))
+		return false;
+	return strcmp(record->boot, store_boot(arena)) != 0 ||
+	       (!record->current.generation && !record->next.generation);
+}
+
 int instance_check_state(const struct store *store, const struct store_record *record,
 			 const char *pins, struct diag *diag)
 {

@@ -52,6 +52,12 @@ int instance_check_state(const struct store *store, const struct store_record *r
 void instance_warn_of_state(const struct store *store, const struct store_record *record,
 			    uint64_t active, const char *pins, struct diag *diag);
 
+/*
+ * Whether what was enforced by these pins has come to its end, as the record says: it was detached, or the
+ * boot is another. False also where the record is that of other pins, or was never written.
+ */
+bool instance_has_ended(const struct store_record *record, const char *pins);
+
 /* The path of the pins, which have to be there, as the record keeps it. */
 const char *instance_pins(struct arena *arena, const char *pins);
 
