@@ -464,6 +464,21 @@ def status_tells_files_that_came_into_a_folder_and_went_from_it(lab):
 
 
 @tap
+def status_takes_no_other_folder_for_one_that_apply_was_given_by_a_relative_path(lab):
+    _, host = pair(lab)
+    for folder in ("policy.d", "elsewhere/policy.d"):
+        os.makedirs(os.path.join(lab.folder, folder))
+    lab.write("policy.d/10-base.yaml", BASE)
+    lab.write("elsewhere/policy.d/20-else.yaml", "bulkhead: 1\n")
+    host.run(*host.bulkhead_args("apply", "--interface", "eth0", "policy.d"), cwd=lab.folder)
+    for place, now in ((".", "unchanged"), ("elsewhere", "not here")):
+        done = host.run(*host.bulkhead_args("status", "--json"),
+                        cwd=os.path.join(lab.folder, place))
+        expect([(file["path"], file["now"]) for file in json.loads(done.stdout)["files"]],
+               [("policy.d/10-base.yaml", now)], place)
+
+
+@tap
 def status_is_9_when_a_program_or_a_link_is_gone(lab):
     peer, host = pair(lab)
     lab.link(peer, host, ("eth1", "eth1"), (["198.51.100.1/24"], ["198.51.100.2/24"]))

@@ -108,7 +108,10 @@ static bool is_source(const struct image_notes *notes, const char *path)
 	return false;
 }
 
-/* Files that have come into a folder which apply was given: the next apply of it reads them. */
+/*
+ * Files that have come into a folder which apply was given: the next apply of it reads them. A relative one
+ * may be another where status runs.
+ */
 static void show_new_files(struct asking *asking)
 {
 	const store_names *folders = &asking->live->record.current.folders;
@@ -118,7 +121,8 @@ static void show_new_files(struct asking *asking)
 	for (size_t i = 0; i < folders->len; i++) {
 		source_files files = {};
 
-		(void)source_open(context->arena, folders->at[i], quiet, &files);
+		if (folders->at[i][0] == '/')
+			(void)source_open(context->arena, folders->at[i], quiet, &files);
 		for (size_t j = 0; j < files.len; j++) {
 			struct view_file file = {.path = files.at[j]->source.path, .now = "new"};
 
