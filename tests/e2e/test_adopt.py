@@ -344,6 +344,24 @@ def a_state_that_belongs_to_no_pins_is_told_by_apply_and_detach(lab):
     assert f"state '{right}-c' knows nothing of generation 2" in done.stderr, done.stderr
     expect(len(done.stderr.splitlines()), 1, f"lines of words: {done.stderr}")
     nothing_left(bench, "detached")
+    expect(os.path.exists(bench.host.state), False, "the folder of a state that is none")
+
+
+@tap
+def a_detach_that_is_refused_leaves_no_folder_of_a_state(lab):
+    bench, pins = started(lab)
+    lost = os.path.join(bench.host.pins, kernel.VERSION, "maps", "bh_image")
+    right = bench.host.state
+    bench.host.state = f"{right}-b/below"
+    os.rename(lost, lost + "-b")
+    os.mkdir(lost)  # no pin can be opened there
+    done = bench.host.bulkhead("detach", status=1)
+    assert "cannot open pin" in done.stderr, done.stderr
+    expect(os.path.exists(f"{right}-b"), False, "the folder")
+    os.rmdir(lost)
+    os.rename(lost + "-b", lost)
+    bench.host.state = right
+    settled(bench, pins, "refused")
 
 
 @tap

@@ -78,7 +78,7 @@ struct apply_removed {
 /*
  * Stops enforcing: lets everything pass, by one write, takes all of ours off every link (links that
  * came first go last), folds the counters, removes the pins of every ABI version. The state
- * directory stays; what cannot be written there is a warning. Where something on a link cannot be asked about,
+ * directory stays, and is not made where there is none; what cannot be written there is a warning. Where something on a link cannot be asked about,
  * or taken off, all else goes, and the pins stay for another run, with that error. 0 also when nothing was there;
  * but -ENODEV with words when nothing is there by these pins, and another instance filters, or one
  * whose pins are gone. Where the state knows that what was enforced by these pins has come to its end, another

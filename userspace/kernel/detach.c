@@ -21,6 +21,7 @@ struct detaching {
 	/* Of versions beside this one; of this one where maps have lost their pins. */
 	ARRAY(struct load *) others;
 	struct store_record record;
+	bool recorded;		 /* somebody has applied with this state */
 	bpffs_versions versions; /* all that have a folder of pins */
 	int unsure;		 /* an error: of some filter it is not known whose it is */
 	uint64_t active;
@@ -92,10 +93,13 @@ static void in_spite_of(struct detaching *run, const char *words,
 	diag_take(diag, late, words);
 }
 
-/* What the state directory cannot do. */
+/*
+ * What the state directory cannot do. In one with which nobody has applied nothing is written: it is another
+ * than that of these pins, or the other one is lost.
+ */
 static void record(struct detaching *run, int (*step)(struct detaching *run))
 {
-	if (run->store)
+	if (run->store && run->recorded)
 		in_spite_of(run, "the end of enforcing is not recorded: ", step);
 }
 
@@ -153,6 +157,7 @@ static int read_record(struct detaching *run)
 	const struct host_facts *facts = run->request->facts;
 	int err = store_read_record(run->store, run->arena, run->diag, &run->record);
 
+	run->recorded = !err && run->record.last;
 	if (!err)
 		err = store_check_netns(run->store, &run->record, facts->netns_device,
 					facts->netns_inode, run->diag);
@@ -275,6 +280,8 @@ int apply_detach(struct arena *arena, const struct apply_detach_request *request
 	if (!err)
 		err = remove_pins(&run);
 	close_others(&run);
+	if (store)
+		store_take_back(store);
 	if (!err)
 		*ret_removed = run.removed;
 	return err;

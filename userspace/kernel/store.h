@@ -94,7 +94,7 @@ int store_open(const char *path, store_tell *wait, struct diag *diag, struct sto
 
 /*
  * Removes what store_open had to make, where nothing has been put into it since: what a run that is
- * refused would leave. Whoever waits for the lock begins anew. Only closing may follow.
+ * refused, or has nothing to keep, would leave. Whoever waits for the lock begins anew. Only closing may follow.
  */
 void store_take_back(struct store *store);
 
