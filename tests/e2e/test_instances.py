@@ -19,6 +19,7 @@ from turns import Bench, nothing_left, settled
 
 tap = Tap()
 
+NOTHING = "nothing to detach: bulkhead does not enforce here\n"
 CLSACT = "hooks: {ingress: clsact, egress: clsact}\n"
 
 
@@ -117,6 +118,39 @@ def programs_whose_pins_were_all_removed_are_told(lab):
     bench.host.bulkhead("detach")
     bench.apply()
     expect(bench.in_force(), 0, "policy in force")
+
+
+@tap
+def a_detach_says_what_still_filters_where_it_cannot_tell_what_is_ours(lab):
+    """Without the word of the generation and the pins of the programs, a filter is nobody's."""
+    bench = started(lab, CLSACT)
+    folder = os.path.join(bench.host.pins, kernel.VERSION)
+    os.unlink(os.path.join(folder, "maps", "bh_active"))
+    shutil.rmtree(os.path.join(folder, "programs"))
+    programs = bench.programs()
+    done = bench.host.bulkhead("detach", status=4)
+    told = [line for line in done.stderr.splitlines() if not line.startswith("warning: ")]
+    expect(len(told), 1, f"lines of words: {done.stderr}")
+    assert told[0].startswith("a bulkhead whose pins are not to be found"), told
+    are_named(bench, told[0])
+    expect((bench.programs(), os.path.exists(bench.host.pins)), (programs, False), "what is left")
+    bench.prober.check("detached, as far as could be")
+    expect(head(bench)[1:3], (False, "no pins"), "status")
+    refused(bench.host.bulkhead("detach", status=None), told[0])
+    for way in ("ingress", "egress"):
+        bench.host.run("tc", "filter", "delete", "dev", "eth0", way)
+    expect(bench.host.bulkhead("detach").stdout, NOTHING, "detached")
+
+
+@tap
+def a_detach_without_the_word_of_the_generation_takes_off_what_is_pinned(lab):
+    bench = Bench(lab, 0)
+    for hooks in (CLSACT, ""):
+        bench.host_extra = hooks
+        bench.apply()
+        os.unlink(os.path.join(bench.host.pins, kernel.VERSION, "maps", "bh_active"))
+        bench.host.bulkhead("detach")
+        nothing_left(bench, hooks)
 
 
 @tap
@@ -332,9 +366,6 @@ def who_may_not_look_is_not_told_that_nobody_enforces(lab):
             expect((told["enforcing"], told["enforced_by"]), (False, "unknown"), str(names))
             assert told["problems"][0]["words"].startswith(UNSEEN), told
     bench.host.bulkhead("detach")
-
-
-NOTHING = "nothing to detach: bulkhead does not enforce here\n"
 
 
 @tap

@@ -81,7 +81,8 @@ struct apply_removed {
  * directory stays, and is not made where there is none; what cannot be written there is a warning. Where something on a link cannot be asked about,
  * or taken off, all else goes, and the pins stay for another run, with that error. 0 also when nothing was there;
  * but -ENODEV with words when nothing is there by these pins, and another instance filters, or one
- * whose pins are gone. Where the state knows that what was enforced by these pins has come to its end, another
+ * whose pins are gone. So it is where a pin of ours was lost, and behind all of this programs
+ * without pins still filter. Where the state knows that what was enforced by these pins has come to its end, another
  * one with pins is only a warning.
  */
 int apply_detach(struct arena *arena, const struct apply_detach_request *request, struct diag *diag,

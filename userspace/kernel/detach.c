@@ -23,7 +23,8 @@ struct detaching {
 	struct store_record record;
 	bool recorded;		 /* somebody has applied with this state */
 	bpffs_versions versions; /* all that have a folder of pins */
-	int unsure;		 /* an error: of some filter it is not known whose it is */
+	bool bereft; /* the word of one of them has lost its pin: what is ours it tells no more */
+	int unsure;  /* an error: of some filter it is not known whose it is */
 	uint64_t active;
 	struct apply_removed removed;
 };
@@ -78,6 +79,17 @@ static void open_others(struct detaching *run)
 		err = err ? err : failed;
 	}
 	run->unsure = err;
+}
+
+/* Where programs have lost their pins, too, nothing tells that they are ours, and they stay. */
+static bool is_bereft(const struct detaching *run)
+{
+	for (size_t i = 0; i < run->versions.len; i++)
+		if (access(arena_printf(run->arena, "%s/v%u/maps/%s", run->request->pins,
+					run->versions.at[i], load_map_name(LOAD_MAP_ACTIVE)),
+			   F_OK))
+			return true;
+	return false;
 }
 
 /* Nothing of this kind may keep anybody from stopping: it is told as a warning, and done without. */
@@ -237,7 +249,10 @@ static int open_all(struct detaching *run, struct store **store, struct load **l
 			  run->request->pins, BH_ABI_VERSION);
 	open_others(run);
 	record(run, hold_counters);
-	in_spite_of(run, "enforcing ends, but ", give_up_rights);
+	/* The look at the end takes all rights. */
+	run->bereft = is_bereft(run);
+	if (!run->bereft)
+		in_spite_of(run, "enforcing ends, but ", give_up_rights);
 	return 0;
 }
 
@@ -279,6 +294,8 @@ int apply_detach(struct arena *arena, const struct apply_detach_request *request
 		record(&run, close_record);
 	if (!err)
 		err = remove_pins(&run);
+	if (!err && run.bereft)
+		err = census_refuse_others(request->pins, request->facts, true, diag);
 	close_others(&run);
 	if (store)
 		store_take_back(store);
