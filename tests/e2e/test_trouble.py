@@ -230,6 +230,22 @@ def pins_that_were_removed_are_made_good_with_clsact(lab):
 
 
 @tap
+def pins_that_were_removed_are_made_good_with_a_clsact_of_others(lab):
+    """No pin among the links tells that there are filters: the links are asked."""
+    bench = Bench(lab, 0)
+    bench.host_extra = "hooks: {ingress: clsact, egress: clsact}\n"
+    bench.host.run("tc", "qdisc", "add", "dev", "eth0", "clsact")
+    bench.apply()
+    pins = bench.pins()
+    for name in ("bh_active", "bh_image", None):
+        bench.prober.wait(20)
+        lose(bench, name)
+        made_good(bench, pins, f"{name or 'all maps'}, with a clsact of others")
+    bench.host.bulkhead("detach")
+    expect(bench.programs(), {"in": [], "out": []}, "programs, detached")
+
+
+@tap
 def an_apply_over_lost_pins_that_is_killed_opens_nothing(lab):
     bench = Bench(lab, 1)
     bench.host_extra = "hooks: {ingress: clsact, egress: clsact}\n"  # no pin tells whose they are

@@ -20,6 +20,7 @@
 #include "kernel/clock.h"
 #include "kernel/held.h"
 #include "kernel/load_skeleton.h"
+#include "kernel/lost.h"
 #include "kernel/privileges.h"
 
 enum { DIGEST_CHARS = 16 };
@@ -494,7 +495,7 @@ int load_remove(const struct load *load, const char *pins, struct diag *diag)
 	bpffs_names names = {};
 	int err = bpffs_list(load->arena, links, diag, &names);
 
-	if (err || names.len)
+	if (err || names.len || lost_is_left(load->pins)) /* these tell whose a filter is */
 		return err;
 	err = bpffs_remove(load->pins, diag);
 	return err ? err : bpffs_leave(pins, diag);

@@ -86,7 +86,7 @@ int load_make(struct load *load, struct diag *diag);
 
 /*
  * Unpins all that the load has, and leaves pins when nothing is in it. Programs that are attached
- * all the same keep theirs, and then it does nothing.
+ * all the same keep theirs, and so do those that lost.h remembers; then it does nothing.
  */
 int load_remove(const struct load *load, const char *pins, struct diag *diag);
 

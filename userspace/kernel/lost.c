@@ -9,6 +9,7 @@
 #include <bpf/bpf.h>
 
 #include "base/arena.h"
+#include "host/facts.h"
 #include "kernel/bpffs.h"
 #include "kernel/load.h"
 
@@ -43,16 +44,41 @@ static int keep_programs(struct arena *arena, const char *folder, struct diag *d
 	return err;
 }
 
+/*
+ * Whether a filter of any link is one of the programs there: it needs no pin, and where the queueing
+ * discipline was there before, none among the links tells of it.
+ */
+static int look_for_filters(struct arena *arena, const char *folder, struct diag *diag,
+			    bool *ret_some)
+{
+	host_qdiscs qdiscs = {};
+	int err = host_qdiscs_read(arena, diag, &qdiscs);
+
+	for (size_t i = 0; i < 2 * qdiscs.len && !err && !*ret_some; i++) {
+		struct host_filters found = {};
+
+		err = host_filters_read_at(arena, &qdiscs.at[i / 2], i % 2 == 0, diag, &found);
+		for (size_t n = 0; n < found.filters.len && !err; n++)
+			*ret_some |= found.filters.at[n].program &&
+				     lost_has(folder, found.filters.at[n].program);
+	}
+	return err;
+}
+
 int lost_set_aside(const char *folder, struct diag *diag)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
 	bpffs_names links = {};
+	bool some;
 	int err;
 
 	if (has_all_maps(arena, folder))
 		return 0;
 	err = bpffs_list(arena, arena_printf(arena, "%s/links", folder), diag, &links);
-	if (err || !links.len) /* a first apply that was killed, or none */
+	some = links.len > 0;
+	if (!err && !some)
+		err = look_for_filters(arena, folder, diag, &some);
+	if (err || !some) /* a first apply that was killed, or none */
 		return err;
 	err = keep_programs(arena, folder, diag);
 	return err ? err : bpffs_remove(arena_printf(arena, "%s/maps", folder), diag);
