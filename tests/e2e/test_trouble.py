@@ -214,16 +214,24 @@ def a_pin_that_was_removed_is_told_and_made_good_by_the_next_apply(lab):
     nothing_left(bench, "detached")
 
 
-@tap
-def pins_that_were_removed_are_made_good_with_clsact(lab):
-    bench = Bench(lab, 0)
-    bench.host_extra = "hooks: {ingress: clsact, egress: clsact}\n"
+CLSACT = "hooks: {ingress: clsact, egress: clsact}\n"
+
+
+def made_good_at_clsact(bench):
+    """What is lost is made good by each next apply."""
+    bench.host_extra = CLSACT
     bench.apply()
     pins = bench.pins()
     for name in ("bh_active", "bh_image", None):
         bench.prober.wait(20)
         lose(bench, name)
         made_good(bench, pins, f"{name or 'all maps'}, with clsact")
+
+
+@tap
+def pins_that_were_removed_are_made_good_with_clsact(lab):
+    bench = Bench(lab, 0)
+    made_good_at_clsact(bench)
     lose(bench, None)
     bench.host.bulkhead("detach")
     nothing_left(bench, "detached")
@@ -233,14 +241,8 @@ def pins_that_were_removed_are_made_good_with_clsact(lab):
 def pins_that_were_removed_are_made_good_with_a_clsact_of_others(lab):
     """No pin among the links tells that there are filters: the links are asked."""
     bench = Bench(lab, 0)
-    bench.host_extra = "hooks: {ingress: clsact, egress: clsact}\n"
     bench.host.run("tc", "qdisc", "add", "dev", "eth0", "clsact")
-    bench.apply()
-    pins = bench.pins()
-    for name in ("bh_active", "bh_image", None):
-        bench.prober.wait(20)
-        lose(bench, name)
-        made_good(bench, pins, f"{name or 'all maps'}, with a clsact of others")
+    made_good_at_clsact(bench)
     bench.host.bulkhead("detach")
     expect(bench.programs(), {"in": [], "out": []}, "programs, detached")
 
@@ -248,7 +250,7 @@ def pins_that_were_removed_are_made_good_with_a_clsact_of_others(lab):
 @tap
 def an_apply_over_lost_pins_that_is_killed_opens_nothing(lab):
     bench = Bench(lab, 1)
-    bench.host_extra = "hooks: {ingress: clsact, egress: clsact}\n"  # no pin tells whose they are
+    bench.host_extra = CLSACT  # no pin tells whose they are
     bench.apply()
     pins = bench.pins()
     lose(bench, "bh_active")
