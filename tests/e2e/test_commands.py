@@ -1275,13 +1275,18 @@ def doctor_tells_of_another_instance_on_a_link_that_is_to_be_covered(lab):
     done = host.bulkhead_json("doctor", "--interface", "nosuch", status=9)
     assert {"level": "error", "subject": "--interface",
             "words": "no link is called 'nosuch'"} in done["findings"], done
-    # Without the right to look it is not known, and no error.
+
+
+@tap
+def doctor_without_root_knows_nothing_of_what_runs_on_a_link(lab):
+    _, host = pair(lab)
     done = host.run("setpriv", "--reuid=65534", "--clear-groups", bulkhead_program(), "doctor",
                     "--json", "--interface", "eth0", check=False)
-    if done.returncode != 126:  # the tree may be closed to others
-        found = json.loads(done.stdout)["findings"]
-        assert {finding["level"] for finding in found if finding["subject"] == "link"} == \
-            {"ok", "unknown"}, found
+    if done.returncode == 126:
+        raise Skip(f"nobody cannot run the program here: {done.stderr.strip()}")
+    found = json.loads(done.stdout)["findings"]
+    expect({finding["level"] for finding in found if finding["subject"] == "link"},
+           {"ok", "unknown"}, "levels of links")
 
 
 AZURE_TAG = "7783-7084-3265-9085-8269-3286-77"
