@@ -56,7 +56,7 @@ Test(refusal, the_verifiers_last_word_is_told_whatever_came_before_it)
 	cr_assert(handler >= 0, "%s", strerror(-handler));
 	libbpf_set_print(NULL);
 	cr_assert_eq(load_skeleton_open(arena, &probe, diag, &log, &skeleton), 0);
-	load_skeleton_configure(skeleton, false, &machine);
+	load_skeleton_configure(skeleton, &probe.skb, &machine);
 	err = load_skeleton_load(skeleton, log, diag);
 	cr_assert_eq(err, -EACCES, "%d", err);
 	messages = diag_messages(diag, &n);

@@ -115,7 +115,7 @@ static void load(struct enforcer *enforcer, const struct probe *probe, const cha
 		[ENFORCER_CARRY] = enforcer->skeleton->progs.bh_carry,
 	};
 
-	load_skeleton_configure(enforcer->skeleton, probe->has[PROBE_READ_KERNEL], &machine);
+	load_skeleton_configure(enforcer->skeleton, &probe->skb, &machine);
 	enforcer->skeleton->rodata->test_clock = true;
 	enforcer->skeleton->rodata->weak_order |= reordering;
 	(void)bpf_program__set_autoload(enforcer->skeleton->progs.bh_xdp, true);

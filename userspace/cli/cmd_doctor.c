@@ -74,12 +74,14 @@ static void features(struct doctor *doctor, const struct probe *probe)
 /* Why a program at egress does not see what a sender has left open; NULL: it does. */
 static const char *unseen(const struct probe *probe)
 {
+	if (probe->has[PROBE_READ_KERNEL])
+		return NULL;
 	if (access(SKB_TYPES, R_OK))
 		return "this kernel tells nothing of its types (" SKB_TYPES ")";
-	if (!probe->has[PROBE_READ_KERNEL])
-		return "this kernel lets no program read its memory, as under lockdown for "
-		       "confidentiality";
-	return skb_layout().known ? NULL : "this kernel keeps packets in a way that is not known";
+	if (!skb_layout().known)
+		return "this kernel keeps packets in a way that is not known";
+	return "this kernel lets no program read its memory, as under lockdown for "
+	       "confidentiality";
 }
 
 static void checksums(struct doctor *doctor, const struct probe *probe)

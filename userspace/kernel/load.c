@@ -22,6 +22,7 @@
 #include "kernel/load_skeleton.h"
 #include "kernel/lost.h"
 #include "kernel/privileges.h"
+#include "kernel/skb.h"
 
 enum { DIGEST_CHARS = 16 };
 
@@ -40,6 +41,7 @@ struct load {
 	const char *folder;	  /* of the programs' pins */
 	bool has_programs;
 	bool reads_kernel; /* programs may */
+	struct bh_skb skb; /* what they read, where the kernel was asked */
 	struct held *held;
 	int map_fd[LOAD_MAP_COUNT];
 	int program_fd[PINNED_COUNT];
@@ -446,7 +448,9 @@ static int load_programs(struct load *load, struct diag *diag)
 
 	if (err)
 		return err;
-	load_skeleton_configure(load->skeleton, load->reads_kernel, &machine);
+	if (load->reads_kernel && !load->skb.known) /* pins of programs that are gone told so */
+		load->skb = skb_layout();
+	load_skeleton_configure(load->skeleton, &load->skb, &machine);
 	err = load_skeleton_load(load->skeleton, load->log, diag);
 	if (!err)
 		err = pin_maps(load, diag);
@@ -484,6 +488,7 @@ int load_open(const char *pins, const struct probe *probe, struct diag *diag,
 		return err;
 	load->folder = programs_folder(load, probe);
 	load->reads_kernel = probe->has[PROBE_READ_KERNEL];
+	load->skb = probe->skb;
 	load->has_programs = adopt_programs(load, load->folder);
 	*ret_load = take(load);
 	return 0;

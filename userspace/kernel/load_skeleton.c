@@ -7,7 +7,6 @@
 #include <bpf/libbpf.h>
 
 #include "bpf/enforce.skel.h"
-#include "kernel/skb.h"
 
 enum { LOG_SIZE = 1 << 16 };
 
@@ -58,13 +57,12 @@ int load_skeleton_open(struct arena *arena, const struct probe *probe, struct di
 	return 0;
 }
 
-void load_skeleton_configure(struct enforce *skeleton, bool reads_kernel,
+void load_skeleton_configure(struct enforce *skeleton, const struct bh_skb *skb,
 			     const struct bh_machine *machine)
 {
 	skeleton->rodata->machine = *machine;
 	skeleton->rodata->weak_order = !LOADS_KEEP_ORDER;
-	if (reads_kernel)
-		skeleton->rodata->skb_layout = skb_layout();
+	skeleton->rodata->skb_layout = *skb;
 }
 
 static bool is_statistics(struct str line)

@@ -20,11 +20,8 @@ struct held;
 int load_skeleton_open(struct arena *arena, const struct probe *probe, struct diag *diag,
 		       const char **ret_log, struct enforce **ret_skeleton);
 
-/*
- * Sets what is constant to the programs; before the load. reads_kernel: PROBE_READ_KERNEL, and where a
- * packet holds what they read is looked for in the kernel's types (skb_layout()).
- */
-void load_skeleton_configure(struct enforce *skeleton, bool reads_kernel,
+/* Sets what is constant to the programs; before the load. skb: not known, and they ask no packet for it. */
+void load_skeleton_configure(struct enforce *skeleton, const struct bh_skb *skb,
 			     const struct bh_machine *machine);
 
 /* Makes the maps that were not replaced by others, and loads the programs. */

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <linux/bpf.h>
 #include <linux/btf.h>
@@ -107,10 +106,7 @@ static int try_helper(int helper)
 	return err ? err : came_of(load_insns(BPF_PROG_TYPE_SCHED_CLS, insns, ARRAY_LEN(insns), 0));
 }
 
-/*
- * Reads eight bytes of what the context of a program at tc really is, which lockdown may forbid; where in
- * it what is wanted lies, the kernel has to tell.
- */
+/* Reads eight bytes of what the context of a program at tc really is, which lockdown may forbid. */
 static int try_read_kernel(void)
 {
 	const struct bpf_insn insns[] = {
@@ -123,8 +119,6 @@ static int try_read_kernel(void)
 		EXIT(),
 	};
 
-	if (access(SKB_TYPES, R_OK))
-		return -ENOENT;
 	return came_of(load_insns(BPF_PROG_TYPE_SCHED_CLS, insns, ARRAY_LEN(insns), 0));
 }
 
@@ -413,6 +407,10 @@ int probe_kernel(struct diag *diag, struct probe *ret_probe)
 	for (int i = 0; i < PROBE_COUNT && !err; i++)
 		if (i != PROBE_CLSACT)
 			err = ask((enum probe_feature)i, diag, &probe);
+	/* Where in it what is wanted lies, the kernel has to tell as well. */
+	if (probe.has[PROBE_READ_KERNEL])
+		probe.skb = skb_layout();
+	probe.has[PROBE_READ_KERNEL] = probe.skb.known;
 	if (!err && !probe.has[PROBE_TCX])
 		err = probe_clsact(diag, &probe);
 	if (err)

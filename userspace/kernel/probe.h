@@ -7,6 +7,7 @@
 #define KERNEL_PROBE_H
 
 #include "base/diag.h"
+#include "bpf/abi.h"
 
 /*
  * Kind, constant, what it is called in messages, first kernel that has it. Without a NEED
@@ -39,6 +40,7 @@ enum probe_feature {
 struct probe {
 	char release[65]; /* as uname says */
 	bool has[PROBE_COUNT];
+	struct bh_skb skb;	   /* known with READ_KERNEL, but where the kernel was not asked */
 	bool jit;		   /* programs are compiled */
 	int unprivileged_disabled; /* kernel.unprivileged_bpf_disabled: 0, 1, 2; -1: not told */
 };

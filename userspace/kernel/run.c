@@ -156,6 +156,7 @@ static int put_counters(struct run *run, struct diag *diag)
 static int load_programs(const struct load *live, const struct probe *probe, struct run *run,
 			 struct diag *diag)
 {
+	const struct bh_skb no_skb = {}; /* a packet of a test run leaves no checksum open */
 	struct bh_machine machine;
 	const char *log = NULL;
 	int err = load_skeleton_open(run->arena, probe, diag, &log, &run->skeleton);
@@ -165,7 +166,7 @@ static int load_programs(const struct load *live, const struct probe *probe, str
 	if (err)
 		return err;
 	(void)bpf_program__set_autoload(run->skeleton->progs.bh_carry, false);
-	load_skeleton_configure(run->skeleton, false, &machine); /* a test run leaves none open */
+	load_skeleton_configure(run->skeleton, &no_skb, &machine);
 	err = share_maps(live, run, diag);
 	return err ? err : load_skeleton_load(run->skeleton, log, diag);
 }
