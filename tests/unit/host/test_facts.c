@@ -63,12 +63,13 @@ Test(facts, a_device_and_its_driver_are_those_that_sys_shows_where_it_shows_this
 			cr_skip_test("/sys is of another network namespace");
 	for (size_t i = 0; i < read.facts.links.len; i++) {
 		const struct host_link *link = &read.facts.links.at[i];
-		const char *driver = realpath(sys_path(&read, i, "/device/driver"), NULL);
+		char *driver = realpath(sys_path(&read, i, "/device/driver"), NULL);
 
 		cr_assert_eq(link->device, access(sys_path(&read, i, "/device"), F_OK) == 0, "%s",
 			     link->name);
 		cr_assert_str_eq(link->driver, driver ? strrchr(driver, '/') + 1 : "", "%s",
 				 link->name);
+		free(driver);
 	}
 	read_fini(&read);
 }
