@@ -183,10 +183,10 @@ FLOW_LOOPS int flow_carry_way(__u64 generation, __u32 table, __u32 number)
 	if (image_open_at(&other, generation - 1) != BH_REASON_RULE)
 		return 0;
 	mask = flow_place(&other, table)->mask;
-	page = flow_page(flow_element(&other, table, bucket, flow_shift(&query)));
+	page = flow_page(flow_element(&other, table, bucket, flow_shift(query.wide)));
 	if (!page || bucket > mask)
 		return 0;
-	offset = flow_bucket(bucket, mask, flow_shift(&query), false) +
+	offset = flow_bucket(bucket, mask, flow_shift(query.wide), false) +
 		 way * flow_way_size(query.wide);
 	if (!(flow_flags(flow_word(page, offset)) & BH_FLOW_LIVE))
 		return 0;

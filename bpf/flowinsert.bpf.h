@@ -29,8 +29,7 @@ static __always_inline __u32 flow_highest(__u32 bits)
 /* What a claim looks at: where the two buckets are, and what of them is to be had. */
 struct flow_ways {
 	__u32 bucket[2]; /* offsets */
-	__u32 usable;	 /* bit at: empty, or past its time-out */
-	__u32 oldest;	 /* position of the oldest live one; FLOW_WAYS: none is live */
+	__u32 oldest;	 /* of eight live ones */
 };
 
 static __always_inline __u32 flow_bucket_of(const struct flow_ways *ways, __u32 at)
@@ -40,27 +39,35 @@ static __always_inline __u32 flow_bucket_of(const struct flow_ways *ways, __u32 
 	return (ways->bucket[0] & ~second) | (ways->bucket[1] & second);
 }
 
-static __always_inline __u32 flow_way_offset(const struct flow_query *query,
-					     const struct flow_ways *ways, __u32 at)
+static __always_inline __u32 flow_way_offset(const struct flow_ways *ways, __u32 at, bool wide)
 {
-	return (flow_bucket_of(ways, at) + (at & (BH_WAYS - 1)) * flow_way_size(query->wide)) &
-	       (BH_STATE_PAGE_SIZE - BH_WAY4_SIZE);
+	__u32 offset = flow_bucket_of(ways, at) + (at & (BH_WAYS - 1)) * flow_way_size(wide);
+
+	barrier_var(offset); /* or clang leaves out the mask, which Linux before 6.10 has to see */
+	return offset & (BH_STATE_PAGE_SIZE - flow_way_size(wide));
 }
 
 /*
- * Where one of the two buckets begins. Masked, so that the verifier sees that all four ways lie in
- * the page or in the tags behind it.
+ * Where a bucket begins. Masked: the verifier sees that all four ways lie in the page. Found anew each time:
+ * clang would keep it, and the stack is short.
  */
-static __always_inline __u32 flow_bucket_at(const struct flow_ways *ways, int which)
+static __always_inline const __u8 *flow_bucket_at(const __u8 *page, const struct flow_ways *ways,
+						  __u32 which, bool wide)
 {
-	return ways->bucket[which] & (BH_STATE_PAGE_SIZE - BH_BUCKET4_SIZE);
+	__u32 bucket = ways->bucket[which];
+
+	barrier_var(bucket);
+	return page + (bucket & (BH_STATE_PAGE_SIZE - BH_WAYS * flow_way_size(wide)));
 }
 
-/* In a walk through all ways, where the way at is: at is a constant, and way goes on by its size. */
-static __always_inline const __u8 *flow_turn(const __u8 *page, const struct flow_ways *ways,
-					     const __u8 *way, __u32 at)
+/* The tags of a bucket by where that begins, found anew as well. */
+static __always_inline __u64 flow_tags_of(const __u8 *page, const struct flow_ways *ways,
+					  __u32 which, bool wide)
 {
-	return at & (BH_WAYS - 1) ? way : page + flow_bucket_at(ways, at / BH_WAYS);
+	__u32 bucket = ways->bucket[which];
+
+	barrier_var(bucket);
+	return flow_tags(page, bucket >> flow_shift(wide));
 }
 
 /* Of two numbers below 2^63, without a branch. */
@@ -88,12 +95,10 @@ static __always_inline __u64 flow_smaller(__u64 one, __u64 other)
  * waits for all that is written before it, and so for a line that is in no cache; read here, it comes
  * along with those of the states.
  */
-static __always_inline void flow_fetch(const struct flow_query *query, const __u8 *page,
-				       const struct flow_ways *ways)
+static __always_inline void flow_fetch(const __u8 *page, const struct flow_ways *ways, bool wide)
 {
-#pragma unroll
-	for (int i = 0; i < 2; i++)
-		(void)flow_tags(page, ways->bucket[i] >> flow_shift(query));
+	(void)flow_tags_of(page, ways, 0, wide);
+	(void)flow_tags_of(page, ways, 1, wide);
 }
 
 #define FLOW_AGES 0x40000000U /* of this very tick; the clock of another CPU may be behind */
@@ -110,76 +115,137 @@ static __always_inline __u32 flow_patience(const struct image_view *view)
 	return clock_ticks(shortest);
 }
 
+/* Whether all eight ways are taken by live entries. */
+static __always_inline bool flow_is_full(const __u8 *page, const struct flow_ways *ways, bool wide)
+{
+	__u64 all = ~0ULL;
+
+#pragma unroll
+	for (__u32 i = 0; i < 2; i++) {
+		const __u8 *bucket = flow_bucket_at(page, ways, i, wide);
+
+#pragma unroll
+		for (__u32 way = 0; way < BH_WAYS; way++)
+			all &= flow_load(bucket + way * flow_way_size(wide));
+	}
+	return flow_flags(all) & BH_FLOW_LIVE;
+}
+
+/* The age of a way in a bucket, and below it which one it is, turned. */
+static __always_inline __u64 flow_aged(const __u8 *bucket, __u64 now, __u32 first, __u32 way,
+				       bool wide)
+{
+	return (now - (flow_load(bucket + way * flow_way_size(wide)) << 32)) ^ (first + way);
+}
+
 /*
- * Where all eight ways are taken by live entries: the oldest one, and its age above FLOW_AGES; else no
- * age there is. Of several that are equally old, the hash of the newcomer chooses: always the first one
- * would have a flood push out its own latest victim's successor and nobody else. Ages stand above
- * that choice, in the upper half of a word.
+ * Of eight live ways the oldest, and its age above FLOW_AGES. Of several that are equally old, the hash of
+ * the newcomer chooses: always the first one would have a flood push out its own latest victim's successor
+ * and nobody else. Ages stand above that choice, in the upper half of a word.
  */
-static __always_inline __u64 flow_oldest(const struct flow_query *query, const __u8 *page,
-					 struct flow_ways *ways)
+static __always_inline __u32 flow_oldest(const struct flow_query *query, const __u8 *page,
+					 struct flow_ways *ways, bool wide)
 {
 	__u64 turn = query->hash >> 24 & 7;
 	__u64 now = (__u64)(query->tick + FLOW_AGES) << 32 | turn;
-	__u64 size = flow_way_size(query->wide);
-	const __u8 *way = NULL;
-	__u64 all = ~0ULL;
-	__u64 best = 0;
+	__u64 best[2];
 
-	barrier_var(size); /* or clang reads wide anew for each way */
+	_Static_assert(BH_WAYS == 4, "two pairs");
 #pragma unroll
-	for (__u32 at = 0; at < FLOW_WAYS; at++, way += size) {
-		__u64 meta = flow_load(way = flow_turn(page, ways, way, at));
+	for (__u32 i = 0; i < 2; i++) {
+		const __u8 *way = flow_bucket_at(page, ways, i, wide);
 
-		all &= meta;
-		best = flow_larger(best, (now - (meta << 32)) ^ at);
+		/* In pairs: one behind the other, each would wait for the one before. */
+		best[i] = flow_larger(flow_larger(flow_aged(way, now, i * BH_WAYS, 0, wide),
+						  flow_aged(way, now, i * BH_WAYS, 1, wide)),
+				      flow_larger(flow_aged(way, now, i * BH_WAYS, 2, wide),
+						  flow_aged(way, now, i * BH_WAYS, 3, wide)));
 	}
-	ways->oldest = (best ^ turn) & 7;
-	return flow_flags(all) & BH_FLOW_LIVE ? best >> 32 : ~0ULL;
+	best[0] = flow_larger(best[0], best[1]);
+	ways->oldest = (best[0] ^ turn) & 7;
+	return best[0] >> 32;
 }
 
-/* Sets usable, and oldest: reads all eight ways one after the other. */
-static __always_inline void flow_survey(const struct image_view *view,
-					const struct flow_query *query, const __u8 *page,
-					struct flow_ways *ways)
+/* Bit at: nothing lives in the way, and nothing is being written there. */
+static __always_inline __u32 flow_empty(const __u8 *page, const struct flow_ways *ways, bool wide)
 {
-	__u32 turn = query->hash >> 24;
-	__u64 best = 0;
+	__u32 taken = 0;
 
-	ways->usable = 0;
-#pragma clang loop unroll(disable)
-	for (__u32 at = 0; at < FLOW_WAYS; at++) {
-		__u64 meta = flow_load(page + flow_way_offset(query, ways, at));
-		__u32 flags = flow_flags(meta);
-		__u32 live = flags & BH_FLOW_LIVE;
-		__u32 taken = ((flags & (BH_FLOW_LIVE | BH_FLOW_BUSY)) + 3) >> 2;
-		__u32 age = query->tick - (__u32)meta + FLOW_AGES;
-		__u64 score = ((0 - (__u64)live) & ((__u64)age << 3)) | ((at ^ turn) & 7);
+	_Static_assert((BH_FLOW_LIVE | BH_FLOW_BUSY) == 3, "and 1 or more, and 3, has bit 2");
+#pragma unroll
+	for (__u32 i = 0; i < 2; i++) {
+		const __u8 *bucket = flow_bucket_at(page, ways, i, wide);
 
-		ways->usable |= (1 - taken | (live & flow_expired(view, meta, query->tick))) << at;
-		best = flow_larger(best, score);
+#pragma unroll
+		for (__u32 way = 0; way < BH_WAYS; way++) {
+			__u32 flags = flow_flags(flow_load(bucket + way * flow_way_size(wide)));
+
+			taken |= ((flags & (BH_FLOW_LIVE | BH_FLOW_BUSY)) + 3) >>
+				 2 << (i * BH_WAYS + way);
+			barrier_var(taken); /* or clang loads all first, and the stack is short */
+		}
 	}
-	ways->oldest = best >> 3 ? (best ^ turn) & 7 : FLOW_WAYS;
+	return ~taken & 0xff;
+}
+
+/* Bit at: silent for longer than so many ticks. */
+static __always_inline __u32 flow_silent(const __u8 *page, const struct flow_ways *ways, __u32 tick,
+					 __u32 ticks, bool wide)
+{
+	__u32 silent = 0;
+
+#pragma unroll
+	for (__u32 i = 0; i < 2; i++) {
+		const __u8 *bucket = flow_bucket_at(page, ways, i, wide);
+
+#pragma unroll
+		for (__u32 way = 0; way < BH_WAYS; way++) {
+			__u32 age = tick - (__u32)flow_load(bucket + way * flow_way_size(wide));
+			__s64 left = (__s64)ticks - (__s32)age;
+
+			silent |= (__u32)((__u64)left >> 63) << (i * BH_WAYS + way);
+			barrier_var(silent); /* as above */
+		}
+	}
+	return silent;
+}
+
+/* Ways of a table of established flows, and of others. */
+static __always_inline bool flow_is_established(__u32 table)
+{
+	return (1 << BH_TABLE_ESTABLISHED4 | 1 << BH_TABLE_ESTABLISHED6) >> table & 1;
+}
+
+/* 1 for what is not TCP, else 0. */
+static __always_inline __u32 flow_is_other(const struct flow_query *query)
+{
+	return (bh_flow_kind(flow_flags(query->meta)) + 7) >> 3;
+}
+
+/*
+ * Bit at: the way is closed to query. Of the established ways all but TCP has the lower two of each bucket
+ * alone, and never holds more than half; so it is with first fragments of leases, which need no rule.
+ */
+static __always_inline __u32 flow_closed(const struct flow_query *query, __u32 table)
+{
+	__u32 reason = (query->rest >> 32 & 0xffff) / BH_DIRECTION_COUNT;
+	__u32 lease = reason == BH_REASON_DHCP || reason == BH_REASON_DHCPV6;
+
+	return 0xcc & (0 - ((flow_is_established(table) & flow_is_other(query)) |
+			    (lease & (table == BH_TABLE_FRAGMENTS))));
 }
 
 /*
  * Which of the usable ways to take: in the bucket that has more of them, so that both of a key are
  * full as late as can be. Taking the first one until it is nearly full would end more searches
  * there, and leaves one flow in 60,000 without a way at a load of 0.38; this one in 10 million. Of
- * the established ways TCP takes the upper ones first, and others have the lower two of each bucket
- * alone: they never hold more than half. So it is with fragments, of which first ones of leases, which
- * need no rule, have the lower two.
+ * the established ways TCP takes the upper ones first.
  */
 static __always_inline __u32 flow_choose(const struct flow_query *query, __u32 usable, __u32 table)
 {
-	__u32 other = (bh_flow_kind(flow_flags(query->meta)) + 7) >> 3;
-	__u32 established = (1 << BH_TABLE_ESTABLISHED4 | 1 << BH_TABLE_ESTABLISHED6) >> table & 1;
-	__u32 reason = (query->rest >> 32 & 0xffff) / BH_DIRECTION_COUNT;
-	__u32 lease = reason == BH_REASON_DHCP || reason == BH_REASON_DHCPV6;
-	__u32 lower = (established & other) | (lease & (table == BH_TABLE_FRAGMENTS));
 	__u32 first, second, from;
 
-	usable &= ~(0xcc & (0 - lower));
+	usable &= ~flow_closed(query, table);
 	first = usable & 15;
 	second = usable >> 4 & 15;
 	if (!usable)
@@ -187,46 +253,109 @@ static __always_inline __u32 flow_choose(const struct flow_query *query, __u32 u
 	from = first;
 	if (flow_bits(first) < flow_bits(second))
 		from = second | 0x10;
-	return (from >> 2 & BH_WAYS) +
-	       (established > other ? flow_highest(from & 15) : flow_lowest(from & 15));
+	return (from >> 2 & BH_WAYS) + (flow_is_established(table) > flow_is_other(query)
+						? flow_highest(from & 15)
+						: flow_lowest(from & 15));
 }
 
-/* Which way a newcomer takes that pushes nobody out; FLOW_WAYS: none, and oldest is set. */
+/* Beside a way from 0 to 7: which one has to give way, that all have to be asked one by one, none. */
+#define FLOW_EVICTS FLOW_WAYS
+#define FLOW_UNSURE (2 * FLOW_WAYS)
+#define FLOW_NO_WAY (2 * FLOW_WAYS + 1)
+
+/* The oldest gives way, where that may be; else there is none. */
+static __always_inline __u32 flow_evict(__u32 oldest, __u32 table)
+{
+	return table <= BH_TABLE_HALF_OPEN6 ? FLOW_EVICTS + oldest : FLOW_NO_WAY;
+}
+
+/*
+ * Which way a newcomer takes: an empty one if there is, else one whose time may be over, else that of the
+ * oldest, which has to give way. FLOW_UNSURE where that does not tell. Whoever claims the way sees
+ * whether its time is over.
+ */
 static __always_inline __u32 flow_pick(const struct image_view *view,
 				       const struct flow_query *query, const __u8 *page,
-				       struct flow_ways *ways, __u32 table)
+				       struct flow_ways *ways, __u32 table, bool wide)
 {
-	__u64 age = flow_oldest(query, page, ways);
+	__u32 usable, at, patience;
 
-	if (age <= (__u64)FLOW_AGES + clock_ticks(1) || /* no time-out is shorter */
-	    age <= (__u64)FLOW_AGES + flow_patience(view))
-		return FLOW_WAYS;
-	flow_survey(view, query, page, ways);
-	return flow_choose(query, ways->usable, table);
+	if (!flow_is_full(page, ways, wide)) {
+		usable = flow_empty(page, ways, wide);
+	} else {
+		__u32 age = flow_oldest(query, page, ways, wide);
+
+		if (age <= FLOW_AGES + clock_ticks(1)) /* no time-out is shorter */
+			return flow_evict(ways->oldest, table);
+		patience = flow_patience(view);
+		if (age <= FLOW_AGES + patience)
+			return flow_evict(ways->oldest, table);
+		usable = flow_silent(page, ways, query->tick, patience, wide);
+	}
+	at = flow_choose(query, usable, table);
+	return at < FLOW_WAYS ? at : FLOW_UNSURE;
 }
 
-/* Fills a claimed way and publishes it. Keys of any size, so that one copy serves both. */
-static __always_inline void flow_fill(const struct flow_query *query, __u8 *page, __u32 own,
-				      __u32 bucket)
+/*
+ * The same where flow_pick is unsure: all eight ways are asked, one after the other, whether they are empty
+ * or past their time-out.
+ */
+int flow_survey(const struct flow_query *query, __u32 table);
+
+FLOW_LOOPS int flow_survey(const struct flow_query *query, __u32 table)
 {
-	__u32 key = own + FLOW_KEY;
-	struct bh_flow_state *state = (void *)(page + (own & (BH_STATE_PAGE_SIZE - 16)));
-	__u32 tag = bh_state_tags(bucket >> flow_shift(query)) +
-		    ((own - bucket) >> (flow_shift(query) - 2)) * 2;
+	struct image_view view;
+	struct flow_ways ways;
+	__u32 usable = 0;
+	__u64 best = 0;
+	__u32 turn, mask;
+	const __u8 *page;
+	__u32 at;
+
+	if (!query || table >= BH_TABLE_COUNT ||
+	    image_open_at(&view, query->generation) != BH_REASON_RULE)
+		return FLOW_NO_WAY;
+	page = flow_page(flow_element(&view, table, query->hash, flow_shift(query->wide)));
+	if (!page)
+		return FLOW_NO_WAY;
+	mask = flow_place(&view, table)->mask;
+	ways.bucket[0] = flow_bucket(query->hash, mask, flow_shift(query->wide), false);
+	ways.bucket[1] = flow_bucket(query->hash, mask, flow_shift(query->wide), true);
+	turn = query->hash >> 24;
+#pragma clang loop unroll(disable)
+	for (at = 0; at < FLOW_WAYS; at++) {
+		__u64 meta = flow_load(page + flow_way_offset(&ways, at, query->wide));
+		__u32 flags = flow_flags(meta);
+		__u32 live = flags & BH_FLOW_LIVE;
+		__u32 taken = ((flags & (BH_FLOW_LIVE | BH_FLOW_BUSY)) + 3) >> 2;
+		__u32 age = query->tick - (__u32)meta + FLOW_AGES;
+		__u64 score = ((0 - (__u64)live) & ((__u64)age << 3)) | ((at ^ turn) & 7);
+
+		usable |= (1 - taken | (live & flow_expired(&view, meta, query->tick))) << at;
+		best = flow_larger(best, score);
+	}
+	at = flow_choose(query, usable, table);
+	if (at < FLOW_WAYS)
+		return at;
+	return best >> 3 ? flow_evict((best ^ turn) & 7, table) : FLOW_NO_WAY;
+}
+
+/* Fills a claimed way and publishes it: the one at own, of the bucket. */
+static __always_inline void flow_fill(const struct flow_query *query, __u8 *page, __u32 own,
+				      __u32 bucket, bool wide)
+{
+	__u8 *way = page + (own & (BH_STATE_PAGE_SIZE - flow_way_size(wide)));
+	__u32 tag = bh_state_tags(bucket >> flow_shift(wide)) +
+		    ((own - bucket) >> (flow_shift(wide) - 2)) * 2;
 
 	*(__u16 *)(page + BH_STATE_PAGE_SIZE + (tag & (BH_STATE_TAGS_SIZE - 2))) =
 		query->meta >> 48;
-	*(__u64 *)(page + (key & (BH_STATE_PAGE_SIZE - 8))) = query->word[0];
-	*(__u64 *)(page + ((key + 8) & (BH_STATE_PAGE_SIZE - 8))) = query->word[1];
-	if (query->wide) {
 #pragma unroll
-		for (unsigned int i = FLOW_WORDS4; i < FLOW_WORDS6; i++)
-			*(__u64 *)(page + ((key + i * 8) & (BH_STATE_PAGE_SIZE - 8))) =
-				query->word[i];
-	}
-	flow_set_opened(state, query->wide, query->tick >> BH_OPENED_SHIFT);
-	*flow_rest_of(state) = query->rest;
-	__sync_lock_test_and_set(&state->meta, query->meta);
+	for (unsigned int i = 0; i < (wide ? FLOW_WORDS6 : FLOW_WORDS4); i++)
+		*(__u64 *)(way + FLOW_KEY + i * 8) = query->word[i];
+	flow_set_opened((void *)way, wide, query->tick >> BH_OPENED_SHIFT);
+	*flow_rest_of((void *)way) = query->rest;
+	__sync_lock_test_and_set(&((struct bh_flow_state *)way)->meta, query->meta);
 }
 
 /*
@@ -234,63 +363,78 @@ static __always_inline void flow_fill(const struct flow_query *query, __u8 *page
  * the states: who publishes an entry has written its tag before.
  */
 static __always_inline bool flow_has_namesakes(const struct flow_query *query, const __u8 *page,
-					       const struct flow_ways *ways)
+					       const struct flow_ways *ways, bool wide)
 {
-	__u32 shift = flow_shift(query);
-	__u64 same = flow_same(flow_tags(page, ways->bucket[0] >> shift), query->hash) |
-		     flow_same(flow_tags(page, ways->bucket[1] >> shift), query->hash) << 1;
+	__u64 same = flow_same(flow_tags_of(page, ways, 0, wide), query->hash) |
+		     flow_same(flow_tags_of(page, ways, 1, wide), query->hash) << 1;
 
 	return same & (same - 1);
 }
 
-/*
- * Claims a way for query's key in one table, once, fills it and publishes it: the position,
- * FLOW_NONE when there is no way to be had, FLOW_LOST when another CPU was faster. A half-open
- * table gives up its oldest, which is noted. query->found is FLOW_ALONE where no other way can be
- * of the same key.
- */
-int flow_enter(struct flow_query *query, __u32 table);
-
-__attribute__((noinline)) int flow_enter(struct flow_query *query, __u32 table)
+/* flow_enter4 and flow_enter6: wide is known, so that nothing is asked twice. */
+static __always_inline int flow_enter(struct flow_query *query, __u32 table, __u32 way, bool wide)
 {
 	struct bh_flow_state *state;
 	struct image_view view;
 	struct flow_ways ways;
-	__u32 element, mask, at, own;
-	__u32 evicts = 0;
+	__u32 element, mask, evicts, own;
 	__u8 *page;
 	__u64 old;
 
 	if (!query || table >= BH_TABLE_COUNT ||
 	    image_open_at(&view, query->generation) != BH_REASON_RULE)
 		return FLOW_NONE;
-	element = flow_element(&view, table, query->hash, flow_shift(query));
+	element = flow_element(&view, table, query->hash, flow_shift(wide));
 	page = flow_page(element);
 	if (!page)
 		return FLOW_NONE;
 	mask = flow_place(&view, table)->mask;
-	ways.bucket[0] = flow_bucket(query->hash, mask, flow_shift(query), false);
-	ways.bucket[1] = flow_bucket(query->hash, mask, flow_shift(query), true);
-	flow_fetch(query, page, &ways);
-	at = flow_pick(&view, query, page, &ways, table);
-	if (at >= FLOW_WAYS && table <= BH_TABLE_HALF_OPEN6) {
-		at = ways.oldest;
-		evicts = 1;
-	}
-	if (at >= FLOW_WAYS)
-		return FLOW_NONE;
-	own = flow_way_offset(query, &ways, at);
+	ways.bucket[0] = flow_bucket(query->hash, mask, flow_shift(wide), false);
+	ways.bucket[1] = flow_bucket(query->hash, mask, flow_shift(wide), true);
+	flow_fetch(page, &ways, wide);
+	if (way == FLOW_UNSURE)
+		query->found = flow_pick(&view, query, page, &ways, table, wide);
+	else
+		query->found = way;
+	barrier(); /* read anew, of what led here the verifier knows nothing, and looks at the rest once */
+	way = query->found;
+	if (way >= FLOW_UNSURE)
+		return way == FLOW_UNSURE ? FLOW_ASK : FLOW_NONE;
+	evicts = way >= FLOW_EVICTS;
+	way &= FLOW_WAYS - 1;
+	own = flow_way_offset(&ways, way, wide);
 	state = (void *)(page + own);
 	old = flow_load(&state->meta);
 	if (flow_flags(old) & BH_FLOW_BUSY ||
-	    ((flow_flags(old) & BH_FLOW_LIVE) > evicts && !flow_expired(&view, old, query->tick)) ||
-	    !flow_swap(state, old, (__u64)BH_FLOW_BUSY << 32))
+	    ((flow_flags(old) & BH_FLOW_LIVE) > evicts && !flow_expired(&view, old, query->tick)))
+		return FLOW_ASK;
+	if (!flow_swap(state, old, (__u64)BH_FLOW_BUSY << 32))
 		return FLOW_LOST;
 	if (evicts)
 		note(BH_NOTE_HALF_OPEN_EVICTED);
-	flow_fill(query, page, own, flow_bucket_of(&ways, at));
-	query->found = flow_has_namesakes(query, page, &ways) ? FLOW_OURS : FLOW_ALONE;
+	flow_fill(query, page, own, flow_bucket_of(&ways, way), wide);
+	query->found = flow_has_namesakes(query, page, &ways, wide) ? FLOW_OURS : FLOW_ALONE;
 	return element << BH_STATE_PAGE_BITS | own;
+}
+
+/*
+ * Claims a way for query's key in one table, once, fills it and publishes it: the position,
+ * FLOW_NONE when there is no way to be had, FLOW_LOST when another CPU was faster, FLOW_ASK when
+ * flow_survey has to say which way. Before that way is FLOW_UNSURE. A half-open table gives up its
+ * oldest, which is noted. query->found is FLOW_ALONE where no other way can be
+ * of the same key. Two, for keys of either size.
+ */
+int flow_enter4(struct flow_query *query, __u32 table, __u32 way);
+int flow_enter6(struct flow_query *query, __u32 table, __u32 way);
+
+__attribute__((noinline)) int flow_enter4(struct flow_query *query, __u32 table, __u32 way)
+{
+	return flow_enter(query, table, way, false);
+}
+
+__attribute__((noinline)) int flow_enter6(struct flow_query *query, __u32 table, __u32 way)
+{
+	return flow_enter(query, table, way, true);
 }
 
 /* What TCP marks in an entry. */
@@ -350,16 +494,25 @@ FLOW_LOOPS int flow_settle(struct flow_query *query, __u32 table, int position)
 
 /*
  * Enters query's key with its meta and rest into one table. The position, or FLOW_NONE: no way
- * could be claimed. One call after the other, because the stack is short.
+ * could be claimed.
  */
-static __always_inline int flow_insert(struct flow_query *query, __u32 table)
+int flow_insert(struct flow_query *query, __u32 table);
+
+FLOW_LOOPS int flow_insert(struct flow_query *query, __u32 table)
 {
 	int position = FLOW_LOST;
 	int stands = FLOW_LOST;
+	__u32 way = FLOW_UNSURE;
 
+	if (!query)
+		return FLOW_NONE;
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < FLOW_TRIES && position == FLOW_LOST; i++)
-		position = flow_enter(query, table);
+	for (int i = 0; i <= FLOW_TRIES && (position == FLOW_LOST || position == FLOW_ASK); i++) {
+		if (position == FLOW_ASK || way != FLOW_UNSURE)
+			way = flow_survey(query, table);
+		position = query->wide ? flow_enter6(query, table, way)
+				       : flow_enter4(query, table, way);
+	}
 	if (position < 0)
 		return FLOW_NONE;
 	if (query->found == FLOW_ALONE)

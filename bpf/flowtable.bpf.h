@@ -33,6 +33,7 @@
 #define FLOW_NONE   (-1)
 #define FLOW_LOST   (-2)
 #define FLOW_ABSENT (-3) /* of struct quick: neither table has its tag */
+#define FLOW_ASK    (-4) /* of flow_enter: flow_survey has to say which way */
 
 /* Ways of both buckets; position 0 is the first way of the first one. */
 #define FLOW_WAYS (2 * BH_WAYS)
@@ -276,9 +277,9 @@ static __always_inline struct bh_flow_state *flow_at(int position)
  * What follows serves both sizes of keys without branching on them: each branch would double what
  * is verified behind it. So every word is masked into the page by itself.
  */
-static __always_inline __u32 flow_shift(const struct flow_query *query)
+static __always_inline __u32 flow_shift(__u32 wide)
 {
-	return 7 + (query->wide & 1);
+	return 7 + (wide & 1);
 }
 
 static __always_inline __u64 flow_word(const __u8 *page, __u32 offset)
@@ -319,7 +320,8 @@ static __always_inline int flow_scan(struct flow_query *query, const __u8 *page,
 
 #pragma clang loop unroll(disable)
 	for (__u32 at = 0; at < FLOW_WAYS; at++) {
-		__u32 bucket = flow_bucket(query->hash, mask, flow_shift(query), at >= BH_WAYS);
+		__u32 bucket =
+			flow_bucket(query->hash, mask, flow_shift(query->wide), at >= BH_WAYS);
 		__u32 offset = bucket + (at & (BH_WAYS - 1)) * flow_way_size(query->wide);
 		__u32 key = offset + FLOW_KEY;
 		__u64 meta = flow_word(page, offset);
@@ -352,7 +354,7 @@ static __always_inline int flow_scan(struct flow_query *query, const __u8 *page,
 static __always_inline bool flow_is_tagged(const struct flow_query *query, const __u8 *page,
 					   __u32 mask)
 {
-	__u32 shift = flow_shift(query);
+	__u32 shift = flow_shift(query->wide);
 	__u64 first = flow_tags(page, flow_bucket(query->hash, mask, shift, false) >> shift);
 	__u64 second = flow_tags(page, flow_bucket(query->hash, mask, shift, true) >> shift);
 
@@ -377,7 +379,7 @@ FLOW_LOOPS int flow_find(struct flow_query *query, __u32 table)
 	if (!query || table >= BH_TABLE_COUNT ||
 	    image_open_at(&view, query->generation) != BH_REASON_RULE)
 		return FLOW_NONE;
-	element = flow_element(&view, table, query->hash, flow_shift(query));
+	element = flow_element(&view, table, query->hash, flow_shift(query->wide));
 	page = flow_page(element);
 	if (!page)
 		return FLOW_NONE;

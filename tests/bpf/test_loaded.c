@@ -80,12 +80,12 @@ static struct kinds count(int program)
 }
 
 /*
- * The exchanges that each has: a packet's publishes an entry and opens one anew, bh_carry's
- * publishes.
+ * The exchanges that each has: a packet's publishes an entry, of keys of either size, and opens one
+ * anew, bh_carry's publishes.
  */
 static int exchanges_of(int program)
 {
-	return program == ENFORCER_CARRY ? 1 : 2;
+	return program == ENFORCER_CARRY ? 2 : 3;
 }
 
 static void check_order(const struct enforcer *enforcer, bool reorders)
