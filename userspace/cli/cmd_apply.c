@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* bulkhead apply: makes a policy the one in force. */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "cli/hooks.h"
 #include "cli/inputs.h"
@@ -65,6 +67,14 @@ static void show(struct context *context, const struct inputs *inputs,
 	hooks_show(context, &result->hooks);
 }
 
+/* "" where that is nowhere, as a folder that is gone. */
+static const char *folder_here(struct arena *arena)
+{
+	char path[PATH_MAX];
+
+	return getcwd(path, sizeof(path)) && path[0] == '/' ? str_dup(arena, str_of(path)) : "";
+}
+
 static int apply(struct context *context, struct inputs *inputs, const struct host_facts *facts,
 		 const host_links *links, struct apply_result *ret_result)
 {
@@ -75,6 +85,7 @@ static int apply(struct context *context, struct inputs *inputs, const struct ho
 		.state = context->options.state,
 		.image = &inputs->image,
 		.folders = inputs->folders,
+		.from = folder_here(context->arena),
 		.facts = facts,
 		.links = links,
 		.ingress = hooks_mode_of(inputs->host.ingress),

@@ -66,25 +66,34 @@ static void show_head(struct asking *asking)
 	context->view->ops->status(context->view, &status);
 }
 
+/* A path as it was given to apply, from where that ran. */
+static const char *path_from(struct arena *arena, const char *from, const char *path)
+{
+	return path[0] == '/' || !from || !from[0] ? path
+						   : arena_printf(arena, "%s/%s", from, path);
+}
+
 /*
- * Whether a source is still what it was when it was applied. A path is kept as it was written; where
- * apply ran is not known, so of a relative one that is not here nothing can be said.
+ * Whether a source is still what it was when it was applied. Of a relative path that is not here nothing
+ * can be said where the record does not tell where apply ran.
  */
-static const char *file_now(const struct image_source *source)
+static const char *file_now(const char *from, const struct image_source *source)
 {
 	scoped(diag_free) struct diag *quiet = diag_new();
 	scoped(arena_free) struct arena *arena = arena_new();
+	const char *path = path_from(arena, from, source->path);
 	source_files files = {};
 	struct image_digest digest;
 
-	if (source_open(arena, source->path, quiet, &files) || files.len != 1)
-		return source->path[0] == '/' ? "gone" : "not here";
+	if (source_open(arena, path, quiet, &files) || files.len != 1)
+		return path[0] == '/' ? "gone" : "not here";
 	digest = image_digest_of(files.at[0]->source.text.at, files.at[0]->source.text.len);
 	return memcmp(&digest, &source->digest, sizeof(digest)) ? "changed" : "unchanged";
 }
 
 static void show_files(struct asking *asking)
 {
+	const char *from = asking->live->record.current.from;
 	const struct image_notes *notes = &asking->live->image.notes;
 	struct context *context = asking->context;
 
@@ -93,7 +102,7 @@ static void show_files(struct asking *asking)
 		struct view_file file = {
 			.path = notes->sources.at[i].path,
 			.digest = image_digest_print(&notes->sources.at[i].digest, digest),
-			.now = file_now(&notes->sources.at[i]),
+			.now = file_now(from, &notes->sources.at[i]),
 		};
 
 		context->view->ops->file(context->view, &file);
@@ -108,23 +117,25 @@ static bool is_source(const struct image_notes *notes, const char *path)
 	return false;
 }
 
-/*
- * Files that have come into a folder which apply was given: the next apply of it reads them. A relative one
- * may be another where status runs.
- */
+/* Files that have come into a folder which apply was given: the next apply of it reads them. */
 static void show_new_files(struct asking *asking)
 {
-	const store_names *folders = &asking->live->record.current.folders;
+	const struct store_generation *current = &asking->live->record.current;
 	struct context *context = asking->context;
 	scoped(diag_free) struct diag *quiet = diag_new();
 
-	for (size_t i = 0; i < folders->len; i++) {
+	for (size_t i = 0; i < current->folders.len; i++) {
+		const char *folder = current->folders.at[i];
+		const char *path = path_from(context->arena, current->from, folder);
+		/* What was put before a relative path is not shown. */
+		size_t before = strlen(path) - strlen(folder);
 		source_files files = {};
 
-		if (folders->at[i][0] == '/')
-			(void)source_open(context->arena, folders->at[i], quiet, &files);
+		if (path[0] == '/')
+			(void)source_open(context->arena, path, quiet, &files);
 		for (size_t j = 0; j < files.len; j++) {
-			struct view_file file = {.path = files.at[j]->source.path, .now = "new"};
+			struct view_file file = {.path = files.at[j]->source.path + before,
+						 .now = "new"};
 
 			if (!is_source(&asking->live->image.notes, file.path))
 				context->view->ops->file(context->view, &file);

@@ -391,6 +391,7 @@ static int refresh(struct applying *run)
 	if (err)
 		return take_back(run, &before, err);
 	run->record.current.folders = run->request->folders;
+	run->record.current.from = run->request->from;
 	return 0;
 }
 

@@ -19,6 +19,7 @@ struct apply_request {
 	const void *encoded;
 	size_t encoded_size;
 	store_names folders; /* for the record, see store_generation */
+	const char *from;    /* the same */
 	const struct host_facts *facts;
 	const host_links *links; /* to be covered, from host_select; at most BH_LINKS - 1 */
 	enum attach_mode ingress;

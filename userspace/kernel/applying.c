@@ -270,6 +270,7 @@ static int write_next(struct applying *run, uint64_t next)
 		.applied = run->now,
 		.n_rows = counters_n_rows(request->image),
 		.folders = request->folders,
+		.from = request->from,
 	};
 	err = store_write_record(run->store, &run->record, run->diag);
 	run->announced = !err;

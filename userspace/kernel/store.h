@@ -32,6 +32,8 @@ struct store_generation {
 	uint32_t n_rows;  /* of its counters */
 	/* That were given to apply as such, as written: all of their files were its sources. */
 	store_names folders;
+	/* Where apply ran, which relative paths begin at; NULL, "": not told, as before there was this. */
+	const char *from;
 };
 
 /* A covered link under the number by which it counts. */

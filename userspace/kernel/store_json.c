@@ -129,16 +129,20 @@ static json_t *put_generation(const struct store_generation *generation)
 	set_number(object, "rows", generation->n_rows);
 	for (size_t i = 0; i < generation->folders.len; i++)
 		(void)json_array_append_new(folders, text_of(generation->folders.at[i]));
+	set_text(object, "from", generation->from ? generation->from : "");
 	(void)json_object_set_new(object, "folders", folders);
 	return object;
 }
 
-/* There are none in a record from before there was this. */
+/* A record from before there was this has neither of them. */
 static bool get_folders(const json_t *object, struct arena *arena,
 			struct store_generation *generation)
 {
 	const json_t *folders = json_object_get(object, "folders");
 
+	generation->from = "";
+	if (json_object_get(object, "from") && !get_text(object, "from", arena, &generation->from))
+		return false;
 	for (size_t i = 0; i < json_array_size(folders); i++) {
 		const char *path = json_string_value(json_array_get(folders, i));
 

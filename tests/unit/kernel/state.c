@@ -41,6 +41,7 @@ struct store_generation generation(uint64_t number)
 		.digest = image_digest_of(&number, sizeof(number)),
 		.applied = 1700000000 + number,
 		.n_rows = (uint32_t)number + 128,
+		.from = "",
 	};
 }
 
@@ -59,6 +60,7 @@ struct store_record full_record(struct arena *arena)
 		.azure_dmi = true,
 	};
 
+	record.current.from = "/root/a \"b";
 	array_push(arena, &record.current.folders, "/etc/bulkhead/policy.d");
 	array_push(arena, &record.current.folders, "a \"b");
 	for (uint64_t i = 0; i < STORE_HISTORY; i++)
@@ -75,6 +77,7 @@ struct store_record full_record(struct arena *arena)
 static void same_generation(const struct store_generation *a, const struct store_generation *b)
 {
 	cr_assert_eq(a->generation, b->generation);
+	cr_assert_str_eq(a->from ? a->from : "", b->from ? b->from : "");
 	cr_assert_eq(a->folders.len, b->folders.len);
 	for (size_t i = 0; i < a->folders.len; i++)
 		cr_assert_str_eq(a->folders.at[i], b->folders.at[i]);

@@ -210,6 +210,32 @@ Test(store, what_another_version_has_written_is_refused_though_it_is_whole)
 	at_fini(&at);
 }
 
+/* What it did not tell is not made up. */
+Test(store, a_record_from_before_it_told_where_apply_ran_is_read)
+{
+	struct store_record back = {};
+	struct store_record record;
+	struct at at;
+	char *text;
+	size_t size;
+
+	at_init(&at);
+	record = full_record(at.arena);
+	cr_assert_eq(store_write_record(at.store, &record, at.diag), 0);
+	text = folder_read(at_path(&at, "record.json"), &size);
+	*strstr(text, "\n}") = '\0'; /* the end, and the seal */
+	for (char *at_key = text; (at_key = strstr(at_key, "\"from\"")); at_key++)
+		at_key[1] = 'F';
+	seal(&at, "record.json", arena_printf(at.arena, "%s\n}", text));
+	free(text);
+	cr_assert_eq(store_read_record(at.store, at.arena, at.diag, &back), 0, "%s",
+		     words(at.diag));
+	cr_assert_str_eq(back.current.from, "");
+	record.current.from = "";
+	same_record(&record, &back);
+	at_fini(&at);
+}
+
 Test(store, totals_that_cannot_be_believed_are_set_aside_and_begin_anew)
 {
 	struct store_totals totals = {.folded = 77};
