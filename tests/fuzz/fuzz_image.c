@@ -16,6 +16,7 @@
 #include "prove/prove.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/lib/random_policy.h"
+#include "tests/lib/whole.h"
 
 static const char policy_text[] = "bulkhead: 1\n"
 				  "group: web\n"
@@ -50,7 +51,7 @@ static struct file good_file(struct arena *arena, struct diag *diag)
 	fuzz_demand(!parse(arena, source, diag, tree));
 	fuzz_demand(!resolve(arena, &tree, 1, &host, diag, &policy));
 	fuzz_demand(!build(arena, &policy, &source, 1, &limits, diag, &image));
-	image_encode(arena, &image, &file.data, &file.size);
+	whole_encode(arena, &image, &file.data, &file.size);
 	return file;
 }
 
@@ -132,7 +133,7 @@ static void use(struct arena *arena, struct image *image)
 	}
 	if (prove_estimate_wrong(&policy, image) < PROVED_MS)
 		prove(arena, &policy, image, &result);
-	image_encode(arena, image, &data, &size);
+	whole_encode(arena, image, &data, &size);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

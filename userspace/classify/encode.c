@@ -145,53 +145,41 @@ static void put_notes(struct writer *writer, const struct image_notes *notes)
 			       (notes->existing_flows_keep ? ENCODED_EXISTING_FLOWS_KEEP : 0));
 }
 
-/* The notes, behind so many bytes that are left free. */
-static struct writer notes_of(struct arena *arena, const struct image *image, size_t before)
+static struct writer notes_of(struct arena *arena, const struct image *image)
 {
 	struct writer counter = {};
-	struct writer writer = {.len = before};
+	struct writer writer = {};
 
 	put_notes(&counter, &image->notes);
-	writer.at = arena_alloc(arena, before + counter.len);
+	writer.at = arena_alloc(arena, counter.len);
 	put_notes(&writer, &image->notes);
 	return writer;
 }
 
-static struct encoded_head head_of(const struct image *image, const uint8_t *notes, size_t size)
+void image_encode(struct arena *arena, struct image *image, struct image_encoded *ret_encoded)
 {
-	return (struct encoded_head){
+	struct writer notes = notes_of(arena, image);
+	struct encoded_head head = {
 		.magic = ENCODED_MAGIC,
 		.version = ENCODED_VERSION,
 		.tables_size = image->tables_size,
-		.notes_size = size,
+		.notes_size = notes.len,
 		.tables_checksum = crc32_z(0, image->tables, image->tables_size),
-		.notes_checksum = crc32_z(0, notes, size),
+		.notes_checksum = crc32_z(0, notes.at, notes.len),
 	};
-}
 
-void image_encode(struct arena *arena, struct image *image, uint8_t **ret_data, size_t *ret_size)
-{
-	size_t notes = sizeof(struct encoded_head) + image->tables_size;
-	struct writer writer = notes_of(arena, image, notes);
-	struct encoded_head head = head_of(image, writer.at + notes, writer.len - notes);
-
-	memcpy(writer.at, &head, sizeof(head));
-	memcpy(writer.at + sizeof(head), image->tables, image->tables_size);
-	image->digest = image_digest_of(writer.at, writer.len);
-	*ret_data = writer.at;
-	*ret_size = writer.len;
+	*ret_encoded = (struct image_encoded){{
+		{arena_copy(arena, &head, sizeof(head)), sizeof(head)},
+		{image->tables, image->tables_size},
+		{notes.at, notes.len},
+	}};
+	image->digest = image_digest_of_all(ret_encoded->pieces, ARRAY_LEN(ret_encoded->pieces));
 }
 
 void image_seal(struct image *image)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
-	struct writer notes = notes_of(arena, image, 0);
-	struct encoded_head head = head_of(image, notes.at, notes.len);
-	const struct image_bytes parts[] = {
-		{&head, sizeof(head)},
-		{image->tables, image->tables_size},
-		{notes.at, notes.len},
-	};
+	struct image_encoded encoded;
 
-	image->digest = image_digest_of_all(parts, ARRAY_LEN(parts));
+	image_encode(arena, image, &encoded);
 }

@@ -182,13 +182,18 @@ struct image_bytes {
 
 struct image_digest image_digest_of_all(const struct image_bytes *parts, size_t n);
 
-/*
- * The encoded form, in the arena: magic, version, two parts (tables, notes), each with its length and
- * checksum. Fills image->digest.
- */
-void image_encode(struct arena *arena, struct image *image, uint8_t **ret_data, size_t *ret_size);
+/* The encoded form: these pieces one behind the other. */
+struct image_encoded {
+	struct image_bytes pieces[3];
+};
 
-/* Fills image->digest as that does, and makes no encoded form: half of the memory. */
+/*
+ * Magic, version, two parts (tables, notes), each with its length and checksum. The tables are the
+ * image's own, which may be large; the rest is in the arena. Fills image->digest.
+ */
+void image_encode(struct arena *arena, struct image *image, struct image_encoded *ret_encoded);
+
+/* Fills image->digest as that does, and keeps nothing. */
 void image_seal(struct image *image);
 
 /*

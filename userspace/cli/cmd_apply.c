@@ -78,12 +78,12 @@ static const char *folder_here(struct arena *arena)
 static int apply(struct context *context, struct inputs *inputs, const struct host_facts *facts,
 		 const host_links *links, struct apply_result *ret_result)
 {
-	uint8_t *encoded;
-	size_t encoded_size;
+	struct image_encoded encoded;
 	struct apply_request request = {
 		.pins = context->options.pins,
 		.state = context->options.state,
 		.image = &inputs->image,
+		.encoded = &encoded,
 		.folders = inputs->folders,
 		.from = folder_here(context->arena),
 		.facts = facts,
@@ -93,9 +93,7 @@ static int apply(struct context *context, struct inputs *inputs, const struct ho
 		.wait = context->options.wait ? inputs_tell : NULL,
 	};
 
-	image_encode(context->arena, &inputs->image, &encoded, &encoded_size);
-	request.encoded = encoded;
-	request.encoded_size = encoded_size;
+	image_encode(context->arena, &inputs->image, &encoded);
 	return apply_image(context->arena, &request, context->diag, ret_result);
 }
 

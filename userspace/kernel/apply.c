@@ -377,8 +377,7 @@ static int refresh(struct applying *run)
 	const struct store_record before = copy_record(run);
 	const struct image *image = run->request->image;
 	uint32_t fresh = number_links(run);
-	int err = store_put_image(run->store, &image->digest, run->request->encoded,
-				  run->request->encoded_size, run->diag);
+	int err = store_put_image(run->store, &image->digest, run->request->encoded, run->diag);
 
 	if (!err)
 		err = applying_write_self(run);

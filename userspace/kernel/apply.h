@@ -16,8 +16,7 @@ struct apply_request {
 	const char *pins;
 	const char *state;
 	const struct image *image; /* encoded: its digest is set */
-	const void *encoded;
-	size_t encoded_size;
+	const struct image_encoded *encoded;
 	store_names folders; /* for the record, see store_generation */
 	const char *from;    /* the same */
 	const struct host_facts *facts;

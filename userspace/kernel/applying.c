@@ -289,8 +289,7 @@ static void take_image_back(struct applying *run)
 int applying_announce(struct applying *run, uint64_t next)
 {
 	const struct apply_request *request = run->request;
-	int err = store_put_image(run->store, &request->image->digest, request->encoded,
-				  request->encoded_size, run->diag);
+	int err = store_put_image(run->store, &request->image->digest, request->encoded, run->diag);
 
 	if (!err)
 		err = write_next(run, next);

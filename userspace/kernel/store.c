@@ -393,27 +393,17 @@ static const char *image_name(const struct image_digest *digest, char *buffer, s
 
 enum { IMAGE_NAME_SIZE = IMAGE_DIGEST_TEXT_SIZE + 8 };
 
-/* Whether it is there with these very bytes; one that was cut is written again. */
-static bool is_kept(struct store *store, const char *name, const void *data, size_t size)
+int store_put_image(struct store *store, const struct image_digest *digest,
+		    const struct image_encoded *encoded, struct diag *diag)
 {
-	scoped(arena_free) struct arena *arena = arena_new();
-	scoped(diag_free) struct diag *unheard = diag_new();
-	char *kept = NULL;
-	size_t kept_size = 0;
-
-	return !store_file_read(&store->images, name, arena, unheard, &kept, &kept_size) &&
-	       kept_size == size && memcmp(kept, data, size) == 0;
-}
-
-int store_put_image(struct store *store, const struct image_digest *digest, const void *data,
-		    size_t size, struct diag *diag)
-{
+	const size_t n = ARRAY_LEN(encoded->pieces);
 	char buffer[IMAGE_NAME_SIZE];
 	const char *name = image_name(digest, buffer, sizeof(buffer));
 
-	if (is_kept(store, name, data, size))
+	/* One that was cut is written again. */
+	if (store_file_has(&store->images, name, encoded->pieces, n))
 		return 0;
-	return store_file_write(&store->images, name, data, size, diag);
+	return store_file_write(&store->images, name, encoded->pieces, n, diag);
 }
 
 int store_get_image(const struct store *store, const struct image_digest *digest,

@@ -140,8 +140,8 @@ int store_read_totals(const struct store *store, struct arena *arena, struct dia
 int store_write_totals(struct store *store, const struct store_totals *totals, struct diag *diag);
 
 /* Keeps an encoded image under its digest; one that is there already is compared, not written. */
-int store_put_image(struct store *store, const struct image_digest *digest, const void *data,
-		    size_t size, struct diag *diag);
+int store_put_image(struct store *store, const struct image_digest *digest,
+		    const struct image_encoded *encoded, struct diag *diag);
 
 /* Removes an image, unless the record names it; no error when it is not kept. */
 int store_remove_image(struct store *store, const struct store_record *record,

@@ -7,8 +7,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#include "classify/image.h"
-
 #define BESIDE ".new-"
 
 static const struct mark nowhere;
@@ -34,16 +32,17 @@ static int write_all(int fd, const void *data, size_t size)
 	return 0;
 }
 
-static int write_beside(const struct store_folder *folder, const char *beside, const void *data,
-			size_t size, struct diag *diag)
+static int write_beside(const struct store_folder *folder, const char *beside,
+			const struct image_bytes *pieces, size_t n, struct diag *diag)
 {
 	scoped(close) int fd = openat(folder->fd, beside,
 				      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int err;
+	int err = 0;
 
 	if (fd < 0)
 		return diag_sys(diag, errno, "cannot make file '%s/%s'", folder->path, beside);
-	err = write_all(fd, data, size);
+	for (size_t i = 0; i < n && !err; i++)
+		err = write_all(fd, pieces[i].data, pieces[i].size);
 	if (err)
 		return diag_sys(diag, -err, "cannot write file '%s/%s'", folder->path, beside);
 	if (fsync(fd))
@@ -51,14 +50,14 @@ static int write_beside(const struct store_folder *folder, const char *beside, c
 	return 0;
 }
 
-int store_file_write(const struct store_folder *folder, const char *name, const void *data,
-		     size_t size, struct diag *diag)
+int store_file_write(const struct store_folder *folder, const char *name,
+		     const struct image_bytes *pieces, size_t n, struct diag *diag)
 {
 	char beside[NAME_SIZE];
 	int err;
 
 	(void)snprintf(beside, sizeof(beside), BESIDE "%s", name);
-	err = write_beside(folder, beside, data, size, diag);
+	err = write_beside(folder, beside, pieces, n, diag);
 	if (!err && renameat(folder->fd, beside, folder->fd, name))
 		err = diag_sys(diag, errno, "cannot rename to '%s/%s'", folder->path, name);
 	if (err) {
@@ -87,6 +86,37 @@ static int read_all(int fd, char *data, size_t size, size_t *ret_size)
 	}
 	*ret_size = done;
 	return 0;
+}
+
+/* Whether the next bytes of the file are these. */
+static bool goes_on_with(int fd, const struct image_bytes *piece)
+{
+	const char *at = piece->data;
+	char buffer[1 << 16];
+	size_t got = 0;
+
+	for (size_t done = 0; done < piece->size; done += got) {
+		size_t left = piece->size - done;
+
+		left = left < sizeof(buffer) ? left : sizeof(buffer);
+		if (read_all(fd, buffer, left, &got) || got != left ||
+		    memcmp(buffer, at + done, got) != 0)
+			return false;
+	}
+	return true;
+}
+
+bool store_file_has(const struct store_folder *folder, const char *name,
+		    const struct image_bytes *pieces, size_t n)
+{
+	scoped(close) int fd = openat(folder->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	bool has = fd >= 0;
+	size_t more = 0;
+	char next;
+
+	for (size_t i = 0; i < n && has; i++)
+		has = goes_on_with(fd, &pieces[i]);
+	return has && !read_all(fd, &next, 1, &more) && !more;
 }
 
 int store_file_read(const struct store_folder *folder, const char *name, struct arena *arena,
@@ -128,7 +158,8 @@ int store_file_seal(const struct store_folder *folder, const char *name, const c
 	const char *sealed =
 		arena_printf(arena, "%s\n%s\n", text, seal_of(text, strlen(text), digest));
 
-	return store_file_write(folder, name, sealed, strlen(sealed), diag);
+	return store_file_write(folder, name, &(struct image_bytes){sealed, strlen(sealed)}, 1,
+				diag);
 }
 
 int store_file_unseal(const struct store_folder *folder, const char *name, struct arena *arena,

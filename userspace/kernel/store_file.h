@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "base/diag.h"
+#include "classify/image.h"
 
 /* A folder: its descriptor, and its path for messages. */
 struct store_folder {
@@ -15,11 +16,15 @@ struct store_folder {
 };
 
 /*
- * Replaces the file by these bytes, through a file beside it that is synced and renamed; then
- * the folder is synced. The old bytes stay on any failure.
+ * Replaces the file by these pieces, one behind the other, through a file beside it that is synced
+ * and renamed; then the folder is synced. The old bytes stay on any failure.
  */
-int store_file_write(const struct store_folder *folder, const char *name, const void *data,
-		     size_t size, struct diag *diag);
+int store_file_write(const struct store_folder *folder, const char *name,
+		     const struct image_bytes *pieces, size_t n, struct diag *diag);
+
+/* Whether the file can be read and has these very bytes, and no more. */
+bool store_file_has(const struct store_folder *folder, const char *name,
+		    const struct image_bytes *pieces, size_t n);
 
 /* All bytes, with a NUL behind them that is not counted; -ENOENT without words. */
 int store_file_read(const struct store_folder *folder, const char *name, struct arena *arena,

@@ -10,6 +10,7 @@
 #include "policy/resolve.h"
 #include "tests/lib/policy_text.h"
 #include "tests/lib/random_policy.h"
+#include "tests/lib/whole.h"
 
 static const char policy_text[] = "bulkhead: 1\n"
 				  "group: web\n"
@@ -62,7 +63,7 @@ static void encode(struct encoded *encoded, enum bh_address4 kind)
 	cr_assert_eq(build(encoded->loaded.arena, &encoded->loaded.policy, &source, 1, &limits,
 			   encoded->loaded.diag, &encoded->image),
 		     0);
-	image_encode(encoded->loaded.arena, &encoded->image, &encoded->data, &encoded->size);
+	whole_encode(encoded->loaded.arena, &encoded->image, &encoded->data, &encoded->size);
 }
 
 static int decode(const void *data, size_t size, struct arena *arena, struct image *image)
@@ -109,7 +110,7 @@ Test(image, what_is_decoded_is_what_was_encoded)
 	cr_assert_eq(decode(encoded.data, encoded.size, encoded.loaded.arena, &image), 0);
 	cr_assert(image_tables_equal(&encoded.image, &image));
 	cr_assert(!memcmp(&encoded.image.digest, &image.digest, sizeof(image.digest)));
-	image_encode(encoded.loaded.arena, &image, &again, &size);
+	whole_encode(encoded.loaded.arena, &image, &again, &size);
 	cr_assert_eq(size, encoded.size);
 	cr_assert(!memcmp(again, encoded.data, size));
 	unload(&encoded.loaded);
@@ -310,7 +311,7 @@ Test(image, a_comment_changes_the_digest_and_not_the_tables)
 			   arena_printf(encoded.loaded.arena, "# v2\n%s", policy_text), NULL});
 	source = other.policy.groups.at[0].mark.source;
 	cr_assert_eq(build(other.arena, &other.policy, &source, 1, &limits, other.diag, &image), 0);
-	image_encode(other.arena, &image, &data, &size);
+	whole_encode(other.arena, &image, &data, &size);
 	cr_assert(image_tables_equal(&encoded.image, &image));
 	cr_assert(memcmp(&encoded.image.digest, &image.digest, sizeof(image.digest)));
 	unload(&other);
@@ -369,7 +370,7 @@ static void restore(uint64_t seed)
 	random_policy(arena, seed, &made);
 	cr_assert_eq(resolve(arena, made.files.at, made.files.len, &made.host, diag, &policy), 0);
 	cr_assert_eq(build(arena, &policy, NULL, 0, &limits, diag, &image), 0);
-	image_encode(arena, &image, &data, &size);
+	whole_encode(arena, &image, &data, &size);
 	cr_assert_eq(decode(data, size, arena, &decoded), 0);
 	image_policy(arena, &decoded, &restored);
 	compare_verdicts(&policy, &restored, seed, &made.self);

@@ -7,6 +7,7 @@
 #include "classify/build.h"
 #include "kernel/store.h"
 #include "tests/lib/policy_text.h"
+#include "tests/lib/whole.h"
 #include "tests/unit/kernel/folder.h"
 #include "tests/unit/kernel/state.h"
 
@@ -257,7 +258,8 @@ Test(store, totals_that_cannot_be_believed_are_set_aside_and_begin_anew)
 struct made_image {
 	struct loaded loaded;
 	struct image image;
-	uint8_t *data;
+	struct image_encoded encoded;
+	uint8_t *data; /* the same in one piece */
 	size_t size;
 };
 
@@ -274,7 +276,8 @@ static void make_image(struct made_image *made, const char *name)
 	cr_assert_eq(build(made->loaded.arena, &made->loaded.policy, &source, 1, &limits,
 			   made->loaded.diag, &made->image),
 		     0);
-	image_encode(made->loaded.arena, &made->image, &made->data, &made->size);
+	whole_encode(made->loaded.arena, &made->image, &made->data, &made->size);
+	image_encode(made->loaded.arena, &made->image, &made->encoded);
 }
 
 static const char *image_path(struct at *at, const struct image_digest *digest)
@@ -287,7 +290,7 @@ static const char *image_path(struct at *at, const struct image_digest *digest)
 
 static int put(struct at *at, const struct made_image *made)
 {
-	return store_put_image(at->store, &made->image.digest, made->data, made->size, at->diag);
+	return store_put_image(at->store, &made->image.digest, &made->encoded, at->diag);
 }
 
 static int get(struct at *at, const struct image_digest *digest)
@@ -318,6 +321,30 @@ Test(store, an_image_is_kept_under_its_digest_and_written_once)
 	cr_assert_eq(get(&at, &made.image.digest), 0);
 	cr_assert_eq(get(&at, &other), -ENOENT);
 	cr_assert(strstr(words(at.diag), "is not kept any more; 'apply' again"));
+	unload(&made.loaded);
+	at_fini(&at);
+}
+
+Test(store, a_kept_image_that_is_not_these_very_bytes_is_written_again)
+{
+	struct made_image made;
+	struct at at;
+	uint8_t *other;
+
+	at_init(&at);
+	make_image(&made, "web");
+	other = arena_alloc(at.arena, made.size + 1);
+	for (int i = 0; i < 3; i++) {
+		/* One byte less, one more, and one that is another. */
+		const size_t sizes[] = {made.size - 1, made.size + 1, made.size};
+
+		memcpy(other, made.data, made.size);
+		other[made.size - 1] ^= i == 2;
+		folder_write(image_path(&at, &made.image.digest), other, sizes[i]);
+		cr_assert_eq(get(&at, &made.image.digest), -EBADMSG, "%d", i);
+		cr_assert_eq(put(&at, &made), 0);
+		cr_assert_eq(get(&at, &made.image.digest), 0, "%d", i);
+	}
 	unload(&made.loaded);
 	at_fini(&at);
 }
