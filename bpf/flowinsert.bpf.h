@@ -26,10 +26,9 @@ static __always_inline __u32 flow_highest(__u32 bits)
 	return 0x3333333322221100 >> bits * 4 & 15;
 }
 
-/* What a claim looks at: where the two buckets are, and what of them is to be had. */
+/* Where the two buckets are. */
 struct flow_ways {
 	__u32 bucket[2]; /* offsets */
-	__u32 oldest;	 /* of eight live ones */
 };
 
 static __always_inline __u32 flow_bucket_of(const struct flow_ways *ways, __u32 at)
@@ -139,12 +138,12 @@ static __always_inline __u64 flow_aged(const __u8 *bucket, __u64 now, __u32 firs
 }
 
 /*
- * Of eight live ways the oldest, and its age above FLOW_AGES. Of several that are equally old, the hash of
- * the newcomer chooses: always the first one would have a flood push out its own latest victim's successor
- * and nobody else. Ages stand above that choice, in the upper half of a word.
+ * Of eight live ways the oldest: its age above FLOW_AGES in the upper half of a word, and which one it is
+ * in the lowest three bits, turned by the hash of the newcomer. So that chooses among several that are equally
+ * old: always the first one would have a flood push out its own latest victim's successor and nobody else.
  */
-static __always_inline __u32 flow_oldest(const struct flow_query *query, const __u8 *page,
-					 struct flow_ways *ways, bool wide)
+static __always_inline __u64 flow_oldest(const struct flow_query *query, const __u8 *page,
+					 const struct flow_ways *ways, bool wide)
 {
 	__u64 turn = query->hash >> 24 & 7;
 	__u64 now = (__u64)(query->tick + FLOW_AGES) << 32 | turn;
@@ -161,53 +160,36 @@ static __always_inline __u32 flow_oldest(const struct flow_query *query, const _
 				      flow_larger(flow_aged(way, now, i * BH_WAYS, 2, wide),
 						  flow_aged(way, now, i * BH_WAYS, 3, wide)));
 	}
-	best[0] = flow_larger(best[0], best[1]);
-	ways->oldest = (best[0] ^ turn) & 7;
-	return best[0] >> 32;
+	return flow_larger(best[0], best[1]);
 }
 
-/* Bit at: nothing lives in the way, and nothing is being written there. */
-static __always_inline __u32 flow_empty(const __u8 *page, const struct flow_ways *ways, bool wide)
-{
-	__u32 taken = 0;
-
-	_Static_assert((BH_FLOW_LIVE | BH_FLOW_BUSY) == 3, "and 1 or more, and 3, has bit 2");
-#pragma unroll
-	for (__u32 i = 0; i < 2; i++) {
-		const __u8 *bucket = flow_bucket_at(page, ways, i, wide);
-
-#pragma unroll
-		for (__u32 way = 0; way < BH_WAYS; way++) {
-			__u32 flags = flow_flags(flow_load(bucket + way * flow_way_size(wide)));
-
-			taken |= ((flags & (BH_FLOW_LIVE | BH_FLOW_BUSY)) + 3) >>
-				 2 << (i * BH_WAYS + way);
-			barrier_var(taken); /* or clang loads all first, and the stack is short */
-		}
-	}
-	return ~taken & 0xff;
-}
-
-/* Bit at: silent for longer than so many ticks. */
-static __always_inline __u32 flow_silent(const __u8 *page, const struct flow_ways *ways, __u32 tick,
+/*
+ * Bit at: the way may be had. Nothing lives there and nothing is being written, or what lives there has been
+ * silent for longer than so many ticks.
+ */
+static __always_inline __u32 flow_usable(const __u8 *page, const struct flow_ways *ways, __u32 tick,
 					 __u32 ticks, bool wide)
 {
-	__u32 silent = 0;
+	__u32 usable = 0;
 
+	_Static_assert(BH_FLOW_LIVE == 1 && BH_FLOW_BUSY == 2, "the lowest two bits");
 #pragma unroll
 	for (__u32 i = 0; i < 2; i++) {
 		const __u8 *bucket = flow_bucket_at(page, ways, i, wide);
 
 #pragma unroll
 		for (__u32 way = 0; way < BH_WAYS; way++) {
-			__u32 age = tick - (__u32)flow_load(bucket + way * flow_way_size(wide));
-			__s64 left = (__s64)ticks - (__s32)age;
+			__u64 meta = flow_load(bucket + way * flow_way_size(wide));
+			__u32 flags = meta >> 32;
+			__u64 left = (__s64)ticks - (__s32)(tick - (__u32)meta);
 
-			silent |= (__u32)((__u64)left >> 63) << (i * BH_WAYS + way);
-			barrier_var(silent); /* as above */
+			barrier_var(left); /* or clang branches on its sign */
+			usable |= (((left >> 63) | ~flags) & ~(flags >> 1) & 1)
+				  << (i * BH_WAYS + way);
+			barrier_var(usable); /* or it loads all first, and the stack is short */
 		}
 	}
-	return silent;
+	return usable;
 }
 
 /* Ways of a table of established flows, and of others. */
@@ -270,29 +252,29 @@ static __always_inline __u32 flow_evict(__u32 oldest, __u32 table)
 }
 
 /*
- * Which way a newcomer takes: an empty one if there is, else one whose time may be over, else that of the
- * oldest, which has to give way. FLOW_UNSURE where that does not tell. Whoever claims the way sees
- * whether its time is over.
+ * Which way a newcomer takes: one that is empty or whose time may be over, which is for whoever claims it
+ * to see; where all are live and none of them was silent for longer than the shortest time-out, that of the
+ * oldest, which has to give way. FLOW_UNSURE where that does not tell.
  */
 static __always_inline __u32 flow_pick(const struct image_view *view,
 				       const struct flow_query *query, const __u8 *page,
-				       struct flow_ways *ways, __u32 table, bool wide)
+				       const struct flow_ways *ways, __u32 table, bool wide)
 {
-	__u32 usable, at, patience;
+	__u32 at, age;
+	__u64 oldest;
 
-	if (!flow_is_full(page, ways, wide)) {
-		usable = flow_empty(page, ways, wide);
-	} else {
-		__u32 age = flow_oldest(query, page, ways, wide);
-
-		if (age <= FLOW_AGES + clock_ticks(1)) /* no time-out is shorter */
-			return flow_evict(ways->oldest, table);
-		patience = flow_patience(view);
-		if (age <= FLOW_AGES + patience)
-			return flow_evict(ways->oldest, table);
-		usable = flow_silent(page, ways, query->tick, patience, wide);
+	if (flow_is_full(page, ways, wide)) {
+		oldest = flow_oldest(query, page, ways, wide);
+		age = oldest >> 32;
+		if (age <= FLOW_AGES + clock_ticks(1) || /* no time-out is shorter */
+		    age <= FLOW_AGES + flow_patience(view)) {
+			barrier(); /* the hash is read anew: see below */
+			return flow_evict((oldest ^ query->hash >> 24) & 7, table);
+		}
 	}
-	at = flow_choose(query, usable, table);
+	barrier(); /* or clang keeps what it has read, and the stack is short */
+	at = flow_usable(page, ways, query->tick, flow_patience(view), wide);
+	at = flow_choose(query, at, table);
 	return at < FLOW_WAYS ? at : FLOW_UNSURE;
 }
 
@@ -410,10 +392,13 @@ static __always_inline int flow_enter(struct flow_query *query, __u32 table, __u
 		return FLOW_ASK;
 	if (!flow_swap(state, old, (__u64)BH_FLOW_BUSY << 32))
 		return FLOW_LOST;
-	if (evicts)
+	if (evicts & flow_flags(old) & BH_FLOW_LIVE)
 		note(BH_NOTE_HALF_OPEN_EVICTED);
 	flow_fill(query, page, own, flow_bucket_of(&ways, way), wide);
 	query->found = flow_has_namesakes(query, page, &ways, wide) ? FLOW_OURS : FLOW_ALONE;
+	/* Found anew: to keep it all the way takes room on the stack, which is short. */
+	view.generation = query->generation;
+	element = flow_element(&view, table, query->hash, flow_shift(wide));
 	return element << BH_STATE_PAGE_BITS | own;
 }
 

@@ -64,7 +64,7 @@ struct flow_query {
 	__u64 rest; /* the same: the second word of the state */
 	__u32 tick; /* now */
 	__u8 wide;  /* 1: bh_flow_key6 */
-	__u8 found; /* flow_insert: enum flow_rival; track_look: 1, established */
+	__u8 found; /* flow_insert: enum flow_rival, nothing where it fails; track_look: 1, established */
 	__u8 zero[2];
 };
 _Static_assert(sizeof(struct flow_query) == 80, "no padding");
