@@ -476,6 +476,15 @@ def a_relative_path_is_looked_for_from_where_apply_ran(lab):
     for place in (".", "elsewhere"):
         expect(files(place), [("policy.d/10-base.yaml", "gone"), ("policy.d/30-late.yaml", "new")],
                f"one gone and one new, {place}")
+    # A record that does not tell where: what is not found may still be where it was.
+    path = os.path.join(host.state, "record.json")
+    with open(path, encoding="utf-8") as file:
+        text = file.read().rsplit("\n", 2)[0].replace('"from"', '"once"')
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"{text}\n{hashlib.sha256(text.encode()).hexdigest()}\n")
+    lab.write("policy.d/10-base.yaml", BASE)
+    for place, now in ((".", "unchanged"), ("elsewhere", "not here")):
+        expect(files(place), [("policy.d/10-base.yaml", now)], f"by an old record, {place}")
 
 
 @tap

@@ -117,6 +117,14 @@ static int parse_json(const char *text, const char *path, struct diag *diag, jso
 
 /* ---- the record ---- */
 
+/* A path with question marks in it would be that of something else. */
+static const char *path_or_nothing(const char *path)
+{
+	scoped(json_decref) json_t *text = path ? json_string(path) : NULL;
+
+	return text ? path : "";
+}
+
 static json_t *put_generation(const struct store_generation *generation)
 {
 	char digest[IMAGE_DIGEST_TEXT_SIZE];
@@ -129,14 +137,14 @@ static json_t *put_generation(const struct store_generation *generation)
 	set_number(object, "rows", generation->n_rows);
 	for (size_t i = 0; i < generation->folders.len; i++)
 		(void)json_array_append_new(folders, text_of(generation->folders.at[i]));
-	set_text(object, "from", generation->from ? generation->from : "");
+	set_text(object, "from", path_or_nothing(generation->from));
 	(void)json_object_set_new(object, "folders", folders);
 	return object;
 }
 
 /* A record from before there was this has neither of them. */
-static bool get_folders(const json_t *object, struct arena *arena,
-			struct store_generation *generation)
+static bool get_places(const json_t *object, struct arena *arena,
+		       struct store_generation *generation)
 {
 	const json_t *folders = json_object_get(object, "folders");
 
@@ -156,7 +164,7 @@ static bool get_folders(const json_t *object, struct arena *arena,
 static bool get_generation(const json_t *object, struct arena *arena,
 			   struct store_generation *generation)
 {
-	return get_folders(object, arena, generation) &&
+	return get_places(object, arena, generation) &&
 	       get_number(object, "generation", &generation->generation) &&
 	       get_digest(object, "digest", &generation->digest) &&
 	       get_number(object, "applied", &generation->applied) &&

@@ -211,6 +211,21 @@ Test(store, what_another_version_has_written_is_refused_though_it_is_whole)
 	at_fini(&at);
 }
 
+/* As apply may be run in any folder; one that is not told is better than another one. */
+Test(store, a_folder_that_is_no_text_is_not_told)
+{
+	struct store_record record = {.boot = "", .current = {.generation = 1, .from = "/caf\xe9"}};
+	struct store_record back = {};
+	struct at at;
+
+	at_init(&at);
+	cr_assert_eq(store_write_record(at.store, &record, at.diag), 0);
+	cr_assert_eq(store_read_record(at.store, at.arena, at.diag, &back), 0, "%s",
+		     words(at.diag));
+	cr_assert_str_eq(back.current.from, "");
+	at_fini(&at);
+}
+
 /* What it did not tell is not made up. */
 Test(store, a_record_from_before_it_told_where_apply_ran_is_read)
 {
