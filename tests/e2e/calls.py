@@ -20,7 +20,7 @@ LONG = os.environ.get("BULKHEAD_LONG") == "1"
 # What is known to change nothing that outlives the process. Everything else counts as a change.
 _HARMLESS_NAMES = set("""
     access arch_prctl bind brk capget capset clock_gettime clock_nanosleep clone close dup3
-    execve exit_group faccessat2 fcntl fstat futex getdents64 getegid geteuid getgid getpid getppid
+    execve exit_group faccessat2 fcntl fstat futex getcwd getdents64 getegid geteuid getgid getpid getppid
     getrandom getsockname gettid getuid ioctl lseek madvise mprotect munmap newfstatat poll prctl pread64
     prlimit64 read readlink recvfrom recvmsg rseq rt_sigaction rt_sigprocmask set_robust_list
     set_tid_address setsockopt socket statfs sysinfo uname unshare wait4
