@@ -308,6 +308,15 @@ def no_bpffs_is_mounted_over_files_or_where_it_does_not_last(lab):
     alone = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", 'unshare --mount "$@"; exit $?',
              "sh"]
     refused(bench.host.run(*alone, *apply, check=False), "gone with this mount namespace")
+    # That is told also where process 1 may not be traced: with the four capabilities alone.
+    few = "+sys_admin,+bpf,+net_admin,+perfmon"
+    untraced = [*alone, "setpriv", "--bounding-set", f"-all,{few}", "--inh-caps", f"-all,{few}"]
+    expect(bench.host.run(*untraced, "readlink", "/proc/1/ns/mnt", check=False).returncode, 1,
+           "process 1 may be traced")
+    refused(bench.host.run(*untraced, *apply, check=False), "gone with this mount namespace")
+    # Where nobody can say so it is no reason to go on.
+    blind = [*alone, "sh", "-c", 'mount --bind /dev/null /proc/1/mountinfo && exec "$@"', "sh"]
+    refused(bench.host.run(*blind, *apply, check=False), "cannot be told")
     expect(bench.programs(), {"in": [], "out": []}, "programs")
 
 

@@ -91,7 +91,7 @@ def detach_removes_every_version(lab):
 
 @tap
 def a_bpffs_that_is_missing_is_mounted(lab):
-    """In a mount namespace of its own, as after a boot without anybody else who uses BPF."""
+    """Where process 1 is, of a machine without anybody else who uses BPF, as after a boot."""
     _, host = pair(lab)
     path = lab.write("policy.yaml", BASE)
     host_path = lab.write("host.host.yaml", host.host_yaml())
@@ -106,8 +106,8 @@ mountpoint -q /sys/fs/bpf || exit 101
 {program} status {places} >/dev/null || exit $?
 {program} detach {places}
 """
-    done = host.run("unshare", "--mount", "--propagation", "private", "sh", "-c", script,
-                    check=False)
+    done = host.run("unshare", "--mount", "--propagation", "private", "--pid", "--fork",
+                    "--mount-proc", "sh", "-c", script, check=False)
     expect((done.returncode, done.stderr), (0, ""), "apply, status, detach")
     expect(run("mountpoint", "-q", "/sys/fs/bpf", check=False).returncode, 0, "ours is mounted")
 

@@ -82,22 +82,61 @@ static bool is_below(const char *path, const char *folder)
 	return strncmp(path, folder, len) == 0 && (path[len] == '/' || path[len] == '\0');
 }
 
+typedef ARRAY(uint64_t) mount_ids;
+
+/* The mounts that a process sees, by number (proc_pid_mountinfo(5)): the first word of each line. */
+static int read_mounts(struct arena *arena, const char *path, mount_ids *ret_ids)
+{
+	scoped(fclose) FILE *in = fopen(path, "re");
+	scoped(free) char *line = NULL;
+	mount_ids ids = {};
+	size_t room = 0;
+
+	if (!in)
+		return -errno;
+	while (getline(&line, &room, in) > 0)
+		array_push(arena, &ids, strtoull(line, NULL, 10));
+	if (ferror(in) || !ids.len)
+		return -EIO;
+	*ret_ids = ids;
+	return 0;
+}
+
 /*
  * Whether what this process mounts is gone when it ends, as under `ip netns exec`: it is in another mount
- * namespace than process 1, and so would be everything that a mount here should keep. What cannot be
- * asked for counts as the same.
+ * namespace than process 1, and so would be everything that a mount here should keep. A mount is of one
+ * namespace alone, and no two have one number; which namespace a process is in, only who may trace it
+ * may ask, and of process 1 that can be refused to root, too.
  */
-static bool mounts_for_itself(void)
+static int mounts_for_itself(bool *ret_does)
 {
-	struct stat own, first;
+	scoped(arena_free) struct arena *arena = arena_new();
+	mount_ids own = {}, first = {};
+	int err = read_mounts(arena, "/proc/self/mountinfo", &own);
 
-	return stat("/proc/self/ns/mnt", &own) == 0 && stat("/proc/1/ns/mnt", &first) == 0 &&
-	       (own.st_ino != first.st_ino || own.st_dev != first.st_dev);
+	if (!err)
+		err = read_mounts(arena, "/proc/1/mountinfo", &first);
+	if (err)
+		return err;
+	*ret_does = true;
+	for (size_t i = 0; i < own.len; i++)
+		for (size_t j = 0; j < first.len; j++)
+			*ret_does &= own.at[i] != first.at[j];
+	return 0;
 }
 
 static int mount_at(const char *place, struct diag *diag)
 {
-	if (mounts_for_itself())
+	bool for_itself = true;
+	int err = mounts_for_itself(&for_itself);
+
+	if (err)
+		return diag_sys(diag, -err,
+				"there is no bpffs at '%s', and without /proc/self/mountinfo and "
+				"/proc/1/mountinfo it cannot be told whether one that is mounted here "
+				"lasts; mount one first: 'mount -t bpf bpf %s'",
+				place, place);
+	if (for_itself)
 		return diag_refuse(
 			diag, -ENOENT,
 			"there is no bpffs at '%s', and one that is mounted here is gone "
