@@ -19,9 +19,6 @@ POLICIES = [("nsg", 10, 59, 4), ("nsg", 100, 6000, 4), ("nsg", 1000, 175000, 4),
             ("nsg", 10, 59, 6), ("nsg", 100, 6000, 6), ("nsg", 1000, 175000, 6)]
 TINY = [("nsg", 10, 59, 4), ("disjoint", 20, 0, 4), ("hosts", 2, 20, 4), ("nsg", 10, 59, 6)]
 
-# The others have no form for IPv6 here: ipset takes no ranges of it.
-OVER_IPV6 = ("none", "xdp-drop", "bulkhead-xdp", "bulkhead-tcx", "bulkhead-clsact", "nft")
-
 # What a machine may come without; a comparison with the others stands all the same.
 MAY_LACK = ("iptables-legacy", "iptables-nft", "xdp-filter")
 
@@ -36,7 +33,7 @@ def measure_policy(options, result, policy):
     with Lab() as lab, Rig(lab) as rig:
         material = rig.material = Material(lab, shape, n_rules, n_prefixes, family,
                                            64 if options.tiny else 4096)
-        for backend in BACKENDS if family == 4 else OVER_IPV6:
+        for backend in BACKENDS:
             if backend in NEEDS and not material.path(NEEDS[backend]):
                 continue
             try:

@@ -26,6 +26,7 @@ class Material:
 
     def __init__(self, lab, shape, n_rules, n_prefixes, family=4, n_packets=8192):
         self.name = f"{shape}-{n_rules}-{n_prefixes}-{family}"
+        self.family = family
         self.prefix = os.path.join(lab.folder, self.name)
         self.folder = self.prefix
         # By another process: the memory of this one would be counted as that of whom it starts.
@@ -181,7 +182,7 @@ def _iptables(kind):
             with open(material.path("ipset"), encoding="ascii") as sets:
                 target.host.run("ipset", "restore", stdin=sets)
         with open(material.path("iptables"), encoding="ascii") as rules:
-            target.host.run(f"iptables-{kind}-restore", stdin=rules)
+            target.host.run(f"ip{'6' * (material.family == 6)}tables-{kind}-restore", stdin=rules)
     return load
 
 

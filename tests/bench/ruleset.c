@@ -229,15 +229,23 @@ bool ruleset_nft_map(const struct ruleset *ruleset, FILE *out)
 static void ipset_set(const struct ruleset *ruleset, uint32_t number, const addr_ranges *ranges,
 		      FILE *out)
 {
-	unsigned n = 0;
 	char text[ADDR_RANGE_TEXT_SIZE];
+	unsigned n = 0;
 
 	for (size_t i = 0; i < ranges->len; i++)
 		n += addr_range_n_prefixes(&ranges->at[i]);
 	fprintf(out, "create s%u hash:net family %s hashsize %u maxelem %u\n", number,
 		is_v4(ruleset) ? "inet" : "inet6", n < 64 ? 64 : n, n + 10);
-	for (size_t i = 0; i < ranges->len; i++)
-		fprintf(out, "add s%u %s\n", number, addr_range_print(&ranges->at[i], text));
+	for (size_t i = 0; i < ranges->len; i++) {
+		struct addr_range rest = ranges->at[i];
+		struct addr_range prefix;
+		bool more;
+
+		do {
+			more = addr_range_take_prefix(&rest, &prefix);
+			fprintf(out, "add s%u %s\n", number, addr_range_print(&prefix, text));
+		} while (more);
+	}
 }
 
 void ruleset_ipset(const struct ruleset *ruleset, FILE *out)

@@ -22,9 +22,9 @@ MOST = 40000
 
 # shape, rules, prefixes, family; nft beside it
 FORMS = [("nsg", 10, 100, 4, True), ("nsg", 100, 6000, 4, True), ("nsg", 1000, 175000, 4, True),
-         ("nsg", 10000, 175000, 4, False), ("nsg", 10000, 1000000, 4, False),
-         ("nsg", 10, 100, 6, True), ("nsg", 100, 6000, 6, True), ("nsg", 1000, 175000, 6, False),
-         ("nsg", 10000, 175000, 6, False), ("nsg", 10000, 1000000, 6, False),
+         ("nsg", 10000, 175000, 4, True), ("nsg", 10000, 1000000, 4, False),
+         ("nsg", 10, 100, 6, True), ("nsg", 100, 6000, 6, True), ("nsg", 1000, 175000, 6, True),
+         ("nsg", 10000, 175000, 6, True), ("nsg", 10000, 1000000, 6, False),
          ("acl", 1000, 0, 4, True), ("fw", 1000, 0, 4, True), ("ipc", 1000, 0, 4, True),
          ("acl", 1000, 0, 6, False), ("fw", 1000, 0, 6, False), ("ipc", 1000, 0, 6, False),
          ("acl", 10000, 0, 4, False), ("fw", 10000, 0, 4, False), ("ipc", 10000, 0, 4, False),

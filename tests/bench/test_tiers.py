@@ -20,6 +20,10 @@ from routers import Routers, received  # pylint: disable=wrong-import-position
 HERE = os.path.dirname(os.path.abspath(__file__))
 tap = Tap()
 
+# What path has on every policy.
+EVERYWHERE = ("none", "xdp-drop", "bulkhead-xdp", "bulkhead-tcx", "bulkhead-clsact", "nft",
+              "iptables-legacy", "iptables-nft")
+
 
 def figures_of(tier, *needs):
     """The JSON of a tiny run."""
@@ -47,15 +51,12 @@ def read_text(path):
 @tap
 def path_measures_every_backend_on_both_traces(_):
     result = figures_of("path", "nft", "iptables-legacy", "ipset")
-    seen = {(line["backend"], line["trace"]) for line in result["results"] if line["family"] == 4}
-    six = {(line["backend"], line["trace"]) for line in result["results"] if line["family"] == 6}
-    assert six == {(backend, trace) for backend in (
-        "none", "xdp-drop", "bulkhead-xdp", "bulkhead-tcx", "bulkhead-clsact", "nft")
-                   for trace in ("drop", "pass")}, six
-    for backend in ("none", "xdp-drop", "bulkhead-xdp", "bulkhead-tcx", "bulkhead-clsact", "nft",
-                    "nft-map", "iptables-legacy", "iptables-nft"):
-        left_out = any(skip["what"].startswith(backend) for skip in result["skipped"])
-        assert left_out or {(backend, "drop"), (backend, "pass")} <= seen, backend
+    for family, backends in ((4, (*EVERYWHERE, "nft-map")), (6, EVERYWHERE)):
+        seen = {(line["backend"], line["trace"]) for line in result["results"]
+                if line["family"] == family}
+        for backend in backends:
+            left_out = any(skip["what"].startswith(backend) for skip in result["skipped"])
+            assert left_out or {(backend, "drop"), (backend, "pass")} <= seen, (family, backend)
     assert len(result["gates"]) == 3, result["gates"]
 
 

@@ -364,20 +364,29 @@ static struct addr_range first_prefix(const struct addr *addr, const struct addr
 	return range;
 }
 
+bool addr_range_take_prefix(struct addr_range *rest, struct addr_range *ret_prefix)
+{
+	struct addr next;
+
+	*ret_prefix = first_prefix(&rest->first, &rest->last);
+	if (addr_compare(&ret_prefix->last, &rest->last) >= 0 ||
+	    !addr_next(&ret_prefix->last, &next))
+		return false;
+	rest->first = next;
+	return true;
+}
+
 unsigned addr_range_n_prefixes(const struct addr_range *range)
 {
-	struct addr at = range->first;
-	unsigned n = 0;
+	struct addr_range rest = *range;
+	struct addr_range prefix;
+	unsigned n = 1;
 
 	if (prefix_len(range) >= 0) /* nearly all are, and this is cheap */
 		return 1;
-	for (;;) {
-		struct addr_range prefix = first_prefix(&at, &range->last);
-
+	while (addr_range_take_prefix(&rest, &prefix))
 		n++;
-		if (addr_compare(&prefix.last, &range->last) >= 0 || !addr_next(&prefix.last, &at))
-			return n;
-	}
+	return n;
 }
 
 bool port_range_has(struct port_range range, uint16_t port)

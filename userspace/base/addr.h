@@ -94,6 +94,12 @@ bool addr_ranges_have(const addr_ranges *ranges, const struct addr *addr);
 void addr_ranges_subtract(struct arena *arena, const addr_ranges *a, const addr_ranges *b,
 			  addr_ranges *result);
 
+/*
+ * Takes the first of the prefixes that it takes to write a range off it: true, and rest is what is left;
+ * false: this was the last one, and rest stays as it was.
+ */
+bool addr_range_take_prefix(struct addr_range *rest, struct addr_range *ret_prefix);
+
 /* How many prefixes it takes to write the range. */
 unsigned addr_range_n_prefixes(const struct addr_range *range);
 
