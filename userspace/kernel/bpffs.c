@@ -131,11 +131,12 @@ static int mount_at(const char *place, struct diag *diag)
 	int err = mounts_for_itself(&for_itself);
 
 	if (err)
-		return diag_sys(diag, -err,
-				"there is no bpffs at '%s', and without /proc/self/mountinfo and "
-				"/proc/1/mountinfo it cannot be told whether one that is mounted here "
-				"lasts; mount one first: 'mount -t bpf bpf %s'",
-				place, place);
+		return diag_sys(
+			diag, -err,
+			"there is no bpffs at '%s', and without /proc/self/mountinfo and "
+			"/proc/1/mountinfo it cannot be told whether one that is mounted here "
+			"lasts; mount one first: 'mount -t bpf bpf %s'",
+			place, place);
 	if (for_itself)
 		return diag_refuse(
 			diag, -ENOENT,
