@@ -448,8 +448,8 @@ struct bh_flow_state {
 	__u64 meta;
 	__u32 generation; /* in which it was last judged */
 	__u16 row;	  /* counter row, in generation less behind */
-	__u16 behind;	  /* kept flows: generations since the admitting one; half-open non-TCP:
-			   * low 16 bits of the tick of the first reply, 0 none */
+	__u16 behind;	  /* kept flows: generations since the admitting one; with BH_FLOW_REPLIED:
+			   * see there */
 };
 _Static_assert(sizeof(struct bh_flow_state) == 16, "abi");
 
@@ -464,9 +464,10 @@ _Static_assert(sizeof(struct bh_flow_state) == 16, "abi");
 #define BH_FLOW_FIN_REPLIER 0x0100
 #define BH_FLOW_AUDIT	    0x0200 /* admitted only because of audit */
 #define BH_FLOW_KEPT	    0x0400 /* honoured by existing_flows: keep */
-#define BH_FLOW_REPLIED	    0x0800 /* non-TCP: a reply has passed */
-#define BH_FLOW_KIND_SHIFT  12	   /* enum bh_flow_kind, three bits: which time-outs hold */
-#define BH_FLOW_ANSWERS	    0x8000 /* the policy denies its answers, which pass with it */
+/* Half-open: a reply has passed; behind: of TCP what acknowledges the last one, else its tick. */
+#define BH_FLOW_REPLIED	   0x0800
+#define BH_FLOW_KIND_SHIFT 12	  /* enum bh_flow_kind, three bits: which time-outs hold */
+#define BH_FLOW_ANSWERS	   0x8000 /* the policy denies its answers, which pass with it */
 
 enum bh_flow_kind {
 	BH_FLOW_TCP,

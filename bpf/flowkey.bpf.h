@@ -48,6 +48,30 @@ static __always_inline __u64 flowkey_in(const struct packet *packet)
 }
 
 /*
+ * The packet as its answer would be; twice is as before, but for the code of an echo: that of the
+ * other one is not known, and 0 is what there is (RFC 792, RFC 4443 section 4).
+ */
+static __always_inline void flowkey_turn(struct packet *packet)
+{
+	union packet_address address = packet->source;
+	__u16 port = packet->class_source_port;
+	__be16 port_be = packet->source_port;
+
+	packet->source = packet->destination;
+	packet->destination = address;
+	packet->source_port = packet->destination_port;
+	packet->destination_port = port_be;
+	packet->direction = !packet->direction;
+	if (flowkey_kind(packet) == BH_FLOW_ECHO) {
+		packet->class_destination_port ^= packet->family == 4 ? 8 << 8 : 1 << 8;
+		packet->class_destination_port &= 0xff00;
+		return;
+	}
+	packet->class_source_port = packet->class_destination_port;
+	packet->class_destination_port = port;
+}
+
+/*
  * The words of struct bh_flow_key4 and bh_flow_key6, by shifts, as they lie in memory on the only
  * byte order there is: stores of halves that are read as a whole would stall.
  */

@@ -180,7 +180,7 @@ static __always_inline enum bh_reason icmp_judge(struct packet *quoted, __u64 ge
 		return BH_REASON_ICMP_ERRORS;
 	said = judge_other(quoted, generation);
 	if (JUDGED_VERDICT(said) == BH_DENY && known & TRACK_REPLY) {
-		track_turn(quoted);
+		flowkey_turn(quoted);
 		said = judge_other(quoted, generation);
 	}
 	if (JUDGED_VERDICT(said) != BH_DENY ||

@@ -37,7 +37,10 @@ struct packet {
 	__u8 fragment;		      /* enum packet_fragment */
 	__u8 hop_limit;
 	__u8 icmp_error; /* 1: an ICMP error that may pass for what it quotes */
-	__be16 echo_id;	 /* echo request and reply */
+	union {
+		__be16 echo_id;	    /* echo request and reply */
+		__u16 acknowledges; /* TCP: low 16 bits of the acknowledgment number */
+	};
 	__be16 ether_type;
 	__be32 fragment_id;
 	__u16 fragment_offset; /* bytes, PACKET_LATER */
@@ -50,7 +53,10 @@ struct packet {
 	__u8 fragment_protocol; /* PACKET_FIRST and LATER: what both say, for the key of fragments;
 				 * IPv6: the fragment header's next header */
 	__u8 loopback;		/* 1: the host's own looped multicast */
-	__u16 l4_size;		/* ICMP: bytes from l4_offset to the end of the IP packet */
+	union {
+		__u16 l4_size; /* ICMP: bytes from l4_offset to the end of the IP packet */
+		__u16 expects; /* TCP: low 16 bits of the number by which the other end acknowledges it all */
+	};
 };
 _Static_assert(sizeof(struct packet) == 80, "no padding: separately verified functions read it");
 

@@ -311,6 +311,9 @@ static __always_inline enum bh_reason parse_tcp(const struct frame *frame, struc
 	parse_ports(packet, tcp.source, tcp.dest);
 	packet->tcp_flags = ((const __u8 *)&tcp)[13];
 	*ret_size = tcp.doff * 4;
+	packet->acknowledges = bpf_ntohl(tcp.ack_seq);
+	packet->expects =
+		bpf_ntohl(tcp.seq) + parse->end - parse->at - *ret_size + tcp.syn + tcp.fin;
 	if (*ret_size < sizeof(tcp))
 		return BH_REASON_BAD_HEADER;
 	if (parse->at + sizeof(tcp) > parse->end || packet->fragment == PACKET_FIRST)

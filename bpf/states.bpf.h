@@ -33,10 +33,38 @@ static __always_inline bool states_is_over(__u32 flags, bool opener)
 	       (opener && flags & ends && !(flags & BH_FLOW_ESTABLISHED));
 }
 
-static __always_inline __u32 states_step_tcp(__u32 flags, __u32 tcp, bool opener)
+/* A segment that may carry data: it acknowledges, and begins and ends nothing. */
+static __always_inline bool states_is_plain(__u32 tcp)
+{
+	return (tcp & (STATES_SYN | STATES_FIN | STATES_RST | STATES_ACK)) == STATES_ACK;
+}
+
+/*
+ * What a packet of one end of a flow that is not established does besides. The replier's tell what the
+ * opener has to acknowledge; whoever does has seen them, and is no stranger who forges the opener's address.
+ */
+static __always_inline __u32 states_shake(__u32 flags, __u32 tcp, bool opener, __u16 unseen,
+					  __u32 step)
+{
+	const __u32 ends = BH_FLOW_FIN_OPENER | BH_FLOW_FIN_REPLIER;
+
+	if ((tcp & (STATES_RST | STATES_ACK)) != STATES_ACK)
+		return step;
+	if (!opener && (flags | step) & (BH_FLOW_SYN_ACK | BH_FLOW_PICKED_UP))
+		return step | BH_FLOW_REPLIED;
+	if (!opener || tcp & STATES_SYN || !(flags & BH_FLOW_REPLIED) || unseen)
+		return step;
+	if ((flags | step) & ends)
+		step |= BH_FLOW_CLOSING;
+	return step | STATES_ESTABLISHES | BH_FLOW_ESTABLISHED;
+}
+
+/* unseen: 0 where the packet acknowledges the last one of the replier that has passed. */
+static __always_inline __u32 states_step_tcp(__u32 flags, __u32 tcp, bool opener, __u16 unseen)
 {
 	__u32 side = opener ? BH_FLOW_FIN_OPENER : BH_FLOW_FIN_REPLIER;
 	bool established = flags & BH_FLOW_ESTABLISHED;
+	bool answered = flags & (BH_FLOW_ESTABLISHED | BH_FLOW_PICKED_UP | BH_FLOW_SYN_ACK);
 	__u32 step = STATES_DATES;
 
 	if ((tcp & (STATES_SYN | STATES_ACK)) == STATES_SYN) {
@@ -44,8 +72,11 @@ static __always_inline __u32 states_step_tcp(__u32 flags, __u32 tcp, bool opener
 			return STATES_REOPENS;
 		return opener && !established ? STATES_DATES : 0;
 	}
+	/* An old connection of the replier answers a SYN so, and its opener resets it: RFC 9293, 3.5.1. */
+	if (!opener && !answered && states_is_plain(tcp))
+		return STATES_PASSES;
 	if (flags & (BH_FLOW_ESTABLISHED | BH_FLOW_PICKED_UP) || tcp & (STATES_SYN | STATES_RST) ||
-	    (flags & BH_FLOW_SYN_ACK && tcp & STATES_ACK))
+	    (answered && tcp & STATES_ACK))
 		step |= STATES_PASSES;
 	if (!opener && !established && tcp & STATES_SYN)
 		step |= BH_FLOW_SYN_ACK;
@@ -53,12 +84,7 @@ static __always_inline __u32 states_step_tcp(__u32 flags, __u32 tcp, bool opener
 		step |= side | (established ? BH_FLOW_CLOSING : 0);
 	else if (!(flags & side))
 		step |= STATES_LIFTS;
-	if (opener || established || (tcp & (STATES_SYN | STATES_RST | STATES_ACK)) != STATES_ACK)
-		return step;
-	/* An end of the opener that was seen while the flow was half-open is lifted by this packet. */
-	if ((flags | step) & side)
-		step |= BH_FLOW_CLOSING;
-	return step | STATES_ESTABLISHES | BH_FLOW_ESTABLISHED;
+	return established ? step : states_shake(flags, tcp, opener, unseen, step);
 }
 
 /* since: ticks since the first reply. */
@@ -75,15 +101,15 @@ static __always_inline __u32 states_step_other(__u32 flags, __u16 since, bool op
 
 /*
  * The whole state table: what a packet with these TCP flags, from the opener or not, does to an
- * entry with these flags. A global function, because its many ways would multiply what comes
- * behind it.
+ * entry with these flags. since: what has become of the behind of its BH_FLOW_REPLIED, ticks or unseen.
+ * A global function, because its many ways would multiply what comes behind it.
  */
 int states_step(__u32 flags, __u32 tcp, __u32 opener, __u32 since);
 
 __attribute__((noinline)) int states_step(__u32 flags, __u32 tcp, __u32 opener, __u32 since)
 {
 	if (bh_flow_kind(flags) == BH_FLOW_TCP)
-		return states_step_tcp(flags, tcp, opener);
+		return states_step_tcp(flags, tcp, opener, since);
 	return states_step_other(flags, since, opener);
 }
 

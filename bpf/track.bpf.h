@@ -39,30 +39,6 @@ enum track_known {
 
 /* ---- after a flip ---- */
 
-/*
- * The packet as its answer would be; twice is as before, but for the code of an echo: that of the
- * other one is not known, and 0 is what there is (RFC 792, RFC 4443 section 4).
- */
-static __always_inline void track_turn(struct packet *packet)
-{
-	union packet_address address = packet->source;
-	__u16 port = packet->class_source_port;
-	__be16 port_be = packet->source_port;
-
-	packet->source = packet->destination;
-	packet->destination = address;
-	packet->source_port = packet->destination_port;
-	packet->destination_port = port_be;
-	packet->direction = !packet->direction;
-	if (flowkey_kind(packet) == BH_FLOW_ECHO) {
-		packet->class_destination_port ^= packet->family == 4 ? 8 << 8 : 1 << 8;
-		packet->class_destination_port &= 0xff00;
-		return;
-	}
-	packet->class_source_port = packet->class_destination_port;
-	packet->class_destination_port = port;
-}
-
 /* Whether existing_flows: keep speaks of a flow: it is established, and not by audit alone. */
 static __always_inline bool track_keeps(__u32 flags)
 {
@@ -227,6 +203,26 @@ static __always_inline bool track_establish(struct flow_query *query, __u32 step
 	return true;
 }
 
+/*
+ * Of the first reply its tick, of TCP of each one what acknowledges it; before the flag says that it is there.
+ * A flow that is established in its place has none.
+ */
+static __always_inline void track_note_reply(const struct packet *packet,
+					     const struct flow_query *query,
+					     struct bh_flow_state *state, __u32 step)
+{
+	bool tcp = bh_flow_kind(flow_flags(query->meta)) == BH_FLOW_TCP;
+	__u16 behind = 0;
+
+	if (step & BH_FLOW_REPLIED) {
+		if (!tcp && flow_flags(query->meta) & BH_FLOW_REPLIED)
+			return;
+		behind = tcp ? packet->expects : query->tick;
+	}
+	__sync_val_compare_and_swap(flow_rest_of(state), query->rest,
+				    flow_rest(query->rest, query->rest >> 32, behind));
+}
+
 static __always_inline void track_act(const struct packet *packet, struct decision *decision,
 				      struct flow_query *query, struct bh_flow_state *state,
 				      __u32 step)
@@ -245,9 +241,8 @@ static __always_inline void track_act(const struct packet *packet, struct decisi
 		}
 		note(BH_NOTE_ESTABLISHED_FULL);
 		step &= ~(BH_FLOW_ESTABLISHED | BH_FLOW_CLOSING);
-	} else if (step & BH_FLOW_REPLIED && !(flow_flags(meta) & BH_FLOW_REPLIED)) {
-		__sync_val_compare_and_swap(flow_rest_of(state), query->rest,
-					    flow_rest(query->rest, query->rest >> 32, tick));
+	} else if (step & (BH_FLOW_REPLIED | STATES_ESTABLISHES)) {
+		track_note_reply(packet, query, state, step);
 	}
 	if (step & STATES_DATES)
 		flow_mark(state, meta, step & 0xffff, step & STATES_LIFTS ? BH_FLOW_CLOSING : 0,
@@ -300,6 +295,14 @@ static __always_inline bool track_is_cut(const struct flow_query *query)
 	return bh_flow_kind(flow_flags(query->meta)) == BH_FLOW_CUT;
 }
 
+/* What the behind of an entry that a reply has passed is compared with. */
+static __always_inline __u16 track_behind(const struct packet *packet,
+					  const struct flow_query *query)
+{
+	return bh_flow_kind(flow_flags(query->meta)) == BH_FLOW_TCP ? packet->acknowledges
+								    : query->tick;
+}
+
 /*
  * What became of a packet and the entry that it has met. opening is what judge_other says of it, or
  * 0. query->found: in the established table.
@@ -323,7 +326,7 @@ track_meet(const struct packet *packet, const struct image_view *view, struct de
 			return bh_flow_kind(flow_flags(query->meta)) ? TRACK_NOT_MET : TRACK_MET;
 	}
 	step = states_step(flow_flags(query->meta), packet->tcp_flags, opener,
-			   (__u16)(query->tick - (query->rest >> 48)));
+			   (__u16)(track_behind(packet, query) - (query->rest >> 48)));
 	if (decision->verdict == BH_ALLOW || track_passes(packet, decision, query, step))
 		track_act(packet, decision, query, state, step);
 	return TRACK_MET;
@@ -526,9 +529,9 @@ static __always_inline void track(struct packet *packet, struct quick *quick,
 	if (!track_slow(packet, decision, known))
 		return;
 	code = packet->class_destination_port;
-	track_turn(packet);
+	flowkey_turn(packet);
 	opening = judge_other(packet, decision->generation);
-	track_turn(packet);
+	flowkey_turn(packet);
 	packet->class_destination_port = code;
 	track_slow(packet, decision, opening | known);
 }

@@ -218,7 +218,7 @@ int prime(struct xdp_md *ctx)
 
 	packet.tcp_flags = bench_flags;
 	if (bench_turned)
-		track_turn(&packet);
+		flowkey_turn(&packet);
 	decide(&packet, reason, &decision);
 	bench_row = decision.row;
 	return XDP_DROP + report(&packet, &decision);

@@ -15,9 +15,10 @@ const struct kind kinds[KINDS] = {
 	{"RST", FRAME_TCP_RST},
 	{"RST-ACK", FRAME_TCP_RST | FRAME_TCP_ACK},
 	{"bare", FRAME_TCP_PSH},
+	{"stray-ACK", FRAME_TCP_ACK | FRAME_TCP_STRAY},
 };
 
-uint8_t flags_of(struct str name)
+uint16_t flags_of(struct str name)
 {
 	for (size_t i = 0; i < KINDS; i++)
 		if (str_eq(name, str_of(kinds[i].name)))
@@ -55,9 +56,9 @@ const char *state_name(const struct subject *subject, const struct flowtable_ent
 	if (flags & BH_FLOW_ESTABLISHED)
 		return "established";
 	if (flags & BH_FLOW_PICKED_UP)
-		name = "picked-up";
+		name = flags & BH_FLOW_REPLIED ? "picked-up replied" : "picked-up";
 	else if (flags & BH_FLOW_SYN_ACK)
-		name = "answered";
+		name = flags & BH_FLOW_REPLIED ? "answered" : "reopened";
 	else if (flags & BH_FLOW_REPLIED)
 		name = "replied";
 	(void)snprintf(buffer, STATE_NAME_SIZE, "%s%s%s", name, ended ? " ended" : "",

@@ -11,14 +11,14 @@
 
 struct kind {
 	const char *name;
-	uint8_t tcp_flags;
+	uint16_t tcp_flags; /* of frames.h */
 };
 
-enum { KINDS = 9 };
+enum { KINDS = 10 };
 extern const struct kind kinds[KINDS];
 
 /* Of a packet by its name, which must exist. */
-uint8_t flags_of(struct str name);
+uint16_t flags_of(struct str name);
 
 /*
  * Sends packets of a TCP flow: words of > (from the opener) or < (from the replier) and the name of

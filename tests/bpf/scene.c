@@ -127,7 +127,7 @@ struct tuple subject_opener(const struct subject *subject)
 	return tuple;
 }
 
-bool scene_send_tuple(const struct scene *scene, const struct tuple *tuple, uint8_t tcp_flags)
+bool scene_send_tuple(const struct scene *scene, const struct tuple *tuple, unsigned tcp_flags)
 {
 	bool out = tuple->direction == DIRECTION_OUT;
 	struct frame frame;
@@ -138,7 +138,7 @@ bool scene_send_tuple(const struct scene *scene, const struct tuple *tuple, uint
 }
 
 bool scene_send(const struct scene *scene, const struct subject *subject, bool reply,
-		uint8_t tcp_flags)
+		unsigned tcp_flags)
 {
 	struct tuple tuple = subject_opener(subject);
 

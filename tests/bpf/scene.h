@@ -59,8 +59,8 @@ struct tuple subject_opener(const struct subject *subject);
 
 /* Sends a packet of the flow; whether it passes. */
 bool scene_send(const struct scene *scene, const struct subject *subject, bool reply,
-		uint8_t tcp_flags);
-bool scene_send_tuple(const struct scene *scene, const struct tuple *tuple, uint8_t tcp_flags);
+		unsigned tcp_flags);
+bool scene_send_tuple(const struct scene *scene, const struct tuple *tuple, unsigned tcp_flags);
 
 /* The one entry of the flow; false: there is none. Two or more end the test. */
 bool scene_entry(const struct scene *scene, const struct subject *subject,

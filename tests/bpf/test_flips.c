@@ -27,7 +27,7 @@ static const struct entry_case entries[] = {
 	{"answered", BEFORE_ALLOWS, ">SYN <SYN-ACK", "<ACK"},
 	{"picked-up", BEFORE_ALLOWS, ">data", "<data"},
 	{"established", BEFORE_ALLOWS, established, "<data"},
-	{"closing", BEFORE_ALLOWS, ">data <data <FIN-ACK", "<FIN-ACK"},
+	{"closing", BEFORE_ALLOWS, ">data <data >data <FIN-ACK", "<FIN-ACK"},
 	{"kept", BEFORE_KEEPS, established, "<data"},
 	{"audit half-open", BEFORE_AUDITS, ">SYN", "<SYN-ACK"},
 	{"audit established", BEFORE_AUDITS, established, "<data"},
@@ -335,7 +335,7 @@ Test(flips, a_kept_flow_passes_both_ways_as_existing_flow_and_never_a_syn)
 
 		subject.number++;
 		subject.out = i & 1;
-		make_kept(scene, &subject, i & 2 ? established : ">data <data <RST");
+		make_kept(scene, &subject, i & 2 ? established : ">data <data >data <RST");
 		for (int reply = 0; reply < 2; reply++) {
 			(void)scene_counted(scene, &by);
 			cr_expect_eq(scene_send(scene, &subject, reply, kinds[i / 4].tcp_flags),

@@ -49,9 +49,9 @@ static const struct silence silences[] = {
 	{"answered", ">SYN <SYN-ACK", 41, PROTO_TCP, false},
 	{"picked-up", ">data", 41, PROTO_TCP, false},
 	{"established", established, 1000, PROTO_TCP, false},
-	{"closing", ">data <data <FIN-ACK", 83, PROTO_TCP, false},
-	{"closing", ">data <data >RST", 83, PROTO_TCP, false},
-	{"established", ">data <data <RST >ACK", 1000, PROTO_TCP, false},
+	{"closing", ">data <data >data <FIN-ACK", 83, PROTO_TCP, false},
+	{"closing", ">data <data >data >RST", 83, PROTO_TCP, false},
+	{"established", ">data <data >data <RST >ACK", 1000, PROTO_TCP, false},
 	{"half-open", NULL, 37, PROTO_UDP, false},
 	{"established", NULL, 211, PROTO_UDP, true},
 	{"half-open", NULL, 37, PROTO_SCTP, false},
@@ -146,7 +146,7 @@ Test(flows, each_says_when_it_was_opened_until_it_is_opened_anew)
 		(void)play(scene, &subject, ">SYN <SYN-ACK");
 		cr_assert(scene_entry(scene, &subject, &entry));
 		cr_expect_eq(entry.opened, moment, "half-open: %u, not %u", entry.opened, moment);
-		(void)play(scene, &subject, ">ACK <ACK");
+		(void)play(scene, &subject, ">ACK <ACK >ACK");
 		scene_wait(scene, 100);
 		cr_expect(play(scene, &subject, "<data"));
 		cr_assert(scene_entry(scene, &subject, &entry));
@@ -467,4 +467,67 @@ Test(flows, nobody_can_aim_at_the_bucket_of_another)
 			cr_assert(scene_send_tuple(scene, &tuple, FRAME_TCP_SYN));
 		}
 	cr_assert_eq(enforcer_note(scene->enforcer, BH_NOTE_HALF_OPEN_EVICTED), 0);
+}
+
+/* ---- who establishes ---- */
+
+/* A segment with numbers of its own and so many bytes. Whether it passes. */
+static bool send_segment(const struct scene *scene, const struct subject *subject, bool reply,
+			 unsigned flags, const uint32_t numbers[2], size_t size)
+{
+	struct tuple tuple = subject_opener(subject);
+	struct frame frame;
+
+	if (reply)
+		tuple = tuple_turn(&tuple);
+	frame_of_tuple(&frame, &tuple, flags);
+	frame_zeros(&frame, size);
+	for (size_t i = 0; i < 2; i++) {
+		frame_put16(&frame, frame.l4_at + 4 + i * 4, (uint16_t)(numbers[i] >> 16));
+		frame_put16(&frame, frame.l4_at + 6 + i * 4, (uint16_t)numbers[i]);
+	}
+	frame_finish(&frame);
+	return enforcer_run(scene->enforcer,
+			    tuple.direction == DIRECTION_OUT ? ENFORCER_TC_OUT : ENFORCER_XDP,
+			    frame.bytes, frame.size, NULL);
+}
+
+/* Whether the flow is established once its opener has acknowledged up to a number. */
+static bool establishes(const struct scene *scene, const struct subject *subject, uint32_t number)
+{
+	struct flowtable_entry entry;
+
+	cr_assert(send_segment(scene, subject, false, FRAME_TCP_ACK, (uint32_t[2]){1, number}, 3));
+	cr_assert(scene_entry(scene, subject, &entry));
+	return flows_flags(&entry) & BH_FLOW_ESTABLISHED;
+}
+
+Test(flows, none_is_established_but_by_who_has_seen_the_last_answer)
+{
+	static const uint32_t firsts[] = {0, 77, 0xfff0, 0xffff, 0xfffffff0, 0xffffffff};
+	scoped(scene_free) struct scene *scene = scene_of_flows();
+	const unsigned syn_ack = FRAME_TCP_SYN | FRAME_TCP_ACK;
+	const unsigned last = FRAME_TCP_FIN | FRAME_TCP_PSH | FRAME_TCP_ACK;
+
+	scene_apply(scene, NULL, scene_policy);
+	for (uint32_t i = 0; i < ARRAY_LEN(firsts) * 4; i++) {
+		struct subject subject = {i & 1 ? ADDR_V6 : ADDR_V4, PROTO_TCP, i & 2, false,
+					  (uint16_t)(i + 1)};
+		uint32_t answer[2] = {firsts[i / 4], 1};
+		uint32_t other[2] = {answer[0] + 0x3000, 1};
+
+		cr_assert(play(scene, &subject, ">SYN"));
+		cr_expect_not(establishes(scene, &subject, 0), "%u: nothing was answered", i);
+		cr_assert(send_segment(scene, &subject, true, syn_ack, answer, 0));
+		cr_expect_not(establishes(scene, &subject, answer[0]), "%u: one less", i);
+		cr_expect_not(establishes(scene, &subject, answer[0] + 2), "%u: one more", i);
+		/* Another one, as of a SYN cookie of the next minute, and what belongs to the first. */
+		cr_assert(send_segment(scene, &subject, true, syn_ack, other, 5));
+		cr_expect_not(establishes(scene, &subject, answer[0] + 1), "%u: of the first", i);
+		other[0] += 6;
+		cr_assert(send_segment(scene, &subject, true, last, other, 100));
+		cr_expect_not(establishes(scene, &subject, other[0]), "%u: not the last", i);
+		cr_expect_not(establishes(scene, &subject, other[0] + 100), "%u: not all of it", i);
+		cr_expect(establishes(scene, &subject, other[0] + 101), "%u: all of it", i);
+	}
 }

@@ -260,17 +260,17 @@ Test(hammer, an_answer_that_comes_too_late_does_not_take_the_new_flow_along)
 
 Test(hammer, two_that_establish_one_flow_leave_one_entry)
 {
-	race_on(">SYN <SYN-ACK", "<ACK", "<data", BH_FLOW_ESTABLISHED, BH_FLOW_CLOSING);
+	race_on(">SYN <SYN-ACK", ">ACK", ">data", BH_FLOW_ESTABLISHED, BH_FLOW_CLOSING);
 }
 
 Test(hammer, an_opener_that_speaks_while_its_flow_is_established_opens_no_other)
 {
-	race_on(">SYN <SYN-ACK", "<ACK", ">data", BH_FLOW_ESTABLISHED, 0);
+	race_on(">SYN <SYN-ACK", ">ACK", "<data", BH_FLOW_ESTABLISHED, 0);
 }
 
 Test(hammer, the_marks_of_both_sides_are_in_the_entry)
 {
-	race_on(">data <data", ">FIN-ACK", "<FIN-ACK",
+	race_on(">data <data >data", ">FIN-ACK", "<FIN-ACK",
 		BH_FLOW_ESTABLISHED | BH_FLOW_CLOSING | BH_FLOW_FIN_OPENER | BH_FLOW_FIN_REPLIER,
 		0);
 }
@@ -286,7 +286,7 @@ Test(hammer, a_kept_flow_is_marked_so_whoever_meets_it_first)
 		for (int i = 0; i < FLOWS; i++) {
 			struct subject subject = subject_of(ADDR_V4, i);
 
-			(void)play(duel->scene, &subject, ">data <data");
+			(void)play(duel->scene, &subject, ">data <data >data");
 		}
 		scene_apply(duel->scene, NULL, scene_denying(duel->scene, "keep", "enforce"));
 		race(duel, ADDR_V4, "", ">data", ends ? "<FIN-ACK" : "<data");
@@ -337,7 +337,7 @@ static void crowd(enum bh_table table, const char *before, const char *packet, b
 Test(hammer, flows_that_collide_find_a_way_each)
 {
 	crowd(BH_TABLE_HALF_OPEN4, "", ">SYN", false);
-	crowd(BH_TABLE_ESTABLISHED4, ">SYN <SYN-ACK", "<ACK", true);
+	crowd(BH_TABLE_ESTABLISHED4, ">SYN <SYN-ACK", ">ACK", true);
 }
 
 /* ---- first fragments ---- */

@@ -529,17 +529,18 @@ Test(icmp, after_a_flip_an_error_passes_while_its_flow_would)
 	wire_expect(scene, ENFORCER_XDP, &error, "deny icmp-error-unknown", "no longer allowed");
 }
 
-/* The opener, its answer, and what the answering side says next. */
+/* The opener, its answer, and how the opener acknowledges that. */
 static void establish(struct scene *scene, const struct frame *opener, const struct frame *reply)
 {
 	struct frame more = {};
 
 	wire_expect(scene, ENFORCER_XDP, opener, "allow wire/in", "the opener");
 	wire_expect(scene, ENFORCER_TC_OUT, reply, "allow wire/in reply", "its answer");
-	wire_ip(&more, ADDR_V4, true);
-	frame_tcp(&more, 443, 40000, FRAME_TCP_ACK);
+	wire_ip(&more, ADDR_V4, false);
+	frame_tcp(&more, 40000, 443, FRAME_TCP_ACK);
+	frame_put16(&more, more.l4_at + 10, 1 + 16); /* the SYN, and the 16 bytes behind it */
 	frame_finish(&more);
-	wire_expect(scene, ENFORCER_TC_OUT, &more, "allow wire/in reply", "what establishes it");
+	wire_expect(scene, ENFORCER_XDP, &more, "allow wire/in", "what establishes it");
 }
 
 Test(icmp, after_a_flip_an_error_passes_for_a_flow_that_is_kept)

@@ -21,48 +21,61 @@ struct recipe {
 static const struct recipe recipes[] = {
 	{"half-open", ">SYN"},
 	{"half-open", ">SYN >SYN >ACK"},
+	{"half-open", ">SYN <ACK >ACK"},
 	{"half-open ended", ">SYN >RST"},
 	{"half-open ended", ">SYN >FIN-ACK"},
 	{"half-open ended", ">SYN <RST-ACK"},
 	{"half-open ended", ">SYN <RST >FIN"},
 	{"answered", ">SYN <SYN-ACK"},
-	{"answered", ">SYN <SYN-ACK >ACK >data <SYN-ACK"},
+	{"answered", ">SYN <SYN-ACK >SYN >stray-ACK <data <SYN-ACK"},
+	{"answered", ">SYN <SYN-ACK >RST >SYN <SYN-ACK"},
+	{"answered", ">SYN <SYN-ACK >ACK >FIN-ACK >SYN <SYN-ACK"},
 	{"answered ended", ">SYN <SYN-ACK >RST"},
 	{"answered ended", ">SYN <SYN-ACK <RST"},
 	{"answered ended", ">SYN <RST <SYN-ACK >FIN"},
+	{"reopened", ">SYN <SYN-ACK >ACK >FIN-ACK >SYN"},
+	{"reopened", ">SYN <SYN-ACK >RST >SYN >ACK"},
+	{"reopened", ">data >RST >SYN"},
+	{"reopened ended", ">SYN <SYN-ACK >ACK <RST >SYN >RST"},
+	{"reopened ended", ">SYN <SYN-ACK >FIN >SYN <RST"},
 	{"picked-up", ">ACK"},
 	{"picked-up", ">bare"},
-	{"picked-up", ">data <SYN-ACK"},
+	{"picked-up", ">data >SYN <bare"},
 	{"picked-up ended", ">data >FIN-ACK"},
 	{"picked-up ended", ">data <RST"},
 	{"picked-up ended", ">data <RST >RST"},
-	{"established", ">SYN <SYN-ACK >ACK <ACK"},
-	{"established", ">SYN <SYN-ACK <data"},
+	{"picked-up replied", ">data <ACK"},
+	{"picked-up replied", ">stray-ACK <data >stray-ACK"},
+	{"picked-up replied", ">data <SYN-ACK"},
+	{"picked-up replied ended", ">data <data >RST"},
+	{"picked-up replied ended", ">data <ACK <RST"},
+	{"established", ">SYN <SYN-ACK >ACK"},
+	{"established", ">SYN <SYN-ACK <data >data"},
 	{"established", ">SYN <SYN-ACK >ACK >FIN-ACK <ACK"},
-	{"established", ">data <data"},
-	{"established", ">data <ACK >RST <data"},
-	{"established", ">data <ACK <FIN-ACK >ACK"},
-	{"closing", ">SYN <SYN-ACK >ACK <ACK >FIN-ACK"},
+	{"established", ">SYN <SYN-ACK >ACK >RST >SYN <SYN-ACK >ACK"},
+	{"established", ">data <data >data"},
+	{"established", ">data <ACK >ACK >RST <data"},
+	{"established", ">data <ACK >ACK <FIN-ACK >ACK"},
+	{"closing", ">SYN <SYN-ACK >ACK >FIN-ACK"},
+	{"closing", ">SYN <SYN-ACK >FIN-ACK"},
+	{"closing", ">SYN <SYN-ACK >RST >ACK"},
+	{"closing", ">SYN <SYN-ACK <RST >ACK"},
 	{"closing", ">SYN <SYN-ACK >ACK <RST <ACK"},
-	{"closing", ">SYN <SYN-ACK <FIN-ACK"},
-	{"closing", ">data <data <RST"},
-	{"closing", ">data <data >RST >data"},
-	{"closing", ">data <data >FIN-ACK <FIN-ACK"},
-	{"closing", ">data <data <RST >data >RST"},
+	{"closing", ">data <data >data <RST"},
+	{"closing", ">data <data >data >RST >data"},
+	{"closing", ">data <data >data >FIN-ACK <FIN-ACK"},
+	{"closing", ">data <data >data <RST >data >RST"},
 };
 
 enum { ROW_NAME_SIZE = STATE_NAME_SIZE + sizeof(" by the sender") };
 
 /* The same as rows of the page say it: who has ended a flow, where that counts. */
 static struct str row_name(const char *state, const struct flowtable_entry *entry, bool reply,
-			   const struct kind *kind, char *buffer)
+			   char *buffer)
 {
-	bool speaks = kind->tcp_flags == FRAME_TCP_ACK ||
-		      kind->tcp_flags == (FRAME_TCP_ACK | FRAME_TCP_PSH);
-	bool ended = strstr(state, " ended");
 	bool sender = flows_flags(entry) & end_of(reply);
 
-	if (strcmp(state, "closing") != 0 && !(ended && speaks))
+	if (strcmp(state, "closing") != 0)
 		return str_of(state);
 	(void)snprintf(buffer, ROW_NAME_SIZE, "%s by the %s", state, sender ? "sender" : "other");
 	return str_of(buffer);
@@ -154,8 +167,7 @@ static void try_cell(struct trial *trial)
 		  trial->where);
 	cr_assert_str_eq(state_name(&trial->subject, &before, name), trial->recipe->state, "%s",
 			 trial->where);
-	row = find_row(trial->rows,
-		       row_name(trial->recipe->state, &before, reply, trial->kind, of_row),
+	row = find_row(trial->rows, row_name(trial->recipe->state, &before, reply, of_row),
 		       str_of(trial->kind->name));
 	cell = cell_of(row->cell[trial->column]);
 	scene_wait(trial->scene, 1);
@@ -229,7 +241,7 @@ struct outcome {
 };
 
 static struct outcome try_flags(const struct scene *scene, const struct subject *subject,
-				const char *packets, bool reply, uint8_t tcp_flags)
+				const char *packets, bool reply, unsigned tcp_flags)
 {
 	struct flowtable_entry entry = {};
 	struct outcome outcome;
@@ -242,9 +254,10 @@ static struct outcome try_flags(const struct scene *scene, const struct subject 
 }
 
 /* The flags alone that a packet is named by; a reset is one whatever else it says. */
-static uint8_t named_flags(uint8_t tcp_flags)
+static unsigned named_flags(unsigned tcp_flags)
 {
-	uint8_t flags = tcp_flags & (FRAME_TCP_FIN | FRAME_TCP_SYN | FRAME_TCP_RST | FRAME_TCP_ACK);
+	unsigned flags =
+		tcp_flags & (FRAME_TCP_FIN | FRAME_TCP_SYN | FRAME_TCP_RST | FRAME_TCP_ACK);
 
 	if (flags & FRAME_TCP_RST)
 		flags &= ~FRAME_TCP_FIN;
@@ -253,7 +266,8 @@ static uint8_t named_flags(uint8_t tcp_flags)
 
 Test(states, a_packet_is_what_syn_fin_rst_and_ack_make_of_it_and_no_other_flag_counts)
 {
-	static const char *const packets[] = {"", ">SYN", ">SYN <SYN-ACK", ">ACK", ">ACK <ACK"};
+	static const char *const packets[] = {"",     ">SYN",	   ">SYN <SYN-ACK",
+					      ">ACK", ">ACK <ACK", ">SYN <SYN-ACK >ACK"};
 	scoped(scene_free) struct scene *scene = scene_of_states();
 	struct subject subject = {ADDR_V4, PROTO_TCP, false, false, 0};
 
@@ -282,7 +296,7 @@ Test(states, a_packet_is_what_syn_fin_rst_and_ack_make_of_it_and_no_other_flag_c
 struct first {
 	const char *name;
 	uint8_t protocol;
-	uint8_t tcp_flags;
+	uint16_t tcp_flags;
 	bool reply; /* as if it were the answer: an echo reply */
 };
 

@@ -50,7 +50,9 @@ TEMPLATES = {
 }
 
 
-Seen = collections.namedtuple("Seen", "when word ours theirs changed")
+# Of TCP: what acknowledges the packet, and what it acknowledges.
+Seen = collections.namedtuple("Seen", "when word ours theirs changed expects acknowledges",
+                              defaults=(0, 0))  # of real sockets these always fit
 
 
 class Sequence:
@@ -171,9 +173,10 @@ class Batch:
                                        for sequence in moving])
         for sequence in moving:
             sequence.last_step = step
-            key = sequence.flow.key()
+            key, numbers = sequence.flow.key(), sequence.flow.next
+            opener = sequence.moves[step][0] == ">"
             sequence.seen.append(Seen(now, sequence.moves[step], key in ours, key in theirs,
-                                      self.is_changed))
+                                      self.is_changed, numbers[opener], numbers[not opener]))
             if in_doubt(sequence.seen):
                 sequence.verdict = ""
             elif (key in ours) != (key in theirs):
@@ -221,20 +224,28 @@ def opener_is_denied(batch, sequence):
 
 
 def tcp_is_established(before):
-    """Both sides have acknowledged something since the last SYN that began anew."""
-    sides, ended, closing = set(), set(), False
-    for side, kind in ((seen.word[0], seen.word[1:]) for seen in before):
-        if kind == "SYN" and closing:
-            sides, ended, closing = set(), set(), False
-        before_it = len(sides) == 2
-        if kind in ("ACK", "data", "FIN"):
-            sides.add(side)
+    """The opener has acknowledged its replier's last packet since the last SYN that began anew."""
+    opener, answered, expected = None, False, None
+    established, ended, closing = False, set(), False
+    for seen in before:
+        side, kind = seen.word[0], seen.word[1:]
+        if opener is None or (kind == "SYN" and (closing or (side == opener and ended
+                                                             and not established))):
+            answered = opener is not None or kind != "SYN"
+            opener, expected, established, ended, closing = side, None, False, set(), False
         if kind in ("RST", "RST-ACK", "FIN"):
             ended.add(side)
-            closing = True
-        elif side not in ended and before_it:  # what establishes does not lift an end
+            closing = established
+        elif side not in ended and established:
             closing = False
-    return len(sides) == 2
+        if kind in ("SYN", "RST", "RST-ACK"):
+            continue
+        if side != opener and not established and (answered or kind == "SYN-ACK"):
+            answered, expected = True, seen.expects
+        elif side == opener and kind != "SYN-ACK" and seen.acknowledges == expected is not None:
+            closing = closing or (not established and bool(ended))
+            established = True
+    return established
 
 
 def is_established(sequence, before):
@@ -352,19 +363,6 @@ def _an_ended_flow_begins_anew(batch, sequence):
             and sorted(sides) == [False, True])
 
 
-@fits("the-replier-establishes")
-def _the_replier_establishes(_batch, sequence):
-    before = [seen for seen in sequence.seen[:-1] if seen.ours]
-    passed = [seen.word for seen in before]
-    opener = next((word[0] for word in passed if word[1:] == "SYN"), None)
-    if not opener or not silence(sequence):
-        return False
-    if sequence.seen[-1].theirs:
-        return not is_established(sequence, before)
-    return not ({opener + "ACK", opener + "data"} & set(passed)
-                and other(opener) + "SYN-ACK" in passed)
-
-
 @fits("an-end-before-the-beginning-counts")
 def _an_end_before_the_beginning_counts(_batch, sequence):
     passed = [seen for seen in sequence.seen[:-1] if seen.ours]
@@ -374,12 +372,12 @@ def _an_end_before_the_beginning_counts(_batch, sequence):
             and not is_established(sequence, passed[:ends[0]]))
 
 
-@fits("picked-up-is-half-open-until-answered")
-def _picked_up_is_half_open_until_answered(_batch, sequence):
+@fits("established-is-what-the-opener-has-acknowledged")
+def _established_is_what_the_opener_has_acknowledged(_batch, sequence):
     passed = [seen for seen in sequence.seen[:-1] if seen.ours]
     return (sequence.seen[-1].theirs and silence(sequence)
-            and len({seen.word[0] for seen in passed
-                     if seen.word[1:] in ("ACK", "data", "FIN")}) == 1)
+            and {seen.word[1:] for seen in passed} & {"ACK", "data", "FIN"}
+            and not is_established(sequence, passed))
 
 
 @fits("half-open-is-not-kept")

@@ -144,15 +144,18 @@ void frame_protocol(struct frame *frame, uint8_t protocol)
 	frame->protocol = protocol;
 }
 
-void frame_tcp(struct frame *frame, uint16_t source, uint16_t destination, uint8_t flags)
+void frame_tcp(struct frame *frame, uint16_t source, uint16_t destination, unsigned flags)
 {
 	uint8_t *tcp = add(frame, 20);
+	uint32_t acknowledged = flags & FRAME_TCP_STRAY ? 0x5aa5 : 1;
 
 	frame_protocol(frame, PROTO_TCP);
 	put16(tcp, source);
 	put16(tcp + 2, destination);
+	put32(tcp + 4, !(flags & FRAME_TCP_SYN));
+	put32(tcp + 8, flags & FRAME_TCP_ACK ? acknowledged : 0);
 	tcp[12] = 5 << 4;
-	tcp[13] = flags;
+	tcp[13] = (uint8_t)flags;
 	put16(tcp + 14, 0xffff);
 }
 
@@ -271,7 +274,7 @@ uint8_t frame_hop_limit(const struct tuple *tuple)
 	return tuple->protocol == PROTO_IGMP && tuple->source.family == ADDR_V4 ? 1 : 64;
 }
 
-void frame_upper(struct frame *frame, const struct tuple *tuple, uint8_t tcp_flags)
+void frame_upper(struct frame *frame, const struct tuple *tuple, unsigned tcp_flags)
 {
 	uint8_t icmp = tuple->source.family == ADDR_V4 ? PROTO_ICMP : PROTO_ICMPV6;
 
@@ -290,7 +293,7 @@ void frame_upper(struct frame *frame, const struct tuple *tuple, uint8_t tcp_fla
 	}
 }
 
-void frame_of_tuple(struct frame *frame, const struct tuple *tuple, uint8_t tcp_flags)
+void frame_of_tuple(struct frame *frame, const struct tuple *tuple, unsigned tcp_flags)
 {
 	frame_start(frame);
 	frame_ip(frame, &tuple->source, &tuple->destination, frame_hop_limit(tuple));

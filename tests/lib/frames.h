@@ -34,6 +34,9 @@ struct frame {
 #define FRAME_TCP_PSH 0x08
 #define FRAME_TCP_ACK 0x10
 
+/* Beside the flags of the header: it acknowledges what nobody has sent. Of others the numbers fit. */
+#define FRAME_TCP_STRAY 0x100
+
 /* An Ethernet header, to an address of a station. */
 void frame_start(struct frame *frame);
 
@@ -58,7 +61,7 @@ void frame_extension(struct frame *frame, uint8_t type, const void *body, size_t
 /* A fragment: the header of IPv6, or the fields of IPv4. offset in bytes. */
 void frame_fragment(struct frame *frame, uint32_t id, uint32_t offset, bool more);
 
-void frame_tcp(struct frame *frame, uint16_t source, uint16_t destination, uint8_t flags);
+void frame_tcp(struct frame *frame, uint16_t source, uint16_t destination, unsigned flags);
 void frame_udp(struct frame *frame, uint16_t source, uint16_t destination);
 void frame_sctp(struct frame *frame, uint16_t source, uint16_t destination);
 void frame_icmp(struct frame *frame, uint8_t type, uint8_t code, uint16_t id);
@@ -76,12 +79,12 @@ void frame_put16(struct frame *frame, size_t at, uint16_t value);
 
 /* The layers of a tuple: its hop limit, and its upper header, or payload of a later fragment. */
 uint8_t frame_hop_limit(const struct tuple *tuple);
-void frame_upper(struct frame *frame, const struct tuple *tuple, uint8_t tcp_flags);
+void frame_upper(struct frame *frame, const struct tuple *tuple, unsigned tcp_flags);
 
 /*
  * The packet that a tuple describes: genuine ND, MLD and IGMP by their hop limit, TCP with these
  * flags, a later fragment where the tuple says so.
  */
-void frame_of_tuple(struct frame *frame, const struct tuple *tuple, uint8_t tcp_flags);
+void frame_of_tuple(struct frame *frame, const struct tuple *tuple, unsigned tcp_flags);
 
 #endif
