@@ -246,12 +246,16 @@ class Runs:
         self.seconds[kind] = time.monotonic() - start
 
     def kill(self, kind, first=False):
-        """A run of that kind, killed at a moment of its usual time; True: it lived until then."""
-        seconds = self.seconds["first" if first else kind]
+        """
+        A run of that kind, killed at a moment of its usual time; True: it lived until then. What it
+        takes changes with what else the machine does: one that came to its end says so anew.
+        """
+        which, start = "first" if first else kind, time.monotonic()
         process = self.bench.host.popen(*self.args(kind), stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL)
         try:
-            process.wait(self.bench.random.uniform(0, seconds))
+            process.wait(self.bench.random.uniform(0, self.seconds[which]))
+            self.seconds[which] = (self.seconds[which] + time.monotonic() - start) / 2
         except subprocess.TimeoutExpired:
             process.kill()
         return process.wait() == -signal.SIGKILL
@@ -271,7 +275,9 @@ def at_random_moments_death_does_no_harm(lab):
         runs.measure(kind)
     before = bench.number % 2  # the turn of the policy in force
     bench.prober.since()
-    for number in range(moments):
+    number = -1
+    while killed < moments:
+        number += 1
         kind = bench.random.choices(("apply", "rules", "stats", "detach"), (14, 2, 2, 1))[0]
         where = f"seed {seed}, moment {number}, {kind}"
         if kind == "detach":
@@ -300,9 +306,8 @@ def at_random_moments_death_does_no_harm(lab):
             settled(bench, pins, where)
             before = bench.number % 2
     bench.prober.end()
-    print(f"# random moments: {killed} of {moments} killed, seed {seed};"
+    print(f"# random moments: {killed} killed of {number + 1} runs, seed {seed};"
           f" {time.monotonic() - start:.0f} s", flush=True)
-    assert killed > moments // 2, f"only {killed} of {moments} were killed"
 
 
 if __name__ == "__main__":
