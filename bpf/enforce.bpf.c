@@ -81,8 +81,19 @@ static __always_inline enum bh_reason frags_parse(struct xdp_md *ctx, __u64 gene
 	return reason == BH_REASON_RULE ? icmp_judge(quoted, generation) : reason;
 }
 
-static __always_inline enum bh_reason skb_parse(struct __sk_buff *ctx, __u64 generation,
-						struct packet *packet)
+/*
+ * What leaves may lie in memory that its sender has mapped and goes on writing to (PACKET_TX_RING; a guest
+ * whose frames are not copied): all that is looked at becomes the kernel's own before. False: no memory.
+ */
+static __always_inline bool skb_hold(struct __sk_buff *ctx)
+{
+	__u32 most = FRAME_OFFSET_MASK + FRAME_HEADER_MAX;
+
+	return !bpf_skb_pull_data(ctx, ctx->len < most ? ctx->len : most);
+}
+
+static __always_inline enum bh_reason skb_parse(struct __sk_buff *ctx, enum bh_hook hook,
+						__u64 generation, struct packet *packet)
 {
 	struct packet *quoted;
 	__u32 length = packet->length;
@@ -90,11 +101,16 @@ static __always_inline enum bh_reason skb_parse(struct __sk_buff *ctx, __u64 gen
 	enum bh_reason reason = parse_skb_near(ctx, packet);
 
 	if (is_cut(reason, linear, ctx->len)) {
-		*packet = skb_packet(ctx, packet->hook, length);
-		reason = parse_skb_far(ctx, packet);
+		if (hook == BH_HOOK_TC_OUT && !skb_hold(ctx))
+			return reason;
+		*packet = skb_packet(ctx, hook, length);
+		reason = hook == BH_HOOK_TC_OUT ? parse_skb_near(ctx, packet)
+						: parse_skb_far(ctx, packet);
 	}
 	if (reason != BH_REASON_RULE || !packet->icmp_error)
 		return reason;
+	if (hook == BH_HOOK_TC_OUT && !skb_hold(ctx))
+		return BH_REASON_ICMP_ERROR_UNKNOWN;
 	quoted = icmp_quoted();
 	reason = quoted ? icmp_quote_skb(ctx, packet, quoted) : BH_REASON_ICMP_ERROR_UNKNOWN;
 	return reason == BH_REASON_RULE ? icmp_judge(quoted, generation) : reason;
@@ -128,7 +144,7 @@ int bh_tc_in(struct __sk_buff *ctx)
 {
 	struct packet packet = skb_packet(ctx, BH_HOOK_TC_IN, ctx->len);
 	struct decision decision = {.generation = decide_generation()};
-	enum bh_reason reason = skb_parse(ctx, decision.generation, &packet);
+	enum bh_reason reason = skb_parse(ctx, BH_HOOK_TC_IN, decision.generation, &packet);
 
 	decide(&packet, reason, &decision);
 	return TC_ACT_SHOT + (TC_ACT_UNSPEC - TC_ACT_SHOT) * (int)report(&packet, &decision);
@@ -139,7 +155,7 @@ int bh_tc_out(struct __sk_buff *ctx)
 {
 	struct packet packet = skb_packet(ctx, BH_HOOK_TC_OUT, ctx->wire_len);
 	struct decision decision = {.generation = decide_generation()};
-	enum bh_reason reason = skb_parse(ctx, decision.generation, &packet);
+	enum bh_reason reason = skb_parse(ctx, BH_HOOK_TC_OUT, decision.generation, &packet);
 	enum bh_reason open = checksum_check(ctx, &packet);
 
 	if (open != BH_REASON_RULE && (reason == BH_REASON_RULE || decide_is_never(reason)))

@@ -120,6 +120,7 @@ static __always_inline bool frame_is_far(const struct frame *frame)
 
 /* Offsets are below this; a mask that keeps what the verifier knows of them simple. */
 #define FRAME_OFFSET_MASK 0x7fff
+#define FRAME_HEADER_MAX  64 /* no header that is read at once is longer */
 
 /*
  * Copies a header at an offset below 32 KB, whose size is that of *to. False: the frame, or for

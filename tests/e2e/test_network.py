@@ -4,13 +4,14 @@
 
 import contextlib
 import errno
+import mmap
 import socket
 import struct
 
 from generator import mac_of
-from netlab import Skip, Tap, family_of, receive, wait_until
+from netlab import Skip, Tap, drain, family_of, receive, wait_until
 from test_traffic import BASE, HOST, PEER, expect, pair
-from traffic import ARRIVES, DENIED, reasons, rules, serve, talk
+from traffic import ARRIVES, DENIED, ask, reasons, rules, serve, talk
 
 tap = Tap()
 
@@ -498,6 +499,48 @@ def what_the_kernel_does_not_show_is_named_and_asked_for_when_it_does(lab):
     assert any(told in line["words"] for line in host.bulkhead_json("status")["not_covered"])
     host.apply(BASE)
     assert not any(told in line["words"] for line in host.bulkhead_json("status")["not_covered"])
+
+
+# ---- what changes behind the verdict ----
+
+SOL_PACKET, PACKET_VERSION, PACKET_TX_RING = 263, 10, 13
+TPACKET_V2, TP_STATUS_SEND_REQUEST = 1, 1
+RING_PAGE, RING_DATA = 4096, 32  # where the frame begins, behind struct tpacket2_hdr
+
+
+@tap
+def what_a_sender_changes_in_its_ring_is_not_what_leaves(lab):
+    """A frame waits behind the filter, in memory that its sender has mapped."""
+    peer, host = pair(lab)
+    sinks = {port: peer.udp(PEER[4], port) for port in (5353, 5999)}
+    host.apply(BASE)
+    expect(ask(host, PEER[4], 5999), DENIED, "the port that is denied")
+    # Two kilobytes go at once, then a kilobyte a second.
+    host.run("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "8kbit", "burst", "2000",
+             "limit", "100000")
+    frame = mac_of(peer, "eth0") + mac_of(host, "eth0") + b"\x08\x00" + udp_packet(
+        HOST[4], PEER[4], 5353)
+    with host.open_socket(socket.AF_PACKET, socket.SOCK_RAW) as raw, host.udp() as filler:
+        raw.setsockopt(SOL_PACKET, PACKET_VERSION, struct.pack("i", TPACKET_V2))
+        raw.setsockopt(SOL_PACKET, PACKET_TX_RING, struct.pack("IIII", RING_PAGE, 1, RING_PAGE, 1))
+        with host.enter():
+            raw.bind(("eth0", 0x0800))
+        with mmap.mmap(raw.fileno(), RING_PAGE, mmap.MAP_SHARED,
+                       mmap.PROT_READ | mmap.PROT_WRITE) as ring:
+            for _ in range(30):
+                filler.sendto(b"f" * 400, (PEER[4], 5353))
+            before = rules(host)["db"]["packets"]
+            ring[RING_DATA:RING_DATA + len(frame)] = frame
+            struct.pack_into("II", ring, 0, TP_STATUS_SEND_REQUEST, len(frame))
+            raw.send(b"", socket.MSG_DONTWAIT)
+            expect(rules(host)["db"]["packets"] - before, 1, "frames judged")
+            assert drain(sinks[5353]) < 30, "nothing waits"
+            struct.pack_into("!H", ring, RING_DATA + 14 + 20 + 2, 5999)
+            host.run("tc", "qdisc", "change", "dev", "eth0", "root", "tbf", "rate", "1gbit", "burst",
+                     "2000", "limit", "100000")
+            wait_until(lambda: (receive(sinks[5353], 0.1) or [b""])[0] == b"data",
+                       what="the frame from the ring at the port that was judged")
+    expect(drain(sinks[5999]), 0, "datagrams at the port that is denied")
 
 
 if __name__ == "__main__":
