@@ -8,8 +8,6 @@
 
 #include <errno.h>
 
-#include <bpf/bpf.h>
-
 #include "kernel/applying.h"
 #include "kernel/bpffs.h"
 #include "kernel/clock.h"
@@ -96,81 +94,6 @@ static int find_active(struct applying *run)
 	return applying_fold(run);
 }
 
-/* ---- links: numbers for counters ---- */
-
-static struct store_link *find_link(const struct store_record *record, uint32_t ifindex)
-{
-	for (size_t i = 0; i < record->links.len; i++)
-		if (record->links.at[i].ifindex == ifindex)
-			return &record->links.at[i];
-	return NULL;
-}
-
-static uint32_t used_numbers(const struct store_record *record)
-{
-	uint32_t used = 1;
-
-	for (size_t i = 0; i < record->links.len; i++)
-		used |= 1U << record->links.at[i].number;
-	return used;
-}
-
-static bool is_wanted(const struct applying *run, uint32_t ifindex)
-{
-	for (size_t i = 0; i < run->request->links->len; i++)
-		if (run->request->links->at[i]->ifindex == ifindex)
-			return true;
-	return false;
-}
-
-/* Numbers of links that are no longer covered come free once a new generation counts. */
-static void forget_links(struct applying *run)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < run->record.links.len; i++)
-		if (is_wanted(run, run->record.links.at[i].ifindex))
-			run->record.links.at[n++] = run->record.links.at[i];
-	run->record.links.len = n;
-}
-
-/* Returns the numbers that are new. All wanted links find one: there are fewer than numbers. */
-static uint32_t number_links(struct applying *run)
-{
-	uint32_t before = used_numbers(&run->record);
-
-	if (run->record.links.len + run->request->links->len > BH_LINKS - 1)
-		forget_links(run);
-	for (size_t i = 0; i < run->request->links->len; i++) {
-		const struct host_link *link = run->request->links->at[i];
-		struct store_link *known = find_link(&run->record, link->ifindex);
-		uint32_t used = used_numbers(&run->record);
-
-		if (!known) {
-			known = array_add(run->arena, &run->record.links);
-			known->ifindex = link->ifindex;
-			known->number = (uint32_t)__builtin_ctz(~used);
-			known->why_in = "";
-			known->why_out = "";
-		}
-		known->name = link->name;
-		known->let_go = false;
-	}
-	return used_numbers(&run->record) & ~before;
-}
-
-static int write_links(struct applying *run)
-{
-	struct bh_links links;
-	uint32_t key = 0;
-	int err;
-
-	run->links_written = true;
-	tables_make_links(run->record.links.at, run->record.links.len, &links);
-	err = bpf_map_update_elem(load_map_fd(run->load, LOAD_MAP_LINKS), &key, &links, BPF_ANY);
-	return err ? diag_sys(run->diag, -err, "cannot write map bh_links") : 0;
-}
-
 /* ---- a new generation ---- */
 
 /*
@@ -199,7 +122,7 @@ static int prepare_slot(struct applying *run, uint64_t next)
 	if (!err)
 		err = fill_image(run->load, image, slot, run->diag);
 	if (!err)
-		err = fill_counters(run->load, slot, used_numbers(&run->record),
+		err = fill_counters(run->load, slot, applying_used_numbers(&run->record),
 				    counters_n_rows(image), run->diag);
 	if (!err)
 		err = applying_prepare_state(run, slot);
@@ -213,7 +136,7 @@ static int prepare_links(struct applying *run, uint32_t fresh)
 {
 	int err = run->active ? applying_count_links(run, fresh) : 0;
 
-	return err ? err : write_links(run);
+	return err ? err : applying_write_links(run);
 }
 
 /* The record as it is now, with links of its own: numbering changes them in their places. */
@@ -254,7 +177,7 @@ static int remove_load(struct applying *run)
 /* The numbers of the links in the kernel, if they were written, as the record has them again. */
 static int write_links_again(struct applying *run)
 {
-	return run->links_written ? write_links(run) : 0;
+	return run->links_written ? applying_write_links(run) : 0;
 }
 
 /*
@@ -329,7 +252,7 @@ static int attach_behind(struct applying *run)
 /* All that comes before the flip. */
 static int prepare(struct applying *run, uint64_t next)
 {
-	uint32_t fresh = number_links(run);
+	uint32_t fresh = applying_number_links(run);
 	int err = prepare_slot(run, next);
 
 	if (!err)
@@ -376,7 +299,7 @@ static int refresh(struct applying *run)
 {
 	const struct store_record before = copy_record(run);
 	const struct image *image = run->request->image;
-	uint32_t fresh = number_links(run);
+	uint32_t fresh = applying_number_links(run);
 	int err = store_put_image(run->store, &image->digest, run->request->encoded, run->diag);
 
 	if (!err)
@@ -413,16 +336,6 @@ static int let_go(struct applying *run)
 	return err ? err : applying_settle_state(run, generation & 1);
 }
 
-/* Numbers of links that were let go, once the counters of the generation before are in the totals. */
-static int settle_links(struct applying *run)
-{
-	if (run->result.changed)
-		forget_links(run);
-	for (size_t i = 0; i < run->record.links.len; i++)
-		run->record.links.at[i].let_go = !is_wanted(run, run->record.links.at[i].ifindex);
-	return 0;
-}
-
 static int prune(struct applying *run)
 {
 	int err = store_prune(run->store, &run->record, run->diag);
@@ -449,7 +362,7 @@ static void finish(struct applying *run)
 		applying_remove_links,
 		let_go,
 		applying_fold,
-		settle_links,
+		applying_settle_links,
 		write_record,
 		prune,
 		applying_remove_versions,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * One run of apply, and its steps that stand in files of their own.
+ * One run of apply, and its steps: those of applying.c, of numbers.c and of self.c.
  */
 #ifndef KERNEL_APPLYING_H
 #define KERNEL_APPLYING_H
@@ -50,6 +50,21 @@ int applying_fold(struct applying *run);
  * on them before the next generation comes into force.
  */
 int applying_count_links(struct applying *run, uint32_t fresh);
+
+/* The numbers by which links count, as bits; 0 is that of no known link. */
+uint32_t applying_used_numbers(const struct store_record *record);
+
+/*
+ * Gives the wanted links their numbers, in the record, and returns those that are new. All find one: there
+ * are fewer than numbers.
+ */
+uint32_t applying_number_links(struct applying *run);
+
+/* The numbers into the kernel. */
+int applying_write_links(struct applying *run);
+
+/* Numbers of links that were let go, once the counters of the generation before are in the totals. */
+int applying_settle_links(struct applying *run);
 
 /* The state pages of a slot: those of the generation in force, or new and empty ones. */
 int applying_prepare_state(struct applying *run, uint32_t slot);

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Steps of an apply: the numbers by which links count. With self.c a part of applying.h. */
+#include "kernel/applying.h"
+
+#include <bpf/bpf.h>
+
+#include "kernel/tables.h"
+
+static struct store_link *find_link(const struct store_record *record, uint32_t ifindex)
+{
+	for (size_t i = 0; i < record->links.len; i++)
+		if (record->links.at[i].ifindex == ifindex)
+			return &record->links.at[i];
+	return NULL;
+}
+
+uint32_t applying_used_numbers(const struct store_record *record)
+{
+	uint32_t used = 1;
+
+	for (size_t i = 0; i < record->links.len; i++)
+		used |= 1U << record->links.at[i].number;
+	return used;
+}
+
+static bool is_wanted(const struct applying *run, uint32_t ifindex)
+{
+	for (size_t i = 0; i < run->request->links->len; i++)
+		if (run->request->links->at[i]->ifindex == ifindex)
+			return true;
+	return false;
+}
+
+/* Numbers of links that are no longer covered come free once a new generation counts. */
+static void forget_links(struct applying *run)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < run->record.links.len; i++)
+		if (is_wanted(run, run->record.links.at[i].ifindex))
+			run->record.links.at[n++] = run->record.links.at[i];
+	run->record.links.len = n;
+}
+
+uint32_t applying_number_links(struct applying *run)
+{
+	uint32_t before = applying_used_numbers(&run->record);
+
+	if (run->record.links.len + run->request->links->len > BH_LINKS - 1)
+		forget_links(run);
+	for (size_t i = 0; i < run->request->links->len; i++) {
+		const struct host_link *link = run->request->links->at[i];
+		struct store_link *known = find_link(&run->record, link->ifindex);
+		uint32_t used = applying_used_numbers(&run->record);
+
+		if (!known) {
+			known = array_add(run->arena, &run->record.links);
+			known->ifindex = link->ifindex;
+			known->number = (uint32_t)__builtin_ctz(~used);
+			known->why_in = "";
+			known->why_out = "";
+		}
+		known->name = link->name;
+		known->let_go = false;
+	}
+	return applying_used_numbers(&run->record) & ~before;
+}
+
+int applying_write_links(struct applying *run)
+{
+	struct bh_links links;
+	uint32_t key = 0;
+	int err;
+
+	run->links_written = true;
+	tables_make_links(run->record.links.at, run->record.links.len, &links);
+	err = bpf_map_update_elem(load_map_fd(run->load, LOAD_MAP_LINKS), &key, &links, BPF_ANY);
+	return err ? diag_sys(run->diag, -err, "cannot write map bh_links") : 0;
+}
+
+int applying_settle_links(struct applying *run)
+{
+	if (run->result.changed)
+		forget_links(run);
+	for (size_t i = 0; i < run->record.links.len; i++)
+		run->record.links.at[i].let_go = !is_wanted(run, run->record.links.at[i].ifindex);
+	return 0;
+}
