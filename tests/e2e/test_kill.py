@@ -177,7 +177,7 @@ def a_detach_may_die_anywhere(lab):
 def behind_flip(trace):
     """The calls behind the one write; the store stands between the first of them and the one before."""
     flip = next(n for n, call in enumerate(trace)
-                if call.name == "mmap" and call.is_in("flip_to"))
+                if call.name == "mmap" and (call.is_in("flip_map") or call.is_in("flip_open")))
     return trace[flip + 1:]
 
 

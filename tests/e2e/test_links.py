@@ -5,12 +5,14 @@
 import json
 import os
 import re
+import signal
 
+from calls import Tracer
 from generator import mac_of
 from kernel import ifindex
 from netlab import TOP, Tap, drain, receive, wait_until
 from test_traffic import BASE, HOST, PEER, expect, pair
-from traffic import ARRIVES, DENIED, ask, greeted, serve, still_talks, talk
+from traffic import ARRIVES, DENIED, ask, greeted, rules, serve, still_talks, talk
 
 tap = Tap()
 
@@ -268,6 +270,82 @@ def a_live_flow_is_judged_by_the_addresses_that_the_apply_has_found(lab):
     for _ in range(3):
         sender.sendto(b"?", (gained, 53))
     assert not receive(receiver, 0.3), "the policy denies it to the host's own addresses"
+
+
+class Lost:
+    """A flow to an own address, which the host has no more; the policy allows it to `self` alone."""
+
+    POLICY = BASE.replace("udp/53]", "udp/53, udp/5000]")
+    ADDRESS = "192.0.2.77"
+
+    def __init__(self, lab):
+        self.peer, self.host = pair(lab)
+        self.change("add", self.ADDRESS)
+        self.host.apply(self.POLICY)
+        self.peer.run("ip", "neighbour", "add", self.ADDRESS, "lladdr",
+                      mac_of(self.host, "eth0").hex(":"), "dev", "eth0")
+        self.flow = self.peer.udp()
+        expect(self.passes(self.flow), True, "a flow to an own address")
+
+    def change(self, verb, address):
+        self.host.run("ip", "address", verb, f"{address}/32", "dev", "eth0")
+
+    def passes(self, sock):
+        """Whether the policy lets what that socket sends to the address pass."""
+        before = rules(self.host)["web"]["packets"]
+        for _ in range(3):
+            sock.sendto(b"?", (self.ADDRESS, 5000))
+        passed = rules(self.host)["web"]["packets"] - before
+        assert passed in (0, 3), f"{passed} of 3 passed"
+        return passed == 3
+
+    def judged_anew(self):
+        """The next apply asks the policy about the flow again."""
+        applied = json.loads(self.host.apply(self.POLICY, "--json").stdout)
+        expect(applied["changed"], True, "changed")
+        expect(self.passes(self.flow), False, "the flow to an address that is own no more")
+        expect(status(self.host)[0], 0, "status")
+        assert '"changed": false' in self.host.apply(self.POLICY, "--json").stdout, "again"
+
+
+@tap
+def a_refused_apply_changes_no_own_address_and_the_next_one_judges_flows_by_them(lab):
+    lost = Lost(lab)
+    lost.change("del", lost.ADDRESS)
+    lost.host.run("ip", "link", "add", "br0", "type", "bridge")
+    lost.host.apply(lost.POLICY, status=4,
+                    host="bulkhead: 1\ninterfaces: [eth0, br0]\nhooks: {ingress: native}\n")
+    problems = status(lost.host)[2]
+    assert any("self is stale" in words for words in problems), problems
+    expect(lost.passes(lost.peer.udp()), True, "a new flow, as before")
+    expect(lost.passes(lost.flow), True, "the flow, as before")
+    lost.judged_anew()
+
+
+@tap
+def an_apply_that_dies_right_before_its_flip_keeps_no_flow_from_being_judged_anew(lab):
+    """The table of own addresses is the new one then, and says nothing of what flows were judged by."""
+    lost = Lost(lab)
+    tracer = Tracer(lost.host)
+    # The files of host.apply: another name would be another image.
+    args = ("--host", lab.write("host.host.yaml", lost.host.host_yaml()),
+            lab.write("host.yaml", lost.POLICY))
+    for verb in ("add", "del"):  # the first one is not as those that come after it
+        lost.change(verb, "192.0.2.78")
+        trace = tracer.list_with_stacks("apply", *args)
+    put, = [call for call in trace if call.is_in("applying_put_self")
+            and call.head() == "bpf(BPF_MAP_UPDATE_ELEM"]
+    expect(lost.passes(lost.flow), True, "the flow")
+    lost.change("del", lost.ADDRESS)
+    generation = status(lost.host)[1]["generation"]
+    # A call that is stopped is done; the store behind it is none.
+    tracer.stop(put, lambda pid: os.kill(pid, signal.SIGKILL), "apply", *args,
+                status=-signal.SIGKILL)
+    expect(status(lost.host)[1]["generation"], generation, "generation")
+    assert not any("self is stale" in words for words in status(lost.host)[2]), \
+        "it was killed too early"
+    expect(lost.passes(lost.flow), True, "the flow, as the policy was asked")
+    lost.judged_anew()
 
 
 @tap

@@ -126,9 +126,7 @@ static int prepare_slot(struct applying *run, uint64_t next)
 				    counters_n_rows(image), run->diag);
 	if (!err)
 		err = applying_prepare_state(run, slot);
-	if (!err)
-		err = applying_write_self(run);
-	return err;
+	return err ? err : applying_make_self(run);
 }
 
 /* Of links that are new also those of the generation in force, which judges there until the flip. */
@@ -264,6 +262,24 @@ static int prepare(struct applying *run, uint64_t next)
 	return err ? err : applying_announce(run, next);
 }
 
+/*
+ * The own addresses come right before the word: there is one table of them for both generations, and what
+ * the old one judges by the new table, for a grace period, is judged again. Behind them nothing can fail.
+ */
+static int flip(struct applying *run, uint64_t next)
+{
+	scoped(flip_unmap) struct bh_active *word = NULL;
+	int err = flip_map(run->load, run->diag, &word);
+
+	if (!err)
+		err = applying_put_self(run);
+	if (err)
+		return err;
+	flip_to(word, next);
+	run->result.flipped = clock_ns();
+	return 0;
+}
+
 static int replace(struct applying *run)
 {
 	const struct store_record before = copy_record(run);
@@ -273,8 +289,7 @@ static int replace(struct applying *run)
 	if (!err)
 		err = applying_begin_carrying(run, next);
 	if (!err)
-		err = flip_to(run->load, next, run->diag);
-	run->result.flipped = clock_ns();
+		err = flip(run, next);
 	if (err)
 		return take_back(run, &before, err);
 	err = attach_behind(run);
@@ -303,13 +318,15 @@ static int refresh(struct applying *run)
 	int err = store_put_image(run->store, &image->digest, run->request->encoded, run->diag);
 
 	if (!err)
-		err = applying_write_self(run);
+		err = applying_make_self(run);
 	if (!err)
 		err = prepare_links(run, fresh);
 	if (!err)
 		err = end_making(run);
 	if (!err)
 		err = applying_attach(run);
+	if (!err)
+		err = applying_put_self(run);
 	if (err)
 		return take_back(run, &before, err);
 	run->record.current.folders = run->request->folders;
@@ -468,6 +485,7 @@ int apply_image(struct arena *arena, const struct apply_request *request, struct
 		.request = request,
 		.diag = diag,
 		.self = arena_alloc(arena, sizeof(struct bh_self)),
+		.self_page = -1,
 		.now = store_now(),
 	};
 	bool other_addresses = false;

@@ -47,7 +47,7 @@ struct apply_result {
  *
  * Brings the image into force on the links, and takes off what is no longer to be covered. In this
  * order: rights and features, limits, lock, namespace, pins, what only an id opens, programs,
- * pages, read-back, new links, notes, record, the one write, flows, links that go, counters of the
+ * pages, read-back, new links, notes, record, own addresses, the one write, flows, links that go, counters of the
  * generation before. Where nothing is in force everything passes until the write. Only where
  * another ABI version enforces do new links come after it. The same image again makes no new
  * generation; links, programs and own addresses are still brought up to date. On any error what was

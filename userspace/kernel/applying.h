@@ -17,6 +17,7 @@ struct applying {
 	struct probe probe;
 	struct store_record record;
 	struct bh_self *self;	 /* the table of own addresses to be */
+	int self_page;		 /* of the load, with that table; -1: what is there is the same */
 	uint64_t active;	 /* in force when the run began */
 	uint64_t now;		 /* seconds since 1970 */
 	attach_hooks put;	 /* by this run */
@@ -110,12 +111,17 @@ int applying_check_links(const struct applying *run);
 int applying_find_versions(struct applying *run);
 int applying_remove_versions(struct applying *run);
 
-/* Writes the table of own addresses where they have changed; packets read the new one from then on. */
-int applying_write_self(struct applying *run);
+/*
+ * The table of own addresses where they have changed: made; and put, as late as can be, as packets of the
+ * generation in force read it from then on, too. Only then the record has them.
+ */
+int applying_make_self(struct applying *run);
+int applying_put_self(struct applying *run);
 
 /*
- * Whether the policy asks for own addresses and these have changed. Live flows were judged by the old
- * ones: with the same image a new generation judges them again.
+ * Whether the policy asks for own addresses and these are others than those in the kernel, or than those
+ * that the generation in force came with, which a run that died before its flip has replaced in the
+ * kernel. Live flows were judged by other ones: with the same image a new generation judges them again.
  */
 int applying_finds_other_self(struct applying *run, bool *ret_other);
 

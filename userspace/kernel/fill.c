@@ -276,15 +276,23 @@ int fill_hold_same(const struct load *load, uint32_t from, uint32_t n_state_page
 	return err ? err : for_each_other(&image, diag, hold_source, NULL);
 }
 
-int fill_self(const struct load *load, const struct bh_self *self, struct diag *diag)
+int fill_self(const struct load *load, const struct bh_self *self, struct diag *diag, int *ret_fd)
 {
-	struct batch batch = {.load = load, .map = LOAD_MAP_SELF, .keep = true};
 	int fd = -1;
 	int err = write_page(load, LOAD_MAP_SELF, self, sizeof(*self), diag, &fd);
 
 	if (!err)
-		err = batch_add(&batch, 0, fd, diag);
-	return batch_end(&batch, err, diag);
+		err = load_keep_page(load, LOAD_MAP_SELF, fd, diag);
+	if (!err)
+		*ret_fd = fd;
+	return err;
+}
+
+int fill_put_self(const struct load *load, int fd, struct diag *diag)
+{
+	const uint32_t index = 0;
+
+	return load_put_pages(load, LOAD_MAP_SELF, &index, &fd, 1, diag);
 }
 
 int fill_count_unused(const struct load *load, struct diag *diag, uint32_t *ret_n_pages)

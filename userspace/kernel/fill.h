@@ -44,8 +44,9 @@ int fill_image_same(const struct load *load, uint32_t from, uint32_t n_pages, st
 int fill_hold_same(const struct load *load, uint32_t from, uint32_t n_state_pages,
 		   uint32_t n_image_pages, struct diag *diag);
 
-/* The own addresses. */
-int fill_self(const struct load *load, const struct bh_self *self, struct diag *diag);
+/* A page of own addresses that nothing reads yet, which the load keeps; and that page, put. */
+int fill_self(const struct load *load, const struct bh_self *self, struct diag *diag, int *ret_fd);
+int fill_put_self(const struct load *load, int fd, struct diag *diag);
 
 /*
  * Pages that lie in the kernel and serve nothing: of an apply that died before its flip, or of a

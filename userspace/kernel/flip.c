@@ -15,27 +15,39 @@ uint64_t flip_next(uint64_t last, uint64_t active)
 	return next;
 }
 
-int flip_open(const struct load *load, struct diag *diag)
-{
-	return flip_to(load, BH_ACTIVE_OPEN, diag);
-}
-
 /*
  * The map update call copies bytes, which nobody promises to be one store; a store into mapped
  * memory is.
  */
-int flip_to(const struct load *load, uint64_t generation, struct diag *diag)
+int flip_map(const struct load *load, struct diag *diag, struct bh_active **ret_word)
 {
-	size_t size = (size_t)sysconf(_SC_PAGESIZE);
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+	void *memory = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_SHARED,
 			    load_map_fd(load, LOAD_MAP_ACTIVE), 0);
-	struct bh_active *active = memory;
 
 	if (memory == MAP_FAILED)
 		return diag_sys(diag, errno, "cannot map bh_active");
-	__atomic_store_n(&active->generation, generation, __ATOMIC_SEQ_CST);
-	(void)munmap(memory, size);
+	*ret_word = memory;
 	return 0;
+}
+
+void flip_unmap(struct bh_active *word)
+{
+	(void)munmap(word, (size_t)sysconf(_SC_PAGESIZE));
+}
+
+void flip_to(struct bh_active *word, uint64_t generation)
+{
+	__atomic_store_n(&word->generation, generation, __ATOMIC_SEQ_CST);
+}
+
+int flip_open(const struct load *load, struct diag *diag)
+{
+	scoped(flip_unmap) struct bh_active *word = NULL;
+	int err = flip_map(load, diag, &word);
+
+	if (!err)
+		flip_to(word, BH_ACTIVE_OPEN);
+	return err;
 }
 
 /*

@@ -13,8 +13,13 @@
  */
 uint64_t flip_next(uint64_t last, uint64_t active);
 
+/* The word of the generation in force, mapped: all of a flip that may fail. */
+int flip_map(const struct load *load, struct diag *diag, struct bh_active **ret_word);
+void flip_unmap(struct bh_active *word);
+SCOPED(struct bh_active *, flip_unmap);
+
 /* Puts a generation into force: one store of eight bytes that every packet sees or does not. */
-int flip_to(const struct load *load, uint64_t generation, struct diag *diag);
+void flip_to(struct bh_active *word, uint64_t generation);
 
 /*
  * Lets everything pass, by the same one store: before programs are put on links where nothing is in

@@ -39,6 +39,18 @@ static bool same_addresses(const struct host_facts *facts, const addr_ranges *no
 	return true;
 }
 
+static bool are_recorded(const struct applying *run)
+{
+	const struct host_facts *facts = run->request->facts;
+
+	if (facts->addresses.len != run->record.addresses.len)
+		return false;
+	for (size_t i = 0; i < facts->addresses.len; i++)
+		if (addr_compare(&facts->addresses.at[i], &run->record.addresses.at[i]) != 0)
+			return false;
+	return true;
+}
+
 int applying_finds_other_self(struct applying *run, bool *ret_other)
 {
 	const struct bh_head *head = image_head(run->request->image);
@@ -49,24 +61,31 @@ int applying_finds_other_self(struct applying *run, bool *ret_other)
 	if (!head->direction[BH_IN].sides_self && !head->direction[BH_OUT].sides_self)
 		return 0;
 	err = apply_read_self(run->load, run->arena, run->diag, &now);
-	*ret_other = !err && !same_addresses(run->request->facts, &now);
+	*ret_other = !err && !(same_addresses(run->request->facts, &now) && are_recorded(run));
 	return err;
 }
 
-int applying_write_self(struct applying *run)
+int applying_make_self(struct applying *run)
 {
 	const struct host_facts *facts = run->request->facts;
 	addr_ranges now = {};
 	int err = apply_read_self(run->load, run->arena, run->diag, &now);
 
-	run->result.n_addresses = (uint32_t)facts->addresses.len;
 	if (err || (now.len && same_addresses(facts, &now)))
 		return err;
-	err = fill_self(run->load, run->self, run->diag);
+	run->result.addresses_changed = !same_addresses(facts, &now);
+	return fill_self(run->load, run->self, run->diag, &run->self_page);
+}
+
+int applying_put_self(struct applying *run)
+{
+	const struct host_facts *facts = run->request->facts;
+	int err = run->self_page < 0 ? 0 : fill_put_self(run->load, run->self_page, run->diag);
+
 	if (err)
 		return err;
-	run->result.addresses_changed = !same_addresses(facts, &now);
-	/* Not in the place of the old ones, which a record that is taken back still names. */
+	run->result.n_addresses = (uint32_t)facts->addresses.len;
+	/* Not in the place of the old ones, which a copy of the record still names. */
 	memset(&run->record.addresses, 0, sizeof(run->record.addresses));
 	for (size_t i = 0; i < facts->addresses.len; i++)
 		array_push(run->arena, &run->record.addresses, facts->addresses.at[i]);
