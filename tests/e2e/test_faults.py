@@ -60,8 +60,8 @@ def words_of(done, where):
 
 
 # Behind the flip nothing is taken back, and for these there is no status 0 all the same: the program
-# has ended in the middle, or its output has gone nowhere.
-LATE = ("bulkhead: out of memory", "cannot write the output")
+# has ended in the middle, its output has gone nowhere, or nothing is recorded.
+LATE = ("bulkhead: out of memory", "cannot write the output", "the policy is in force, but cannot ")
 
 
 @tap

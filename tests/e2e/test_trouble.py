@@ -89,6 +89,61 @@ def a_state_directory_that_fills_up_leaves_the_policy_in_force(lab):
 
 
 @tap
+def a_policy_in_force_whose_record_cannot_be_written_is_a_failure_that_says_so(lab):
+    bench = Bench(lab, 0)
+    bench.apply()
+    pins = bench.pins()
+    for _ in range(2):  # the first one is not as those that come after it
+        bench.next()
+        trace = bench.tracer.list("apply", *bench.write())
+    last = [call for call in trace if call.name == "renameat" and "record.json" in call.text][-1]
+    for form in ([], ["--json"]):
+        bench.next()
+        done = bench.tracer.fail(last, "ENOSPC", "apply", *form, *bench.write())
+        refused(done, "the policy is in force, but cannot")
+        assert "record.json': No space left on device; 'apply' again" in done.stderr, done.stderr
+        expect(bench.in_force(), bench.number % 2, "policy in force")
+    error = json.loads(done.stdout)["error"]
+    expect((error["status"], len(error["messages"])), (1, 1), f"error: {error}")
+    bench.apply()
+    settled(bench, pins, "applied again")
+
+
+@tap
+def a_link_is_not_covered_before_the_record_can_name_it(lab):
+    """Or nobody would miss its program."""
+    bench = Bench(lab, 0)
+    lab.link(bench.peer, bench.host, ("eth1", "eth1"), (["198.51.100.1/24"], ["198.51.100.2/24"]))
+    index = kernel.ifindex(bench.host, "eth1")
+    one, both = ["--interface", "eth0"], ["--interface", "eth0", "--interface", "eth1"]
+    with small_state(bench, "1m"):
+        bench.host.bulkhead("apply", *one, *bench.write())
+        filler = os.path.join(bench.host.state, "filler")
+        with open(filler, "wb", buffering=0) as file:
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(4096))
+        done = bench.host.bulkhead("apply", *both, *bench.write(), status=None)
+        refused(done, "record.json")
+        assert "in force" not in done.stderr, done.stderr
+        for way in ("in", "out"):
+            expect(kernel.programs(bench.host, index, way), [], f"programs, {way}")
+        os.unlink(filler)
+        bench.host.bulkhead("apply", *both, *bench.write())
+        bench.host.bulkhead("apply", *one, *bench.write())
+        # Covered again under the number that it has kept: the record says that it was let go.
+        trace = bench.tracer.list("apply", *both, *bench.write())
+        bench.host.bulkhead("apply", *one, *bench.write())
+        last = [call for call in trace if call.name == "renameat"][-1]
+        done = bench.tracer.fail(last, "ENOSPC", "apply", *both, *bench.write())
+        refused(done, "the policy is in force, but cannot")
+        bench.host.bulkhead("status")
+        os.unlink(f"{bench.host.pins}/{kernel.VERSION}/links/native-in-{index}")
+        done = bench.host.bulkhead("status", status=9)
+        assert "link eth1 has no program of ours at ingress" in done.stdout, done.stdout
+
+
+@tap
 def a_read_only_state_directory_can_be_read_and_left(lab):
     """No apply, but status, rules, and above all detach."""
     bench = Bench(lab, 0)

@@ -20,6 +20,9 @@
 #include "kernel/privileges.h"
 #include "kernel/tables.h"
 
+/* Begins what is told behind the flip. */
+#define IN_FORCE "the policy is in force, but "
+
 static const struct mark nowhere;
 
 /* ---- before anything is touched ---- */
@@ -310,6 +313,18 @@ static bool is_in_force(const struct applying *run)
 		      sizeof(run->record.current.digest)) == 0;
 }
 
+/* Links that are covered must be known to be, or nobody would miss their programs. */
+static int announce_links(struct applying *run, const struct store_record *before)
+{
+	int err;
+
+	if (!applying_covers_more(run, before))
+		return 0;
+	err = write_record(run);
+	run->announced = !err;
+	return err;
+}
+
 static int refresh(struct applying *run)
 {
 	const struct store_record before = copy_record(run);
@@ -323,6 +338,8 @@ static int refresh(struct applying *run)
 		err = prepare_links(run, fresh);
 	if (!err)
 		err = end_making(run);
+	if (!err)
+		err = announce_links(run, &before);
 	if (!err)
 		err = applying_attach(run);
 	if (!err)
@@ -355,7 +372,7 @@ static int let_go(struct applying *run)
 
 static int prune(struct applying *run)
 {
-	int err = store_prune(run->store, &run->record, run->diag);
+	int err = run->unwritten ? 0 : store_prune(run->store, &run->record, run->diag);
 
 	if (!err)
 		err = load_prune(run->load, &run->probe, run->diag);
@@ -367,27 +384,43 @@ static int measure(struct applying *run)
 	return load_memory(run->load, run->diag, &run->result.memory);
 }
 
+/* Without it nobody knows of what was done: who reads the exit status alone shall apply again. */
+static void keep_record(struct applying *run)
+{
+	scoped(diag_free) struct diag *late = diag_new();
+	size_t n = 0;
+	const struct diag_message *why;
+
+	if (!store_write_record(run->store, &run->record, late))
+		return;
+	why = diag_messages(late, &n);
+	run->unwritten = true;
+	(void)diag_refuse(run->diag, -EIO, IN_FORCE "%s; 'apply' again", n ? why[0].text : "");
+}
+
 /*
- * Whatever fails here takes nothing back: it is told as a warning, and the next apply does it. So
- * a status of 0 says that the policy is in force, and any other that what was before it still is;
- * or, in words of its own, that the last look has found a hook without its program.
+ * Whatever fails here takes nothing back, and the next apply does it. It is told as a warning, but for the
+ * record. So a status of 0 says that the policy is in force and known to be, and any other that what was
+ * before it still is; or, in words of its own, that the new one is, without its record, or that the last look
+ * has found a hook without its program.
  */
 static void finish(struct applying *run)
 {
-	static int (*const steps[])(struct applying * run) = {
-		applying_carry_flows,
-		applying_remove_links,
-		let_go,
-		applying_fold,
-		applying_settle_links,
-		write_record,
+	static int (*const before[])(struct applying * run) = {
+		applying_carry_flows, applying_remove_links, let_go,
+		applying_fold,	      applying_settle_links,
+	};
+	static int (*const behind[])(struct applying * run) = {
 		prune,
 		applying_remove_versions,
 		measure,
 	};
 
-	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
-		(void)aside(run, "the policy is in force, but ", steps[i]);
+	for (size_t i = 0; i < ARRAY_LEN(before); i++)
+		(void)aside(run, IN_FORCE, before[i]);
+	keep_record(run);
+	for (size_t i = 0; i < ARRAY_LEN(behind); i++)
+		(void)aside(run, IN_FORCE, behind[i]);
 }
 
 /* ---- the whole ---- */
@@ -502,6 +535,8 @@ int apply_image(struct arena *arena, const struct apply_request *request, struct
 		return err == -EBADMSG ? -EIO : err;
 	finish(&run);
 	err = applying_check_links(&run);
+	if (!err && run.unwritten)
+		err = -EIO;
 	if (!err)
 		*ret_result = run.result;
 	return err;

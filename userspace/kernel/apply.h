@@ -52,8 +52,8 @@ struct apply_result {
  * another ABI version enforces do new links come after it. The same image again makes no new
  * generation; links, programs and own addresses are still brought up to date. On any error what was
  * in force still is, and before the record of it no folder is left that this run has made; what fails behind the last moment for that, or while something is taken back,
- * is a warning in the diag. But -ENODEV also says, in words, that at the very end a wanted hook has
- * no program of ours any more.
+ * is a warning in the diag. But -EIO also says, in words, that the image is in force and the record of it
+ * could not be written, and -ENODEV that at the very end a wanted hook has no program of ours any more.
  *
  * Errors that a command tells apart: -EOPNOTSUPP the kernel lacks something, -E2BIG over a limit,
  * -ENODEV a link cannot be attached to, -EBUSY another apply holds the lock, -EXDEV another

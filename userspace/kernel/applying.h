@@ -28,7 +28,8 @@ struct applying {
 	bool is_bereft;		 /* nothing is, but by programs whose maps have lost their pins */
 	bool taken_over;	 /* links of another ABI's folder got this one's programs */
 	bool links_written;	 /* the kernel's numbers of links are those of this run's record */
-	bool announced;		 /* the record names both sides of the flip */
+	bool announced;		 /* the record names what is to come */
+	bool unwritten;		 /* the record does not name all that was done, as an error says */
 	bool has_totals;	 /* totals are what the state directory holds */
 	struct store_totals totals;
 	bool state_is_new; /* the next generation has state pages of its own */
@@ -60,6 +61,9 @@ uint32_t applying_used_numbers(const struct store_record *record);
  * are fewer than numbers.
  */
 uint32_t applying_number_links(struct applying *run);
+
+/* Whether there are links by then that the record of before did not say to be covered. */
+bool applying_covers_more(const struct applying *run, const struct store_record *before);
 
 /* The numbers into the kernel. */
 int applying_write_links(struct applying *run);

@@ -66,6 +66,17 @@ uint32_t applying_number_links(struct applying *run)
 	return applying_used_numbers(&run->record) & ~before;
 }
 
+bool applying_covers_more(const struct applying *run, const struct store_record *before)
+{
+	for (size_t i = 0; i < run->record.links.len; i++) {
+		const struct store_link *known = find_link(before, run->record.links.at[i].ifindex);
+
+		if (!known || (known->let_go && !run->record.links.at[i].let_go))
+			return true;
+	}
+	return false;
+}
+
 int applying_write_links(struct applying *run)
 {
 	struct bh_links links;
