@@ -49,6 +49,27 @@ def explain(host, packet, *args, status=None):
     return json.loads(done.stdout)["explained"][0]
 
 
+# ---- output that cannot be written ----
+
+@tap
+def what_was_done_is_told_where_the_output_cannot_be_written(lab):
+    """Whoever sees the exit status alone would take it for a refusal."""
+    _, host = pair(lab)
+    policy = lab.write("policy.yaml", BASE)
+    full = ["sh", "-c", 'exec "$@" >/dev/full', "sh"]
+    for command, done in ((["apply", "--host", lab.write("host.yaml", host.host_yaml()), policy],
+                           "generation 1 is in force, but "),
+                          (["status"], ""),
+                          (["detach"], "no longer enforcing, but "), (["detach"], "")):
+        for form in ([], ["--json"]):
+            said = host.run(*full, *host.bulkhead_args(*command, *form), check=False)
+            expect((said.returncode, said.stderr),
+                   (1, f"{done}cannot write the output: No space left on device\n"),
+                   f"{command[0]} {form}")
+            if command[0] == "detach":
+                break
+
+
 # ---- exit statuses -------------------------------------------------------------------------------
 
 @tap

@@ -127,6 +127,8 @@ static int run(struct context *context)
 		err = apply(context, &inputs, &facts, &links, &result);
 	if (err)
 		return err;
+	context->done = arena_printf(context->arena, "generation %llu is in force",
+				     (unsigned long long)result.generation);
 	show(context, &inputs, &result, proven, start);
 	return STATUS_DONE;
 }

@@ -25,6 +25,7 @@ static int run(struct context *context)
 		.n_hooks = removed.n_hooks,
 		.generation = removed.generation,
 	};
+	context->done = detached.was_enforcing ? "no longer enforcing" : NULL;
 	context->view->ops->detached(context->view, &detached);
 	return STATUS_DONE;
 }

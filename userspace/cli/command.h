@@ -90,6 +90,8 @@ struct context {
 	struct diag *diag;
 	struct options options;
 	struct view *view;
+	const char *
+		done; /* what is so by now, also where the output cannot be written; NULL: nothing */
 };
 
 struct command {

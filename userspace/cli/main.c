@@ -127,8 +127,9 @@ static int run(const struct command *command, int argc, char **argv, struct cont
 	show_failure(context, status);
 	unwritten = view_end(view);
 	if (unwritten)
-		status = (int)exit_status_of(
-			diag_sys(context->diag, -unwritten, "cannot write the output"));
+		status = (int)exit_status_of(diag_sys(
+			context->diag, -unwritten, "%s%scannot write the output",
+			context->done ? context->done : "", context->done ? ", but " : ""));
 	return status;
 }
 
