@@ -179,6 +179,49 @@ def a_full_disk_is_a_failure():
     assert done.returncode == 1 and "cannot write the output" in done.stderr, done
 
 
+def with_closed(streams, *args):
+    """A run whose standard streams of these numbers are closed; a file has its output and its words."""
+    with tempfile.TemporaryFile("w+") as file:
+        closing = " ".join(f"{number}>&-" for number in streams)
+        done = subprocess.run(["sh", "-c", f'exec "$@" {closing}', "sh", *BULKHEAD, *args], cwd=CASES,
+                              stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=ENV, check=False)
+        file.seek(0)
+        return done.returncode, file.read()
+
+
+@tap
+def a_closed_standard_stream_is_no_place_for_the_next_file():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "site.yaml")
+        shutil.copy(os.path.join(CASES, "site.yaml"), path)
+        open_ones = with_closed("", "check", path)
+        assert open_ones[0] == 0 and open_ones[1], open_ones
+        assert with_closed("0", "check", path) == open_ones
+        assert with_closed("2", "check", path) == open_ones
+        words = "cannot write the output: Bad file descriptor\n"
+        assert with_closed("1", "check", path) == (1, words), with_closed("1", "check", path)
+        assert with_closed("01", "check", path) == (1, words), with_closed("01", "check", path)
+        assert with_closed("12", "check", path) == (1, ""), with_closed("12", "check", path)
+        assert with_closed("012", "check", path + "-none") == (1, ""), "no such file"
+
+
+@tap
+def no_file_that_is_opened_gets_what_a_closed_stream_was_to_have():
+    """A file that is read is written to by nobody, but would say so only if it were open for writing."""
+    if not shutil.which("strace"):
+        raise Skip("no strace")
+    with tempfile.TemporaryDirectory() as folder:
+        log = os.path.join(folder, "log")
+        for args in (["check", os.path.join(CASES, "site.yaml")], ["check", "/nonexistent"], ["doctor"]):
+            subprocess.run(["strace", "-o", log, "-y", "-e", "trace=write", "sh", "-c",
+                            'exec "$@" <&- >&- 2>&-', "sh", *BULKHEAD, *args], env=ENV, check=False)
+            with open(log, encoding="utf-8") as file:
+                written = [line for line in file if line.startswith("write(")]
+            assert written, f"{args}: nothing is written"
+            for line in written:
+                assert re.match(r"write\([12]</dev/null>", line), f"{args}: {line}"
+
+
 @tap
 def very_many_words_are_no_packet_and_take_no_memory():
     done, kilobytes = measured("explain", "--policy", os.path.join(CASES, "site.yaml"), *PACKET,

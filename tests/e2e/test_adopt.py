@@ -587,6 +587,22 @@ def a_second_apply_waits_when_it_is_told_to(lab):
     bench.prober.check("two in a row")
 
 
+@tap
+def words_for_a_closed_stream_are_not_written_into_the_lock(lab):
+    """The lock is open when a run says that it waits for it."""
+    bench, pins = started(lab)
+    lock = os.path.join(bench.host.state, "lock")
+    bench.next()
+    with hold(bench):
+        before = read(lock)
+        second = bench.host.popen("sh", "-c", 'exec "$@" >&- 2>&-', "sh",
+                                  *bench.host.bulkhead_args("apply", "--wait", *bench.write()))
+        wait_until(lambda: waits_for_a_lock(second.pid), what="the second apply at the lock")
+        expect(read(lock), before, "the lock")
+    expect(second.wait(20), 1, "status without an output")
+    settled(bench, pins, "after it")
+
+
 def waits_for_a_lock(pid):
     with open("/proc/locks", encoding="ascii") as file:
         return any("->" in line and f" {pid} " in line for line in file)

@@ -70,6 +70,20 @@ def what_was_done_is_told_where_the_output_cannot_be_written(lab):
                 break
 
 
+@tap
+def a_closed_stdout_is_told_and_no_file_is_opened_in_its_place(lab):
+    """What stats waits with was open there."""
+    _, host = pair(lab)
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh"]
+    for command, done in ((["apply", "--host", lab.write("host.yaml", host.host_yaml()),
+                            lab.write("policy.yaml", BASE)], "generation 1 is in force, but "),
+                          (["stats", "--interval", "1", "--count", "1"], ""),
+                          (["detach"], "no longer enforcing, but ")):
+        said = host.run(*closed, *host.bulkhead_args(*command), check=False)
+        expect((said.returncode, said.stderr),
+               (1, f"{done}cannot write the output: Bad file descriptor\n"), command[0])
+
+
 # ---- exit statuses -------------------------------------------------------------------------------
 
 @tap

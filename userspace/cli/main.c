@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The table of commands, and nothing else. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "policy/names.h"
@@ -133,18 +135,36 @@ static int run(const struct command *command, int argc, char **argv, struct cont
 	return status;
 }
 
+/*
+ * The next file that is opened would take the place of a standard stream that is closed, and get what was meant
+ * for that. What stands there instead is open the wrong way round: it fails as a closed one does, with EBADF.
+ */
+static int fill_standard_streams(struct diag *diag)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+			continue;
+		if (open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			return diag_sys(diag, errno,
+					"cannot open '/dev/null' in the place of a closed stream");
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
 	scoped(diag_free) struct diag *diag = diag_new();
 	struct context context = {.arena = arena, .diag = diag};
-	const struct command *command = choose(argc, argv, &context);
-	int status = STATUS_USAGE;
+	const struct command *command = NULL;
+	int status = STATUS_FAILED;
 
 	/* A reader that goes away ends the writing, not the cleaning up. */
 	(void)signal(SIGPIPE, SIG_IGN);
-	if (command)
-		status = run(command, argc - 1, argv + 1, &context);
+	if (!fill_standard_streams(diag)) {
+		command = choose(argc, argv, &context);
+		status = command ? run(command, argc - 1, argv + 1, &context) : STATUS_USAGE;
+	}
 	/* stderr has no buffer of its own, and a file may hold very many mistakes. */
 	(void)setvbuf(stderr, NULL, _IOFBF, 1 << 16);
 	diag_print(diag, stderr);
