@@ -7,7 +7,7 @@ import os
 import re
 import signal
 
-from calls import Tracer
+from calls import Tracer, parse
 from generator import mac_of
 from kernel import ifindex
 from netlab import TOP, Tap, drain, receive, wait_until
@@ -346,6 +346,89 @@ def an_apply_that_dies_right_before_its_flip_keeps_no_flow_from_being_judged_ane
         "it was killed too early"
     expect(lost.passes(lost.flow), True, "the flow, as the policy was asked")
     lost.judged_anew()
+
+
+class Counted:
+    """A host with three links, of which an apply covers some; what is counted must never fall."""
+
+    THIRD_PEER, THIRD_HOST = ({4: "203.0.113.1", 6: "2001:db8:3::1"}, {4: "203.0.113.2", 6: "2001:db8:3::2"})
+
+    def __init__(self, lab):
+        self.peer, self.host = pair(lab)
+        second_link(lab, self.peer, self.host)
+        lab.link(self.peer, self.host, ("eth2", "eth2"), addresses((self.THIRD_PEER, self.THIRD_HOST)))
+        self.tracer = Tracer(self.host)
+        self.last = {}
+
+    def args(self, links, policy=BASE, extra=""):
+        """Arguments of apply."""
+        host = f"bulkhead: 1\ninterfaces: [{links}]\n{extra}"
+        lab = self.host.lab
+        return "--host", lab.write("host.host.yaml", host), lab.write("host.yaml", policy)
+
+    def apply(self, *args):
+        self.host.bulkhead("apply", *self.args(*args))
+        self.check()
+
+    def send(self, address, count=3):
+        """Datagrams that the policy allows, and that they are counted."""
+        self.check()
+        before = self.last["rule"]
+        with self.peer.udp() as sock:
+            for _ in range(count):
+                sock.sendto(b"?", (address, 53))
+        self.check()
+        expect(self.last["rule"], before + count, f"packets of the rule, after those to {address}")
+
+    def check(self):
+        now = {line["name"]: line["packets"] for line in self.host.bulkhead_json("stats")["stats"]
+               if line["by"] == "interface" and line["direction"] == "inbound"}
+        now["rule"] = rules(self.host)["web"]["packets"]
+        fallen = {name: (count, now.get(name)) for name, count in self.last.items()
+                  if now.get(name, 0) < count}
+        assert not fallen, f"counters have fallen: {fallen}"
+        self.last = now
+
+
+@tap
+def what_a_link_counts_until_its_programs_go_is_not_lost(lab):
+    """In the generation that covers it no longer, under a number that another link may get next."""
+    counted = Counted(lab)
+    other = BASE.replace("priority: 110", "priority: 111")
+    for _ in range(2):  # the first one is not as those that come after it
+        counted.apply("eth0, eth1", BASE)
+        counted.send(SECOND_HOST[4])
+        trace = counted.tracer.list_with_stacks("apply", *counted.args("eth0", other))
+        counted.check()
+    listing = next(call for call in trace if call.is_in("applying_remove_links"))
+    counted.apply("eth0, eth1", BASE)
+    # Behind the flip, and with its programs.
+    counted.tracer.stop(listing, lambda _: counted.send(SECOND_HOST[4]), "apply",
+                        *counted.args("eth0", other))
+    counted.check()
+    counted.send(HOST[4])
+    counted.apply("eth0, eth2", other)
+    counted.send(Counted.THIRD_HOST[4])
+    counted.apply("eth0, eth2", BASE)
+    counted.apply("eth0, eth1, eth2", other)
+    counted.send(SECOND_HOST[4])
+
+
+@tap
+def what_a_link_counts_in_an_apply_that_is_refused_is_not_lost(lab):
+    counted = Counted(lab)
+    counted.apply("eth0")
+    counted.send(HOST[4])
+    counted.host.run("ip", "link", "add", "br0", "type", "bridge")
+    refused = counted.args("eth0, eth2, br0", BASE, "hooks: {ingress: native}\n")
+    for _ in range(2):  # the first one is not as those that come after it
+        expect(counted.tracer.run("apply", *refused).returncode, 4, "status")
+    pin = next(call for call in parse(counted.tracer.log) if "BPF_OBJ_PIN" in call.text
+               and f"out-{ifindex(counted.host, 'eth2')}" in call.text)
+    counted.tracer.stop(pin, lambda _: counted.send(Counted.THIRD_HOST[4]), "apply", *refused, status=4)
+    counted.check()
+    counted.apply("eth0, eth2")
+    counted.send(Counted.THIRD_HOST[4])
 
 
 @tap

@@ -68,7 +68,11 @@ bool applying_covers_more(const struct applying *run, const struct store_record 
 /* The numbers into the kernel. */
 int applying_write_links(struct applying *run);
 
-/* Numbers of links that were let go, once the counters of the generation before are in the totals. */
+/*
+ * Lets go of links that are covered no longer; and frees the numbers of those that were let go before, once
+ * the counters of the generation before are in the totals. Not at once: between the flip and the moment when
+ * its programs go a link has counted in the new generation, too.
+ */
 int applying_settle_links(struct applying *run);
 
 /* The state pages of a slot: those of the generation in force, or new and empty ones. */

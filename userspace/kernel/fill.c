@@ -126,9 +126,8 @@ static int zeroes_make(struct arena *arena, struct diag *diag, struct zeroes *re
 }
 
 /*
- * What is there begins anew in its place, for that takes no grace period; also under numbers that
- * no link has now, for whoever reads the rows reads those of all. What is missing and wanted is
- * made.
+ * What is there begins anew in its place, for that takes no grace period, or goes on where there are no zeroes.
+ * What is missing and wanted is made.
  */
 static int begin_counters(struct batch *batch, uint32_t index, bool wanted,
 			  const struct zeroes *zeroes, struct diag *diag)
@@ -142,27 +141,31 @@ static int begin_counters(struct batch *batch, uint32_t index, bool wanted,
 		return wanted ? batch_add_new(batch, index, diag) : 0;
 	if (err)
 		return err;
+	if (!zeroes)
+		return 0;
 	err = bpf_map_update_batch(fd, zeroes->rows, zeroes->values, &n, &opts);
 	return err ? diag_sys(diag, -err, "cannot clear a page of map %s",
 			      load_map_name(batch->map))
 		   : 0;
 }
 
-/* The pages of the links in all, of which those of wanted are there afterwards. */
-static int begin_links(const struct load *load, uint32_t slot, uint32_t all, uint32_t wanted,
-		       uint32_t n_rows, struct diag *diag)
+/*
+ * The pages of the wanted links, and with zeroes those under numbers that no link has now, too, for whoever
+ * reads the rows reads those of all.
+ */
+static int begin_links(const struct load *load, uint32_t slot, uint32_t wanted, uint32_t n_rows,
+		       const struct zeroes *zeroes, struct diag *diag)
 {
-	scoped(arena_free) struct arena *arena = arena_new();
 	struct batch batch = {.load = load, .map = LOAD_MAP_COUNTERS, .keep = true};
 	uint32_t pages = (n_rows + BH_PAGE_ROWS - 1) / BH_PAGE_ROWS;
-	struct zeroes zeroes = {};
-	int err = zeroes_make(arena, diag, &zeroes);
+	uint32_t all = zeroes ? UINT32_MAX : wanted;
+	int err = 0;
 
 	for (uint32_t link = 0; link < BH_LINKS; link++) {
 		uint32_t first = (slot * BH_LINKS + link) * BH_ROW_PAGES;
 
 		for (uint32_t i = 0; i < pages && all >> link & 1 && !err; i++)
-			err = begin_counters(&batch, first + i, wanted >> link & 1, &zeroes, diag);
+			err = begin_counters(&batch, first + i, wanted >> link & 1, zeroes, diag);
 	}
 	return batch_end(&batch, err, diag);
 }
@@ -170,13 +173,17 @@ static int begin_links(const struct load *load, uint32_t slot, uint32_t all, uin
 int fill_counters(const struct load *load, uint32_t slot, uint32_t numbers, uint32_t n_rows,
 		  struct diag *diag)
 {
-	return begin_links(load, slot, UINT32_MAX, numbers, n_rows, diag);
+	scoped(arena_free) struct arena *arena = arena_new();
+	struct zeroes zeroes = {};
+	int err = zeroes_make(arena, diag, &zeroes);
+
+	return err ? err : begin_links(load, slot, numbers, n_rows, &zeroes, diag);
 }
 
 int fill_counters_beside(const struct load *load, uint32_t slot, uint32_t numbers, uint32_t n_rows,
 			 struct diag *diag)
 {
-	return begin_links(load, slot, numbers, numbers, n_rows, diag);
+	return begin_links(load, slot, numbers, n_rows, NULL, diag);
 }
 
 int fill_state(const struct load *load, uint32_t slot, uint32_t n_pages, struct diag *diag)

@@ -21,7 +21,10 @@ int fill_image(const struct load *load, const struct image *image, uint32_t slot
 int fill_counters(const struct load *load, uint32_t slot, uint32_t numbers, uint32_t n_rows,
 		  struct diag *diag);
 
-/* The same for these links alone, in a slot whose other links go on counting. */
+/*
+ * Pages for these links, in a slot that counts. What stands there goes on: links that a refused run has
+ * taken off again have counted there, too.
+ */
 int fill_counters_beside(const struct load *load, uint32_t slot, uint32_t numbers, uint32_t n_rows,
 			 struct diag *diag);
 

@@ -31,13 +31,19 @@ static bool is_wanted(const struct applying *run, uint32_t ifindex)
 	return false;
 }
 
-/* Numbers of links that are no longer covered come free once a new generation counts. */
+static void let_links_go(struct applying *run)
+{
+	for (size_t i = 0; i < run->record.links.len; i++)
+		run->record.links.at[i].let_go = !is_wanted(run, run->record.links.at[i].ifindex);
+}
+
+/* Those that were let go: their numbers come free. */
 static void forget_links(struct applying *run)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < run->record.links.len; i++)
-		if (is_wanted(run, run->record.links.at[i].ifindex))
+		if (!run->record.links.at[i].let_go)
 			run->record.links.at[n++] = run->record.links.at[i];
 	run->record.links.len = n;
 }
@@ -46,8 +52,11 @@ uint32_t applying_number_links(struct applying *run)
 {
 	uint32_t before = applying_used_numbers(&run->record);
 
-	if (run->record.links.len + run->request->links->len > BH_LINKS - 1)
+	/* Then counters of the generation in force go on under names of others. */
+	if (run->record.links.len + run->request->links->len > BH_LINKS - 1) {
+		let_links_go(run);
 		forget_links(run);
+	}
 	for (size_t i = 0; i < run->request->links->len; i++) {
 		const struct host_link *link = run->request->links->at[i];
 		struct store_link *known = find_link(&run->record, link->ifindex);
@@ -93,7 +102,6 @@ int applying_settle_links(struct applying *run)
 {
 	if (run->result.changed)
 		forget_links(run);
-	for (size_t i = 0; i < run->record.links.len; i++)
-		run->record.links.at[i].let_go = !is_wanted(run, run->record.links.at[i].ifindex);
+	let_links_go(run);
 	return 0;
 }
