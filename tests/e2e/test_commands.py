@@ -1144,6 +1144,38 @@ def a_disagreement_of_explain_is_loud(lab):
     assert explain(host, packet, status=0)["kernel_agrees"], "by its own state"
 
 
+@tap
+def explain_while_policies_come_into_force_one_after_the_other(lab):
+    """It answers by one of them, or says that it could not get hold of any."""
+    _, host = pair(lab)
+    paths = [lab.write(f"{number}.yaml", BASE.replace("priority: 110", f"priority: {111 + number}"))
+             for number in range(2)]
+    host_yaml = lab.write("host.yaml", host.host_yaml())
+    host.bulkhead("apply", "--host", host_yaml, paths[0])
+    ended, statuses = threading.Event(), []
+
+    def apply_on():
+        while not ended.is_set():
+            args = ("--host", host_yaml, "--no-prove", paths[len(statuses) % 2 - 1])
+            statuses.append(host.bulkhead("apply", *args, status=None).returncode)
+
+    thread = threading.Thread(target=apply_on)
+    thread.start()
+    found = []
+    try:
+        for _ in range(20):
+            done = host.bulkhead("explain", f"in tcp {PEER[4]}:40000 {HOST[4]}:22", status=None)
+            found.append((done.returncode, done.stderr))
+    finally:
+        ended.set()
+        thread.join()
+    expect(set(statuses), {0}, "statuses of apply")
+    told = [words for status, words in found if status == 1]
+    assert {status for status, _ in found} <= {9, 1} and len(told) < len(found), found
+    assert all("try again" in words and words.count("\n") == 1 for words in told), told
+    assert len(statuses) > 10, f"only {len(statuses)} applied"
+
+
 # ---- detach, doctor, the rest --------------------------------------------------------------------
 
 @tap

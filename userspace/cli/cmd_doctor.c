@@ -284,24 +284,12 @@ static void pins(struct doctor *doctor)
 				 path));
 }
 
-/* The generation in force by these pins; 0: none, or not to be read, which pins() has told. */
-static uint64_t read_active(const struct doctor *doctor)
-{
-	scoped(diag_free) struct diag *quiet = diag_new();
-	scoped(load_close) struct load *load = NULL;
-	uint64_t active = 0;
-
-	if (!load_open_read(doctor->context->options.pins, quiet, &load))
-		(void)load_active(load, quiet, &active);
-	return active;
-}
-
 /* The record as apply reads it, before it changes anything. */
 static int check_record(struct doctor *doctor, const struct store *store, struct diag *diag)
 {
 	const struct options *options = &doctor->context->options;
 	struct arena *arena = doctor->context->arena;
-	const uint64_t active = read_active(doctor);
+	const uint64_t active = live_active(options->pins);
 	struct store_record record = {};
 	int err = store_read_record(store, arena, diag, &record);
 

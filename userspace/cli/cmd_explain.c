@@ -14,6 +14,9 @@
 #include "kernel/privileges.h"
 #include "kernel/run.h"
 
+/* Each is spoilt by another apply that comes just then. */
+enum { TRIES = 10 };
+
 static int answer(const struct view_explain *explain)
 {
 	return explain->allow ? STATUS_DONE : STATUS_NO;
@@ -83,30 +86,94 @@ static int establish(struct run *run, const struct tuple *tuple, struct diag *di
 	return err;
 }
 
-static int ask_kernel(struct context *context, const struct live *live, const struct tuple *tuple,
-		      struct run_answer *ret_answer)
+/* The policy in force, and what its programs say. */
+struct asked {
+	struct live live;
+	addr_list self;
+	struct run *run;
+	struct run_answer kernel;
+};
+
+static void scoped_asked_close(struct asked *asked)
 {
-	scoped(run_close) struct run *run = NULL;
+	run_close(asked->run);
+	live_close(&asked->live);
+}
+
+/* Loading takes longer than many an apply, and what is loaded serves the next generation, too. */
+static int open_run(struct context *context, struct asked *asked)
+{
 	struct probe probe;
 	int err = probe_kernel(context->diag, &probe);
 
-	/* Of either slot: an apply may come in between. */
-	for (uint32_t slot = 0; slot < 2 && !err; slot++)
-		err = load_hold_page(live->load, LOAD_MAP_IMAGE, slot * BH_IMAGE_PAGES,
-				     context->diag);
 	if (!err)
-		err = privileges_keep(PRIVILEGE_BPF | PRIVILEGE_NET_ADMIN | PRIVILEGE_PERFMON,
+		err = privileges_keep(PRIVILEGE_BPF | PRIVILEGE_NET_ADMIN | PRIVILEGE_PERFMON |
+					      PRIVILEGE_BY_ID,
 				      context->diag);
+	return err ? err : run_open(asked->live.load, &probe, context->diag, &asked->run);
+}
+
+static int ask_kernel(struct context *context, const struct tuple *tuple, struct asked *asked)
+{
+	enum frame_tcp tcp = tuple->established ? FRAME_ACK : FRAME_SYN;
+	int err = asked->run ? 0 : open_run(context, asked);
+
 	if (!err)
-		err = run_open(live->load, &probe, context->diag, &run);
-	if (!err)
-		err = privileges_keep(PRIVILEGE_BPF, context->diag);
+		err = run_begin(asked->run, asked->live.load, asked->live.generation,
+				context->diag);
 	if (!err && tuple->established)
-		err = establish(run, tuple, context->diag);
+		err = establish(asked->run, tuple, context->diag);
+	return err ? err : send(asked->run, tuple, tcp, context->diag, &asked->kernel);
+}
+
+static int ask_once(struct context *context, const struct tuple *tuple, struct asked *asked)
+{
+	int err = live_need(context, &asked->live);
+
 	if (!err)
-		err = send(run, tuple, tuple->established ? FRAME_ACK : FRAME_SYN, context->diag,
-			   ret_answer);
-	return err;
+		err = read_self(context, &asked->live, &asked->self);
+	return err ? err : ask_kernel(context, tuple, asked);
+}
+
+/* Before another attempt. The programs stay, unless it is of other maps that one has to ask. */
+static void forget(struct asked *asked)
+{
+	if (asked->live.load && load_is_gone(asked->live.load)) {
+		run_close(asked->run);
+		asked->run = NULL;
+	}
+	live_close(&asked->live);
+}
+
+/*
+ * Where another generation has come into force meanwhile, what was found is of both, and so are words
+ * of a failure: it begins anew. *asked is to be closed, on an error, too.
+ */
+static int ask(struct context *context, const struct tuple *tuple, struct asked *asked)
+{
+	const char *pins = context->options.pins;
+
+	for (int i = 0; i < TRIES; i++) {
+		scoped(diag_free) struct diag *late = diag_new();
+		struct context own = *context;
+		uint64_t generation = live_active(pins);
+		int err;
+
+		own.diag = late;
+		forget(asked);
+		err = ask_once(&own, tuple, asked);
+		if (asked->live.load)
+			generation = asked->live.generation;
+		if (live_active(pins) != generation)
+			continue;
+		diag_take(context->diag, late, NULL);
+		return err ? err : privileges_keep(PRIVILEGE_BPF, context->diag);
+	}
+	return diag_refuse(
+		context->diag, -EBUSY,
+		"an 'apply' has changed the policy each of the %d times that it was asked; "
+		"try again",
+		TRIES);
 }
 
 static const char *answer_decider(struct arena *arena, const struct image *image,
@@ -133,27 +200,21 @@ static void compare(struct context *context, const struct live *live,
 	explain->kernel_agrees = allow == explain->allow &&
 				 (kernel->verdict == BH_WOULD_DENY) == explain->would_deny &&
 				 kernel->by_flow == explain->by_flow &&
-				 kernel->generation == live->generation &&
 				 !strcmp(decider, explain->decider);
 }
 
 static int explain_live(struct context *context, const struct tuple *tuple)
 {
-	scoped(live_close) struct live live = {};
-	struct run_answer kernel = {};
+	scoped(asked_close) struct asked asked = {};
 	struct view_explain explain;
-	addr_list self = {};
-	int err = live_need(context, &live);
+	int err = ask(context, tuple, &asked);
 
-	if (!err)
-		err = read_self(context, &live, &self);
-	if (!err)
-		err = ask_kernel(context, &live, tuple, &kernel);
 	if (err)
 		return err;
-	explain = describe_trace(context->arena, &live.policy,
-				 trace_packet(context->arena, &live.policy, tuple, &self));
-	compare(context, &live, &kernel, &explain);
+	explain = describe_trace(
+		context->arena, &asked.live.policy,
+		trace_packet(context->arena, &asked.live.policy, tuple, &asked.self));
+	compare(context, &asked.live, &asked.kernel, &explain);
 	context->view->ops->explain(context->view, &explain);
 	if (explain.kernel_agrees)
 		return answer(&explain);

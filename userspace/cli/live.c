@@ -81,6 +81,17 @@ int live_open(struct context *context, struct live *ret_live)
 	return 0;
 }
 
+uint64_t live_active(const char *pins)
+{
+	scoped(diag_free) struct diag *quiet = diag_new();
+	scoped(load_close) struct load *load = NULL;
+	uint64_t active = 0;
+
+	if (!load_open_read(pins, quiet, &load))
+		(void)load_active(load, quiet, &active);
+	return active;
+}
+
 /* Who of another ABI version enforces by these pins, in words; NULL: nobody is seen to. */
 static const char *of_other_versions(struct context *context)
 {

@@ -42,6 +42,9 @@ static inline void scoped_live_close(struct live *live)
 /* -ENOENT without words when nothing is enforced here; *ret_live is to be closed on success. */
 int live_open(struct context *context, struct live *ret_live);
 
+/* The generation in force by these pins; 0: none, or not to be read. */
+uint64_t live_active(const char *pins);
+
 /* Who filters here where no policy of these pins is in force that can be read, and what to do about it. */
 struct live_instead {
 	enum view_filterer by;

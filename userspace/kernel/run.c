@@ -23,8 +23,8 @@ enum { PASS_XDP = 2, DROP_TC = 2, ROOM_FOR_OUTPUT = 8192 };
 struct run {
 	struct arena *arena;
 	struct enforce *skeleton;
-	uint64_t generation;
-	struct bh_head head; /* of the image in force when the run was opened */
+	uint64_t generation; /* that the run has begun with */
+	struct bh_head head; /* of its image */
 	uint32_t n_rows;
 	int state_fds[BH_TABLE_COUNT];
 	int n_cpus;
@@ -33,17 +33,25 @@ struct run {
 	struct bh_row *before; /* a row's sum over CPUs, as of the last frame */
 };
 
+/* The pages of the generation that it has begun with. */
+static void close_pages(struct run *run)
+{
+	for (int i = 0; i < BH_TABLE_COUNT; i++) {
+		if (run->state_fds[i] >= 0)
+			(void)close(run->state_fds[i]);
+		run->state_fds[i] = -1;
+	}
+	for (uint32_t i = 0; i < run->n_counter_pages; i++)
+		(void)close(run->counter_fds[i]);
+	run->n_counter_pages = 0;
+}
+
 void run_close(struct run *run)
 {
 	if (!run)
 		return;
 	enforce__destroy(run->skeleton);
-	for (int i = 0; i < BH_TABLE_COUNT; i++) {
-		if (run->state_fds[i] >= 0)
-			(void)close(run->state_fds[i]);
-	}
-	for (uint32_t i = 0; i < run->n_counter_pages; i++)
-		(void)close(run->counter_fds[i]);
+	close_pages(run);
 	arena_free(run->arena);
 	free(run);
 }
@@ -181,20 +189,22 @@ int run_open(const struct load *live, const struct probe *probe, struct diag *di
 	for (int i = 0; i < BH_TABLE_COUNT; i++)
 		run->state_fds[i] = -1;
 	run->n_cpus = libbpf_num_possible_cpus();
-	err = load_active(live, diag, &run->generation);
-	if (!err && !run->generation)
-		err = diag_refuse(diag, -ENOENT, "no policy is in force");
-	if (!err)
-		err = read_head(live, run, diag);
-	if (!err)
-		err = load_programs(live, probe, run, diag);
-	if (!err)
-		err = put_state(run, diag);
-	if (!err)
-		err = put_counters(run, diag);
+	err = load_programs(live, probe, run, diag);
 	if (!err)
 		*ret_run = take(run);
 	return err;
+}
+
+int run_begin(struct run *run, const struct load *live, uint64_t generation, struct diag *diag)
+{
+	int err;
+
+	close_pages(run);
+	run->generation = generation;
+	err = read_head(live, run, diag);
+	if (!err)
+		err = put_state(run, diag);
+	return err ? err : put_counters(run, diag);
 }
 
 static int read_row(const struct run *run, uint32_t row, struct bh_row *cpus, struct diag *diag,
@@ -253,7 +263,7 @@ int run_frame(struct run *run, enum bh_hook hook, const void *frame, size_t size
 	scoped(free) uint8_t *out = mem_alloc(ROOM_FOR_OUTPUT);
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (__u32)size,
 		    .data_out = out, .data_size_out = ROOM_FOR_OUTPUT, .repeat = 1);
-	struct run_answer answer = {.generation = run->generation};
+	struct run_answer answer = {};
 	int fd = bpf_program__fd(load_skeleton_program(run->skeleton, hook));
 	bool passes;
 	int err = bpf_prog_test_run_opts(fd, &opts);
