@@ -200,7 +200,8 @@ def everything_works_for_a_root_without_other_capabilities(lab):
         assert "nothing to change" in done.stdout, done.stdout
     bench.prober.check("limited")
     packet = f"in udp {PEER[4]}:4000 {HOST[4]}:53"
-    for command in (["status"], ["rules"], ["stats"], ["flows"], ["explain", packet], ["doctor"],
+    for command in (["status"], ["rules"], ["stats"], ["flows"], ["explain", packet],
+                    ["doctor", "--interface", "eth0"],
                     ["stats", "--watch", "--interval", "1", "--count", "1"]):
         done = limited(bench, BEGINNING, *command)
         expect(done.stderr, "", f"words of {command[0]}")

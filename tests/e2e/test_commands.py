@@ -16,6 +16,7 @@ import time
 
 import kernel
 from netlab import Skip, Tap, bulkhead_program, receive, run, wait_until
+from test_hooks import FOREIGN
 from test_traffic import BASE, HOST, PEER, expect, pair
 from traffic import ARRIVES, DENIED, ask, greeted, rules, serve, talk
 
@@ -1196,7 +1197,7 @@ def detach_removes_what_is_ours_and_says_so(lab):
 @tap
 def doctor_tells_what_this_host_can_do(lab):
     _, host = pair(lab)
-    done = host.bulkhead_json("doctor")
+    done = host.bulkhead_json("doctor", "--interface", "eth0")
     levels = {finding["level"] for finding in done["findings"]}
     assert levels <= {"ok", "note", "warning"}, done["findings"]
     words = [finding["words"] for finding in done["findings"]]
@@ -1205,7 +1206,8 @@ def doctor_tells_what_this_host_can_do(lab):
     assert any("never seen:" in line for line in words), words
     assert any(line.startswith("of a link: native XDP inbound") for line in words), words
     host.apply(BASE)
-    told = [finding["words"] for finding in host.bulkhead_json("doctor")["findings"]
+    told = [finding["words"]
+            for finding in host.bulkhead_json("doctor", "--interface", "eth0")["findings"]
             if finding["words"].startswith("eth0: veth")]
     assert len(told) == 1 and ", XDP program bh_xdp" in told[0], told
     assert "so no native XDP of ours" not in told[0], told
@@ -1236,7 +1238,7 @@ def doctor_tells_what_of_host_yaml_would_not_work_here(lab):
                for line in found["ok", "link"]), found
     expect(words, "", "words beside the findings")
     found, _ = doctor(host, "bulkhead: 1\ninterfaces: auto\n", 9)
-    assert "interfaces: auto finds no link here" in found["error", "links"][0], found
+    expect(len(found["error", "links"]), 1, f"errors of links: {found}")
     found, words = doctor(host, "bulkhead: 1\ninterfaces: [eth0]\ntimeouts: {upd: 3}\n", 9)
     expect(found["error", "host.yaml"], ["mistakes in it: 1; below, the defaults hold"], "mistakes")
     assert "doctor.host.yaml:3:12: unknown key 'upd' in 'timeouts'" in words, words
@@ -1272,17 +1274,67 @@ def doctor_tells_whose_pins_they_are(lab):
     assert len(told) == 1 and "serve another network namespace" in told[0], told
 
 
-def refused_alike(host, subject, *args, hooks=""):
+def refused_alike(host, subject, *args, host_yaml=None, within=()):
     """What apply refuses, doctor tells in the same words, as one error."""
-    host_path = host.lab.write("host.host.yaml", host.host_yaml(hooks))
+    host_path = host.lab.write("host.host.yaml", host_yaml or host.host_yaml())
     path = host.lab.write("host.yaml", BASE)
-    refused = host.bulkhead("apply", "--host", host_path, path, *args, status=None)
+    args = ("--host", host_path, *args)
+    refused = host.run(*within, *host.bulkhead_args("apply", path, *args), check=False)
     assert refused.returncode, refused.stdout
-    done = host.bulkhead("doctor", "--json", "--host", host_path, *args, status=9)
+    done = host.run(*within, *host.bulkhead_args("doctor", "--json", *args), check=False)
+    expect(done.returncode, 9, f"status: {done.stderr}")
     told = [(finding["subject"], finding["words"])
             for finding in json.loads(done.stdout)["findings"] if finding["level"] == "error"]
     expect(told, [(subject, refused.stderr.rstrip("\n"))], "errors of doctor")
     return refused.stderr
+
+
+@tap
+def doctor_tells_of_pins_and_states_that_cannot_be_made(lab):
+    _, host = pair(lab)
+    right = host.pins, host.state
+    found, _ = doctor(host, host.host_yaml(), 0)
+    expect(found["note", "pins"], [f"'{host.pins}' is not there yet; apply makes it"], "on a bpffs")
+    host.pins = os.path.join(lab.folder, "pins", "below")
+    found, _ = doctor(host, host.host_yaml(), 0)
+    expect(found["note", "pins"],
+           [f"'{host.pins}' is not there yet; apply makes it, and mounts bpffs"], "on none")
+    assert not os.path.exists(os.path.dirname(host.pins)), "doctor has made the folder"
+    os.makedirs(host.pins)
+    # Process 1 is the shell, and its mount namespace is another one.
+    alone = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c",
+             'unshare --mount "$@"; exit $?', "sh"]
+    assert "gone with this mount namespace" in refused_alike(host, "pins", within=alone)
+    lab.write("pins/below/file", "mine")
+    assert "would be hidden by one" in refused_alike(host, "pins")
+    for host.pins in (f"/proc/bh-{lab.suffix}/a", f"/sys/bh-{lab.suffix}/a"):
+        assert "cannot make folder" in refused_alike(host, "pins")
+    host.pins = right[0]
+    for host.state in (f"/proc/bh-{lab.suffix}/a", f"/sys/bh-{lab.suffix}/a"):
+        assert "folder '/" in refused_alike(host, "state")
+    host.pins, host.state = right
+    os.mkdir(host.pins)
+    os.chmod(host.pins, 0o777)
+    assert "may be written by others" in refused_alike(host, "pins")
+
+
+@tap
+def doctor_tells_of_links_that_apply_would_not_cover(lab):
+    _, host = pair(lab)
+    words = refused_alike(host, "links", host_yaml="bulkhead: 1\n")
+    assert "no Ethernet link with a device behind it" in words, words
+    if not os.path.exists(FOREIGN):
+        raise Skip("foreign.bpf.o is not built")
+    host.run("ip", "link", "set", "dev", "eth0", "xdp", "object", FOREIGN, "section", "xdp")
+    for mode in ("native", "generic"):
+        words = refused_alike(host, "link", host_yaml=host.host_yaml(f"hooks: {{ingress: {mode}}}\n"))
+        assert f"'eth0': {mode}: another XDP program is attached ('" in words, words
+    doctor(host, host.host_yaml(), 0)
+    host.run("ip", "link", "set", "dev", "eth0", "xdp", "off")
+    host.apply(BASE, host=host.host_yaml("hooks: {ingress: generic}\n"))
+    doctor(host, host.host_yaml("hooks: {ingress: generic}\n"), 0)
+    words = refused_alike(host, "link", host_yaml=host.host_yaml("hooks: {ingress: native}\n"))
+    assert "our own program is still there in the other XDP mode" in words, words
 
 
 @tap
@@ -1336,7 +1388,7 @@ def doctor_tells_of_another_instance_on_a_link_that_is_to_be_covered(lab):
         right = host.pins, host.state
         found, _ = doctor(host, host.host_yaml(hooks), 0)
         host.pins, host.state = (path + "-b" for path in right)
-        words = refused_alike(host, "link", "--interface", "eth0", hooks=hooks)
+        words = refused_alike(host, "link", "--interface", "eth0", host_yaml=host.host_yaml(hooks))
         assert f"namely '{right[0]}'" in words, words
         found, _ = doctor(host, host.host_yaml(hooks), 9)
         expect(len(found["error", "link"]), 1, f"{hooks}: {found['error', 'link']}")
@@ -1407,7 +1459,7 @@ def doctor_knows_in_a_network_namespace_too_that_programs_are_compiled(lab):
     if setting.strip() in ("", "0"):
         raise Skip("programs are not compiled here, or it is not told")
     _, host = pair(lab)
-    told = [finding for finding in host.bulkhead_json("doctor")["findings"]
+    told = [finding for finding in host.bulkhead_json("doctor", status=None)["findings"]
             if finding["subject"] == "jit"]
     expect([finding["level"] for finding in told], ["ok"], f"level of {told}")
 
@@ -1416,8 +1468,8 @@ def doctor_knows_in_a_network_namespace_too_that_programs_are_compiled(lab):
 def doctor_without_root_says_what_it_could_not_see(lab):
     _, host = pair(lab)
     done = host.run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-                    *host.bulkhead_args("doctor", "--json")[:2], "--pins", host.pins, "--json",
-                    check=False)
+                    bulkhead_program(), "doctor", "--pins", host.pins, "--json", "--interface",
+                    "eth0", check=False)
     if "setpriv" in done.stderr or "Permission denied" in done.stderr:
         raise Skip(f"nobody cannot run the program here: {done.stderr.strip()}")
     expect(done.returncode, 0, f"status: {done.stderr}")

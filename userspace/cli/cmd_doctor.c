@@ -272,16 +272,19 @@ static void pins(struct doctor *doctor)
 	scoped(diag_free) struct diag *late = diag_new();
 	const char *path = doctor->context->options.pins;
 	struct arena *arena = doctor->context->arena;
-	int err = netns_check(path, &doctor->facts, late);
+	bool mounts = false;
+	int err = bpffs_check(arena, path, late, &mounts);
 
+	if (!err)
+		err = netns_check(path, &doctor->facts, late);
 	if (err)
 		say_all(doctor, err == -EACCES ? LEVEL_UNKNOWN : LEVEL_ERROR, "pins", late);
 	else if (bpffs_has(path))
 		say(doctor, LEVEL_OK, "pins", arena_printf(arena, "'%s' is on a bpffs", path));
 	else
 		say(doctor, LEVEL_NOTE, "pins",
-		    arena_printf(arena, "'%s' is not there yet; apply makes it, and mounts bpffs",
-				 path));
+		    arena_printf(arena, "'%s' is not there yet; apply makes it%s", path,
+				 mounts ? ", and mounts bpffs" : ""));
 }
 
 /* The record as apply reads it, before it changes anything. */
@@ -356,13 +359,6 @@ static const char *xdp_words(struct arena *arena, const struct host_link *link)
 			    !name[0] || hook_is_our_name(name) ? "" : ", so no native XDP of ours");
 }
 
-static bool is_others_xdp(struct arena *arena, const struct host_link *link)
-{
-	const char *name = link->xdp ? hook_program_name(arena, link->xdp_program) : "";
-
-	return name[0] && !hook_is_our_name(name);
-}
-
 static bool is_among(const host_links *links, const struct host_link *link)
 {
 	for (size_t i = 0; i < links->len; i++)
@@ -371,15 +367,17 @@ static bool is_among(const host_links *links, const struct host_link *link)
 	return false;
 }
 
-/* Where it is said which links are to be covered. */
-static const char *asker(const struct doctor *doctor)
-{
-	return doctor->context->options.interfaces.len ? "--interface" : "host.yaml";
-}
-
 static bool is_auto(const struct doctor *doctor)
 {
 	return !doctor->context->options.interfaces.len && doctor->host.interfaces_auto;
+}
+
+/* Where it is said which links are to be covered. */
+static const char *asker(const struct doctor *doctor)
+{
+	return is_auto(doctor)				 ? "links"
+	       : doctor->context->options.interfaces.len ? "--interface"
+							 : "host.yaml";
 }
 
 /* The links that are asked for, each name and glob for itself, so that one that is refused hides no other. */
@@ -390,6 +388,8 @@ static host_links wanted_links(struct doctor *doctor)
 	const host_patterns patterns = inputs_patterns(doctor->context, &doctor->host);
 	host_links wanted = {};
 
+	if (!patterns.len)
+		(void)host_select(arena, &doctor->facts, NULL, 0, late, &wanted);
 	for (size_t i = 0; i < patterns.len; i++) {
 		host_links found = {};
 
@@ -428,13 +428,14 @@ static void ask_link(struct doctor *doctor, const struct host_link *link)
 
 	if (!err)
 		err = attach_hold(load, &out, late);
+	if (!err)
+		err = attach_check(load, &in, late);
 	say_all(doctor, err == -EPERM ? LEVEL_UNKNOWN : LEVEL_ERROR, "link", late);
 }
 
 static void one_link(struct doctor *doctor, const struct host_link *link, const char *why)
 {
 	struct arena *arena = doctor->context->arena;
-	bool xdp = doctor->host.ingress == HOOK_NATIVE || doctor->host.ingress == HOOK_GENERIC;
 
 	say(doctor, LEVEL_OK, "link",
 	    arena_printf(arena, "%s: %s%s%s, mtu %u%s; %s%s", link->name,
@@ -444,12 +445,6 @@ static void one_link(struct doctor *doctor, const struct host_link *link, const 
 			 link->up ? "" : ", down", link->carrier ? "" : ", no carrier", link->mtu,
 			 xdp_words(arena, link), why ? "not covered by " : "covered",
 			 why ? why : ""));
-	if (!why && xdp && is_others_xdp(arena, link))
-		say(doctor, LEVEL_ERROR, "host.yaml",
-		    arena_printf(arena,
-				 "hooks: ingress asks for XDP, and '%s' has a program of others "
-				 "there",
-				 link->name));
 }
 
 static void links(struct doctor *doctor)
@@ -467,9 +462,6 @@ static void links(struct doctor *doctor)
 		if (!why)
 			ask_link(doctor, link);
 	}
-	if (!n && is_auto(doctor))
-		say(doctor, doctor->host.source ? LEVEL_ERROR : LEVEL_NOTE, "links",
-		    "interfaces: auto finds no link here; name them in host.yaml");
 	if (n > BH_LINKS - 1)
 		say(doctor, LEVEL_ERROR, "links",
 		    arena_printf(arena, "%zu links are to be covered; %d fit", n, BH_LINKS - 1));

@@ -149,6 +149,28 @@ int attach_hold(const struct load *load, const struct attach_wish *wish, struct 
 	return err;
 }
 
+static int cannot_attach(const struct attach_wish *wish, const char *refusals, int code,
+			 struct diag *diag)
+{
+	return diag_refuse(diag, code, "cannot attach to %s of link '%s': %s",
+			   wish->direction == BH_IN ? "ingress" : "egress", wish->link->name,
+			   refusals);
+}
+
+int attach_check(const struct load *load, const struct attach_wish *wish, struct diag *diag)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	const struct hook hook = {wish->link, wish->direction, wish->mode};
+	const char *why = wish->mode == ATTACH_NATIVE || wish->mode == ATTACH_GENERIC
+				  ? hook_why_not_xdp(load, arena, &hook)
+				  : NULL;
+
+	return why ? cannot_attach(wish,
+				   arena_printf(arena, "%s: %s", attach_mode_name(wish->mode), why),
+				   -ENODEV, diag)
+		   : 0;
+}
+
 /* It is no fallback of AUTO, and whoever asks for it is told what it costs as if it were one. */
 static const char generic_why[] =
 	"asked for: costs what tcx costs, and sees merged buffers without a count of segments, no packet "
@@ -190,8 +212,7 @@ int attach_put(struct load *load, struct arena *arena, const struct attach_wish 
 					attach_mode_name(modes[i]), why);
 		final = err == -ECANCELED;
 	}
-	return diag_refuse(diag, final ? -EIO : -ENODEV, "cannot attach to %s of link '%s': %s",
-			   direction == BH_IN ? "ingress" : "egress", link->name, refusals);
+	return cannot_attach(wish, refusals, final ? -EIO : -ENODEV, diag);
 }
 
 int attach_remove(struct load *load, const struct attach_hook *hook, struct diag *diag)

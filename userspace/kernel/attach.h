@@ -70,6 +70,12 @@ struct attach_wish {
 int attach_hold(const struct load *load, const struct attach_wish *wish, struct diag *diag);
 
 /*
+ * Behind attach_hold: -ENODEV with the words of attach_put where that would find the hook of XDP taken,
+ * which has no fallback where it is asked for.
+ */
+int attach_check(const struct load *load, const struct attach_wish *wish, struct diag *diag);
+
+/*
  * Puts the load's program on that link and direction, or replaces an older one of ours there in
  * place. 0 also when it was there already; *ret_hook says where it sits. One of ours in another mode
  * stays beside it: the caller removes it when all is well. -ENODEV with words when no mode works,

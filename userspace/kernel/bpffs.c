@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "kernel/folder.h"
 #include "kernel/private.h"
 
 SCOPED(DIR *, closedir);
@@ -23,19 +24,6 @@ bool bpffs_has(const char *path)
 	return statfs(path, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
 }
 
-const char *bpffs_above(struct arena *arena, const char *path)
-{
-	size_t len = strlen(path);
-
-	while (len > 1 && path[len - 1] == '/')
-		len--;
-	while (len > 0 && path[len - 1] != '/')
-		len--;
-	while (len > 1 && path[len - 1] == '/')
-		len--;
-	return len ? str_dup(arena, (struct str){.at = path, .len = len}) : ".";
-}
-
 /* -ESTALE without words when the folder above, which was there, has been taken back. */
 static int make_once(struct arena *arena, const char *path, mode_t mode, struct diag *diag,
 		     bpffs_names *made)
@@ -43,7 +31,7 @@ static int make_once(struct arena *arena, const char *path, mode_t mode, struct 
 	if (access(path, F_OK) == 0)
 		return 0;
 	if (strcmp(path, "/") != 0 && strcmp(path, ".") != 0) {
-		int err = make_once(arena, bpffs_above(arena, path), 0755, diag, made);
+		int err = make_once(arena, folder_above(arena, path), 0755, diag, made);
 
 		if (err)
 			return err;
@@ -125,7 +113,7 @@ static int mounts_for_itself(bool *ret_does)
 	return 0;
 }
 
-static int mount_at(const char *place, struct diag *diag)
+static int check_lasts(const char *place, struct diag *diag)
 {
 	bool for_itself = true;
 	int err = mounts_for_itself(&for_itself);
@@ -145,6 +133,11 @@ static int mount_at(const char *place, struct diag *diag)
 			"process 1 is (not by 'ip netns exec', but by 'nsenter --net=...'), "
 			"or mount one first: 'mount -t bpf bpf %s'",
 			place, place);
+	return 0;
+}
+
+static int mount_at(const char *place, struct diag *diag)
+{
 	if (mount("bpf", place, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") == 0)
 		return 0;
 	return diag_sys(diag, errno,
@@ -163,7 +156,7 @@ int bpffs_is_mounted(const char *pins, struct diag *diag, bool *ret_is)
 	while (statfs(path, &fs)) {
 		if (errno != ENOENT || strcmp(path, "/") == 0 || strcmp(path, ".") == 0)
 			return diag_sys(diag, errno, "cannot look at folder '%s'", path);
-		path = bpffs_above(arena, path);
+		path = folder_above(arena, path);
 	}
 	*ret_is = fs.f_type == BPF_FS_MAGIC;
 	return 0;
@@ -200,19 +193,32 @@ static bool is_empty(const char *path)
 	return folder && !entry && !errno;
 }
 
+static int check_empty(const char *place, struct diag *diag)
+{
+	if (is_empty(place))
+		return 0;
+	return diag_refuse(diag, -ENOTEMPTY,
+			   "'%s' is no bpffs, and what is in it would be hidden by one; "
+			   "expected an empty folder, or one below %s",
+			   place, BPFFS_USUAL_PLACE);
+}
+
+/* Of pins that are on none. */
+static const char *place_of(const char *pins)
+{
+	return is_below(pins, BPFFS_USUAL_PLACE) ? BPFFS_USUAL_PLACE : pins;
+}
+
 static int mount_above(struct arena *arena, const char *pins, struct diag *diag, bpffs_names *made)
 {
-	const char *place = is_below(pins, BPFFS_USUAL_PLACE) ? BPFFS_USUAL_PLACE : pins;
+	const char *place = place_of(pins);
 	int err = make_folders(arena, place, 0700, diag, made);
 
-	if (err)
-		return err;
-	if (!is_empty(place))
-		return diag_refuse(diag, -ENOTEMPTY,
-				   "'%s' is no bpffs, and what is in it would be hidden by one; "
-				   "expected an empty folder, or one below %s",
-				   place, BPFFS_USUAL_PLACE);
-	return mount_at(place, diag);
+	if (!err)
+		err = check_empty(place, diag);
+	if (!err)
+		err = check_lasts(place, diag);
+	return err ? err : mount_at(place, diag);
 }
 
 int bpffs_prepare(struct arena *arena, const char *pins, struct diag *diag, bpffs_names *ret_made)
@@ -232,6 +238,35 @@ int bpffs_prepare(struct arena *arena, const char *pins, struct diag *diag, bpff
 	else
 		*ret_made = made;
 	return err;
+}
+
+static int check_make(struct arena *arena, const char *path, struct diag *diag)
+{
+	const char *which = NULL;
+	int err = folder_ask(arena, path, &which);
+
+	return err ? diag_sys(diag, err, "cannot make folder '%s'", err == ENOENT ? path : which)
+		   : 0;
+}
+
+static int check_mount(struct arena *arena, const char *place, struct diag *diag)
+{
+	int err = access(place, F_OK) ? check_make(arena, place, diag) : check_empty(place, diag);
+
+	return err ? err : check_lasts(place, diag);
+}
+
+int bpffs_check(struct arena *arena, const char *pins, struct diag *diag, bool *ret_mounts)
+{
+	bool is_there = false;
+	int err = bpffs_is_mounted(pins, diag, &is_there);
+
+	if (err)
+		return err;
+	*ret_mounts = !is_there;
+	if (!is_there)
+		return check_mount(arena, place_of(pins), diag);
+	return access(pins, F_OK) ? check_make(arena, pins, diag) : check_private(pins, diag);
 }
 
 static int compare_versions(const void *a, const void *b)

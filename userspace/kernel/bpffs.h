@@ -12,9 +12,6 @@
 #define BPFFS_USUAL_PLACE  "/sys/fs/bpf"
 #define BPFFS_DEFAULT_PINS BPFFS_USUAL_PLACE "/bulkhead"
 
-/* The folder above, in the arena; "/" is above itself. */
-const char *bpffs_above(struct arena *arena, const char *path);
-
 /*
  * Whether the nearest folder on the way to pins that exists lies on a bpffs; changes nothing. What
  * cannot be looked at is an error, with words.
@@ -31,6 +28,12 @@ typedef ARRAY(const char *) bpffs_names;
  * left. What is mounted stays: others may have pinned something there already.
  */
 int bpffs_prepare(struct arena *arena, const char *pins, struct diag *diag, bpffs_names *ret_made);
+
+/*
+ * Why bpffs_prepare would refuse, in its words, as far as that can be told without changing anything.
+ * *ret_mounts: it would mount a bpffs.
+ */
+int bpffs_check(struct arena *arena, const char *pins, struct diag *diag, bool *ret_mounts);
 
 /* Removes those of the folders in which there is nothing. */
 void bpffs_take_back(const bpffs_names *made);

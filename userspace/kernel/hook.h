@@ -65,6 +65,12 @@ const char *hook_program_name(struct arena *arena, uint32_t id);
  */
 int hook_hold_link(const struct load *load, const struct hook *hook, struct diag *diag);
 
+/*
+ * Whose program hook_put_link would find in the way of XDP, in its words, the names being held; NULL where
+ * none is, or one that it would replace.
+ */
+const char *hook_why_not_xdp(const struct load *load, struct arena *arena, const struct hook *hook);
+
 /* Refuses alike, and holds nothing: of a hook to which nothing is going to be put. */
 int hook_check_link(const struct load *load, const struct hook *hook, struct diag *diag);
 

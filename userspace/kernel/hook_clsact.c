@@ -14,6 +14,7 @@
 #include <bpf/libbpf.h>
 
 #include "kernel/bpffs.h"
+#include "kernel/folder.h"
 #include "kernel/held.h"
 #include "kernel/hook.h"
 #include "kernel/instance.h"
@@ -192,7 +193,7 @@ int hook_own_clsact(const struct load *load, const struct hook *hook,
 		    const struct host_qdisc *qdisc, struct diag *diag)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
-	const char *pins = bpffs_above(arena, load_pins(load));
+	const char *pins = folder_above(arena, load_pins(load));
 	struct host_filters filters = {.qdisc = ""};
 	int err = host_filters_read_at(arena, qdisc, hook->direction == BH_IN, diag, &filters);
 

@@ -363,6 +363,19 @@ static const char *who_is_there(const struct load *load, struct arena *arena,
 	return arena_printf(arena, "another XDP program is attached ('%s', id %u)", name, id);
 }
 
+const char *hook_why_not_xdp(const struct load *load, struct arena *arena, const struct hook *hook)
+{
+	const struct host_link *link = hook->link;
+	struct running there, same;
+
+	if (running_read_in_the_way(link->ifindex, hook->direction, hook->mode, &there) ||
+	    running_read(link->ifindex, hook->direction, hook->mode, &same) || !there.n)
+		return NULL;
+	if (same.n && hook_is_our_name(hook_program_name(arena, same.ids[0])))
+		return NULL;
+	return who_is_there(load, arena, hook);
+}
+
 static const char *why_not_xdp(const struct load *load, struct arena *arena,
 			       const struct hook *hook, int err)
 {

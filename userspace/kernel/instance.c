@@ -10,6 +10,7 @@
 #include <bpf/bpf.h>
 
 #include "kernel/bpffs.h"
+#include "kernel/folder.h"
 #include "kernel/lost.h"
 
 enum { INSTANCE_MAPS = 64 }; /* a program of ours has less than half as many */
@@ -141,7 +142,7 @@ int instance_find(struct arena *arena, const char *pins, uint32_t program, struc
 	if (err)
 		return err;
 	if (!owner.ours)
-		owner.pins = find_pins(arena, bpffs_above(arena, pins), &maps);
+		owner.pins = find_pins(arena, folder_above(arena, pins), &maps);
 	if (!owner.ours && !owner.pins[0])
 		owner.pins = find_pins(arena, BPFFS_USUAL_PLACE, &maps);
 	owner.passes = lets_all_pass(&maps);
@@ -153,7 +154,7 @@ int instance_check(const struct load *load, const char *link, uint32_t program, 
 {
 	scoped(arena_free) struct arena *arena = arena_new();
 	struct instance_owner owner = {.pins = ""};
-	const char *pins = bpffs_above(arena, load_pins(load));
+	const char *pins = folder_above(arena, load_pins(load));
 	int err = instance_find(arena, pins, program, diag, &owner);
 
 	if (err || owner.gone || owner.ours)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "kernel/folder.h"
 #include "kernel/private.h"
 #include "kernel/store_file.h"
 #include "kernel/store_json.h"
@@ -183,16 +184,12 @@ int store_open(const char *path, store_tell *wait, struct diag *diag, struct sto
 /* The words are those of what would come to it: a folder that is not there is made in the one above. */
 static int check_way(struct store *store, struct diag *diag)
 {
-	const char *path = store->top.path;
-	char *above = arena_printf(store->arena, "%s", path);
-	char *end;
-	int err = ENOENT;
+	const char *which = NULL;
+	int err = folder_ask(store->arena, store->top.path, &which);
 
-	while (err == ENOENT && (end = strrchr(above, '/')) && end != above) {
-		*end = '\0';
-		err = access(above, W_OK | X_OK) ? errno : 0;
-	}
-	return err && err != ENOENT ? diag_sys(diag, err, "cannot make folder '%s'", path) : 0;
+	if (err == ENOENT)
+		return diag_sys(diag, err, "cannot open folder '%s'", store->top.path);
+	return err ? diag_sys(diag, err, "cannot make folder '%s'", which) : 0;
 }
 
 static int check_images(struct store *store, struct diag *diag)
