@@ -15,7 +15,10 @@ char *str_dup(struct arena *arena, struct str text)
 	return arena_copy(arena, text.at, text.len);
 }
 
-/* Bytes of the UTF-8 character at the start of text, 0 when it is none, or one in too many bytes. */
+/*
+ * Bytes of the UTF-8 character at the start of text, 0 when it is none, as one in too many bytes, half of a
+ * pair of UTF-16 or what is beyond U+10FFFF.
+ */
 static size_t character_size(struct str text)
 {
 	unsigned char first = (unsigned char)text.at[0];
@@ -27,7 +30,8 @@ static size_t character_size(struct str text)
 					       : 0;
 
 	if (!size || size > text.len || first == 0xc0 || first == 0xc1 ||
-	    (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90))
+	    (first == 0xe0 && second < 0xa0) || (first == 0xed && second >= 0xa0) ||
+	    (first == 0xf0 && second < 0x90) || (first == 0xf4 && second >= 0x90) || first > 0xf4)
 		return 0;
 	for (size_t i = 1; i < size; i++) {
 		if (((unsigned char)text.at[i] & 0xc0) != 0x80)
@@ -61,7 +65,12 @@ bool str_is_visible(struct str text)
 	return character_size(text) && !control && !mark && !other;
 }
 
-char *str_make_visible(char *text)
+static bool is_character(struct str text)
+{
+	return character_size(text);
+}
+
+static char *replace_others(char *text, bool (*stays)(struct str text))
 {
 	struct str rest = str_of(text);
 	char *end = text;
@@ -69,7 +78,7 @@ char *str_make_visible(char *text)
 	while (rest.len) {
 		size_t step = str_step(rest);
 
-		if (str_is_visible(rest)) {
+		if (stays(rest)) {
 			memmove(end, rest.at, step);
 			end += step;
 		} else {
@@ -80,6 +89,16 @@ char *str_make_visible(char *text)
 	}
 	*end = '\0';
 	return text;
+}
+
+char *str_make_visible(char *text)
+{
+	return replace_others(text, str_is_visible);
+}
+
+char *str_make_utf8(char *text)
+{
+	return replace_others(text, is_character);
 }
 
 static int lower(char c)

@@ -43,6 +43,9 @@ bool str_is_visible(struct str text);
 /* Puts a question mark in the place of each that is not; returns text, which may be shorter then. */
 char *str_make_visible(char *text);
 
+/* The same in the place of each byte that is no character; text stays as long. */
+char *str_make_utf8(char *text);
+
 bool str_eq(struct str a, struct str b);
 
 /* ASCII letters compare without regard to case, whatever the locale. */

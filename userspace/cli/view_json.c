@@ -18,12 +18,14 @@ static json_t *root(struct view *view)
 	return view->root;
 }
 
+/* A path, or the name of a link, need not be UTF-8. */
 static json_t *text(const char *text)
 {
-	json_t *value = json_string(text ? text : "");
+	size_t size = text ? strlen(text) + 1 : 1;
+	scoped(free) char *copy = mem_alloc(size);
 
-	/* A path need not be UTF-8. */
-	return value ? value : json_string("?");
+	memcpy(copy, text ? text : "", size);
+	return json_string(str_make_utf8(copy));
 }
 
 static json_t *number(uint64_t number)
@@ -262,22 +264,27 @@ static void add_tested(struct view *view, const struct view_tested *tested)
 	add_list(view, "differences");
 }
 
-/* The object of a link, made at its first hook. */
-static json_t *link_object(struct view *view, const char *name)
+/*
+ * The object of a link, made at its first hook. Names that are no UTF-8 may have become the same: one
+ * that has the direction is another link's.
+ */
+static json_t *link_object(struct view *view, const char *link, const char *direction)
 {
 	json_t *links = json_object_get(root(view), "links");
+	json_t *name = text(link);
 	json_t *object;
 	size_t i;
 
 	json_array_foreach(links, i, object)
 	{
-		const char *known = json_string_value(json_object_get(object, "name"));
-
-		if (known && !strcmp(known, name))
-			return object;
+		if (!json_equal(json_object_get(object, "name"), name) ||
+		    json_object_get(object, direction))
+			continue;
+		json_decref(name);
+		return object;
 	}
 	object = append(view, "links");
-	put(object, "name", text(name));
+	put(object, "name", name);
 	return object;
 }
 
@@ -289,7 +296,7 @@ static void add_hook(struct view *view, const struct view_hook *hook)
 	put(object, "why", text(hook->why));
 	put(object, "program", number(hook->program));
 	put(object, "first", json_boolean(hook->first));
-	put(link_object(view, hook->interface), hook->direction, object);
+	put(link_object(view, hook->interface, hook->direction), hook->direction, object);
 }
 
 static json_t *answer_object(const struct view_answer *answer)

@@ -44,6 +44,9 @@ Test(str, what_a_terminal_would_obey_becomes_a_question_mark)
 		 "e",
 		 "a?b?c??d???e");
 	is_shown("cut \xe2\x82", "cut ??");
+	/* Half of a pair of UTF-16, and beyond the last character; and their neighbours. */
+	is_shown("\xed\xa0\x80\xf4\x90\x80\x80\xf5\x80\x80\x80", "???????????");
+	is_shown("\xed\x9f\xbf\xf4\x8f\xbf\xbf", "\xed\x9f\xbf\xf4\x8f\xbf\xbf");
 	is_shown("\xc2\xa0", "\xc2\xa0");
 	/* What has no width, and what turns the direction of text; and their neighbours. */
 	is_shown("a\xe2\x80\xae\xe2\x81\xa7\xe2\x80\x8b\xe2\x80\xa8\xd8\x9c\xef\xbb\xbf"

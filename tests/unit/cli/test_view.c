@@ -270,14 +270,46 @@ Test(view, each_event_is_written_at_once_in_a_line_of_its_own)
 	done(&shown);
 }
 
-Test(view, a_text_that_is_no_utf8_does_not_break_json)
+static void is_told_as(const char *path, const char *expected)
 {
-	struct view_file file = {.path = "/etc/b\xff", .digest = "", .now = "gone"};
+	struct view_file file = {.path = path, .digest = "", .now = "gone"};
 	struct shown shown;
+	json_t *object;
 
 	start(&shown, true);
 	shown.view->ops->file(shown.view, &file);
-	json_decref(object_of(text_of(&shown)));
+	object = object_of(text_of(&shown));
+	cr_assert_str_eq(json_string_value(json_object_get(
+				 json_array_get(json_object_get(object, "files"), 0), "path")),
+			 expected);
+	json_decref(object);
+	done(&shown);
+}
+
+Test(view, a_text_that_is_no_utf8_loses_in_json_what_is_none)
+{
+	is_told_as("/etc/b\xff.yaml", "/etc/b?.yaml");
+	is_told_as("\xc3\xa4\xc3/\xed\xa0\x80\x1b", "\xc3\xa4?/???\x1b");
+	is_told_as("\xf5\x80\x80\x80\xf4\x90\x80\x80", "????????");
+	is_told_as("", "");
+	is_told_as(NULL, "");
+}
+
+Test(view, links_whose_names_are_no_utf8_are_told_apart)
+{
+	struct view_hook hook = {.direction = "ingress", .hook = "tcx"};
+	struct shown shown;
+	json_t *object;
+
+	start(&shown, true);
+	for (int i = 0; i < 4; i++) {
+		hook.interface = i < 2 ? "e\xff" : "e\xfe";
+		hook.direction = i % 2 ? "egress" : "ingress";
+		shown.view->ops->hook(shown.view, &hook);
+	}
+	object = object_of(text_of(&shown));
+	cr_assert_eq(json_array_size(json_object_get(object, "links")), 2);
+	json_decref(object);
 	done(&shown);
 }
 
