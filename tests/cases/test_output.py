@@ -126,6 +126,10 @@ def warnings_go_to_stderr_and_are_counted_in_the_result():
     done = run("check", "--json", "ok-overlooked")
     assert done.returncode == 0 and json.loads(done.stdout)["warnings"] == 4, done
     assert done.stderr.count("\n") == done.stderr.count("warning: ") == 4, done
+    messages = json.loads(done.stdout)["messages"]
+    assert [each["level"] for each in messages] == ["warning"] * 4, messages
+    assert all(f"warning: {each['words']}\n" in done.stderr for each in messages), done
+    assert json.loads(run("check", "--json", "site.yaml").stdout)["messages"] == [], "none"
 
 
 @tap

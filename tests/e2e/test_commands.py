@@ -390,6 +390,15 @@ def apply_warns_of_what_it_does_not_read_in_a_folder(lab):
     words = "is not read; of a folder, only files named *.yaml in the folder itself are"
     expect(done.stderr, "".join(f"warning: '{folder}/{name}' {words}\n"
                                 for name in ("20-more.yml", "later")), "words")
+    nowhere = {"file": "", "line": 0, "column": 0}
+    expect(json.loads(done.stdout)["messages"],
+           [{"level": "warning", **nowhere, "words": f"'{folder}/{name}' {words}"}
+            for name in ("20-more.yml", "later")], "messages")
+    os.unlink(os.path.join(host.state, "record.json"))
+    done = host.bulkhead("detach", "--json")
+    told = [(message["level"], message["words"]) for message in json.loads(done.stdout)["messages"]]
+    assert len(told) == 1 and f"{told[0][0]}: {told[0][1]}\n" == done.stderr, done
+    expect(json.loads(host.bulkhead("detach", "--json").stdout)["messages"], [], "no messages")
 
 
 @tap

@@ -65,6 +65,7 @@ static void show(struct context *context, const struct inputs *inputs,
 
 	context->view->ops->applied(context->view, &applied);
 	hooks_show(context, &result->hooks);
+	view_messages(context->view, context->diag);
 }
 
 /* "" where that is nowhere, as a folder that is gone. */

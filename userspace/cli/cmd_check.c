@@ -135,6 +135,7 @@ static int run(struct context *context)
 	describe_ns(&costs, &check);
 	context->view->ops->check(context->view, &check);
 	show_structures(context, &costs);
+	view_messages(context->view, context->diag);
 	return STATUS_DONE;
 }
 

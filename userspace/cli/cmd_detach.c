@@ -27,6 +27,7 @@ static int run(struct context *context)
 	};
 	context->done = detached.was_enforcing ? "no longer enforcing" : NULL;
 	context->view->ops->detached(context->view, &detached);
+	view_messages(context->view, context->diag);
 	return STATUS_DONE;
 }
 

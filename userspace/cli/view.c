@@ -38,6 +38,13 @@ void view_free(struct view *view)
 	free(view);
 }
 
+void view_messages(struct view *view, const struct diag *diag)
+{
+	const struct view_failure none = {.diag = diag};
+
+	view->ops->failure(view, &none);
+}
+
 void view_forget(struct view *view)
 {
 	arena_free(view->arena);

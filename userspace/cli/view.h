@@ -317,7 +317,10 @@ struct view_watched {
 	uint64_t n_limited;
 };
 
-/* That a command was refused or has failed; people read the diag's messages on stderr. */
+/*
+ * That a command was refused or has failed; with status 0, that it is done and what it has warned of. People
+ * read the diag's messages on stderr.
+ */
 struct view_failure {
 	int status; /* the exit status, and its words */
 	const char *meaning;
@@ -403,6 +406,9 @@ struct view {
 struct view *view_new(bool json, FILE *out);
 void view_free(struct view *view);
 SCOPED(struct view *, view_free);
+
+/* Of a command that is done: what it has warned of, perhaps of nothing. */
+void view_messages(struct view *view, const struct diag *diag);
 
 /* Gives back the memory of what has been shown; nothing may be held back. For the views' own use. */
 void view_forget(struct view *view);

@@ -9,6 +9,8 @@
 #include "base/array.h"
 #include "cli/view.h"
 
+SCOPED(json_t *, json_decref);
+
 enum { SCHEMA = 1 };
 
 static json_t *root(struct view *view)
@@ -264,27 +266,22 @@ static void add_tested(struct view *view, const struct view_tested *tested)
 	add_list(view, "differences");
 }
 
-/*
- * The object of a link, made at its first hook. Names that are no UTF-8 may have become the same: one
- * that has the direction is another link's.
- */
+/* Made at its first hook. Of names that are no UTF-8 two may be told alike: what has the direction is another's. */
 static json_t *link_object(struct view *view, const char *link, const char *direction)
 {
 	json_t *links = json_object_get(root(view), "links");
-	json_t *name = text(link);
+	scoped(json_decref) json_t *name = text(link);
 	json_t *object;
 	size_t i;
 
 	json_array_foreach(links, i, object)
 	{
-		if (!json_equal(json_object_get(object, "name"), name) ||
-		    json_object_get(object, direction))
-			continue;
-		json_decref(name);
-		return object;
+		if (json_equal(json_object_get(object, "name"), name) &&
+		    !json_object_get(object, direction))
+			return object;
 	}
 	object = append(view, "links");
-	put(object, "name", name);
+	put(object, "name", json_incref(name));
 	return object;
 }
 
@@ -464,8 +461,7 @@ static void write_root(struct view *view)
 	view->root = NULL;
 	if (!object)
 		return;
-	/* view_end sees the error of the stream. */
-	/* Of what is not ASCII some is what a terminal would obey. */
+	/* view_end sees the stream's error. Of what is not ASCII a terminal would obey some. */
 	(void)json_dumpf(object, view->out, JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
 	(void)fputc('\n', view->out);
 	view_flush(view);
@@ -526,17 +522,20 @@ static json_t *message_object(const struct diag_message *message)
 
 static void add_failure(struct view *view, const struct view_failure *failure)
 {
-	json_t *object = json_object();
+	json_t *object = root(view);
 	json_t *messages = json_array();
 	size_t n = 0;
 	const struct diag_message *message = diag_messages(failure->diag, &n);
 
+	if (failure->status) {
+		object = json_object();
+		put(object, "status", json_integer(failure->status));
+		put(object, "meaning", text(failure->meaning));
+		put(root(view), "error", object);
+	}
 	for (size_t i = 0; i < n; i++)
 		(void)json_array_append_new(messages, message_object(&message[i]));
-	put(object, "status", json_integer(failure->status));
-	put(object, "meaning", text(failure->meaning));
 	put(object, "messages", messages);
-	put(root(view), "error", object);
 }
 
 static void add_help(struct view *view, const struct view_help *commands, size_t n_commands)
