@@ -94,6 +94,19 @@ def options_may_stand_before_the_command_and_anywhere_behind_it():
                  ["rules", "--policy", "site.yaml", "-o", "json"]):
         done = run(*args)
         assert (done.returncode, done.stdout) == (0, expected), f"{args}: {done}"
+    done = run("check", "site.yaml", "--json", env={"POSIXLY_CORRECT": "1"})
+    assert (done.returncode, done.stdout) == (0, run("check", "--json", "site.yaml").stdout), done
+
+
+@tap
+def lists_are_there_when_nothing_is_in_them():
+    rules = json.loads(run("rules", "--json", "--policy", "site.yaml").stdout)
+    assert rules["rules"] and rules["reasons"] == [], rules
+    tested = json.loads(run("test", "--json", "ok-tiers", "site-tiers.table").stdout)
+    assert tested["differences"] == tested["explained"] == [], tested
+    tested = json.loads(run("test", "--json", "site.yaml", "site.table").stdout)
+    packets = [each["packet"] for each in tested["differences"]]
+    assert packets and [each["packet"] for each in tested["explained"]] == packets, tested
 
 
 @tap

@@ -85,6 +85,13 @@ static void show_reasons(struct context *context, const struct live *live,
 	}
 }
 
+/* People are told of the rules alone. */
+static void show_no_reasons(struct context *context)
+{
+	if (context->options.json)
+		context->view->ops->list(context->view, "reasons");
+}
+
 static int show_live(struct context *context)
 {
 	scoped(live_close) struct live live = {};
@@ -100,7 +107,9 @@ static int show_live(struct context *context)
 	if (err)
 		return err;
 	show_rules(context, &live.policy, &report);
-	if (!context->options.unused)
+	if (context->options.unused)
+		show_no_reasons(context);
+	else
 		show_reasons(context, &live, &report);
 	return STATUS_DONE;
 }
@@ -119,6 +128,7 @@ static int run(struct context *context)
 	if (err)
 		return err;
 	show_rules(context, &inputs.policy, NULL);
+	show_no_reasons(context);
 	return STATUS_DONE;
 }
 

@@ -2,6 +2,7 @@
 /* The words of the command line → struct options. */
 #include <errno.h>
 #include <getopt.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/command.h"
@@ -280,6 +281,8 @@ int options_parse(const struct command *command, struct arena *arena, int argc, 
 	}
 	if (check_names(arena, diag, command, known, argv))
 		return -EINVAL;
+	/* With it getopt takes what stands behind the first word for words. */
+	(void)unsetenv("POSIXLY_CORRECT");
 	optind = 0;
 	opterr = 0;
 	while ((word = getopt_long(argc, argv, command->options & OPTION_JSON ? ":o:h" : ":h",

@@ -264,6 +264,7 @@ static void add_tested(struct view *view, const struct view_tested *tested)
 	put(root(view), "rows", number(tested->n_rows));
 	put(root(view), "differ", number(tested->n_differ));
 	add_list(view, "differences");
+	add_list(view, "explained");
 }
 
 /* Made at its first hook. Of names that are no UTF-8 two may be told alike: what has the direction is another's. */

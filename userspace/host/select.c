@@ -84,6 +84,7 @@ static int take_name(struct arena *arena, const struct host_facts *facts,
 	return 0;
 }
 
+/* Also the link that is called just that, which hides none that match: whoever may name a link could else. */
 static int take_glob(struct arena *arena, const struct host_facts *facts,
 		     const struct host_pattern *pattern, struct diag *diag, host_links *links)
 {
@@ -94,7 +95,7 @@ static int take_glob(struct arena *arena, const struct host_facts *facts,
 		const struct host_link *link = &facts->links.at[i];
 
 		if (!link->ethernet || link->loopback || link->netvsc_vf ||
-		    fnmatch(glob, link->name, 0))
+		    (fnmatch(glob, link->name, 0) && strcmp(glob, link->name) != 0))
 			continue;
 		add_once(arena, links, link);
 		found = true;

@@ -217,6 +217,21 @@ Test(select, a_glob_passes_over_lo_and_what_is_not_ethernet)
 	host_fini(&host);
 }
 
+Test(select, a_link_that_is_called_as_a_glob_can_be_named_and_hides_no_other)
+{
+	struct host host;
+
+	make_usual(&host);
+	add(&host, "eth*");
+	add(&host, "en[a]");
+	add(&host, "a\\b");
+	cr_assert_str_eq(chosen(&host, "eth*", NULL), "eth0 eth1 eth*");
+	cr_assert_str_eq(chosen(&host, "eth\\*", NULL), "eth*");
+	cr_assert_str_eq(chosen(&host, "en[a]", NULL), "en[a]");
+	cr_assert_str_eq(chosen(&host, "a\\b", NULL), "a\\b");
+	host_fini(&host);
+}
+
 Test(select, what_cannot_be_covered_is_refused_by_its_name)
 {
 	struct host host;
