@@ -1209,6 +1209,8 @@ def doctor_tells_what_this_host_can_do(lab):
     done = host.bulkhead_json("doctor", "--interface", "eth0")
     levels = {finding["level"] for finding in done["findings"]}
     assert levels <= {"ok", "note", "warning"}, done["findings"]
+    own = {line["words"] for line in done["findings"] if line["subject"] == "self"}
+    expect(own, {"3 own addresses"}, "own addresses")
     words = [finding["words"] for finding in done["findings"]]
     assert any(line.startswith("Linux ") for line in words), words
     assert any(line.startswith("eth0: veth") for line in words), words
@@ -1486,6 +1488,36 @@ def doctor_without_root_says_what_it_could_not_see(lab):
     assert any(finding["level"] == "unknown" and finding["subject"] == "kernel"
                for finding in found), found
     assert any(finding["words"].startswith("eth0: veth") for finding in found), found
+
+
+@tap
+def what_root_alone_may_see_is_said_to_need_root(lab):
+    _, host = pair(lab)
+    host.apply(BASE)
+    packet = f"in tcp {PEER[4]}:1 {HOST[4]}:80"
+    for args in (["status"], ["rules"], ["flows"], ["stats"], ["watch"], ["explain", packet]):
+        done = host.run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                        *host.bulkhead_args(*args), check=False)
+        if done.returncode == 126:
+            raise Skip(f"nobody cannot run the program here: {done.stderr.strip()}")
+        assert "root is needed" in done.stdout + done.stderr, f"{args}: {done}"
+
+
+@tap
+def pins_that_a_mount_namespace_hides_are_not_said_to_be_removed(lab):
+    """As by ip netns exec, which mounts another /sys."""
+    _, host = pair(lab)
+    path = lab.write("base.yaml", BASE)
+    host.bulkhead("apply", "--interface", "eth0", path)
+    hidden = ["unshare", "--mount", "sh", "-c", 'umount --lazy /sys/fs/bpf && exec "$@"', "sh"]
+    words = "'/sys/fs/bpf' is no bpffs here, and the pins may only be hidden"
+    for args in (["status"], ["detach"]):
+        done = host.run(*hidden, *host.bulkhead_args(*args), check=False)
+        assert done.returncode and words in done.stdout + done.stderr, f"{args}: {done}"
+    pins, host.pins = host.pins, host.pins + "-b"
+    shown = host.bulkhead("status", status=None)
+    assert words not in shown.stdout + shown.stderr, shown
+    host.pins = pins
 
 
 @tap

@@ -8,6 +8,7 @@
 #include "cli/hooks.h"
 #include "cli/inputs.h"
 #include "cli/live.h"
+#include "cli/words.h"
 #include "kernel/attach.h"
 #include "kernel/bpffs.h"
 #include "kernel/hook.h"
@@ -466,7 +467,7 @@ static void links(struct doctor *doctor)
 		say(doctor, LEVEL_ERROR, "links",
 		    arena_printf(arena, "%zu links are to be covered; %d fit", n, BH_LINKS - 1));
 	say(doctor, LEVEL_OK, "self",
-	    arena_printf(arena, "%zu own addresses", doctor->facts.addresses.len));
+	    words_count(arena, doctor->facts.addresses.len, "own address", "own addresses"));
 }
 
 static void coverage(struct doctor *doctor)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "policy/names.h"
 
 static const struct {
 	unsigned option;
@@ -52,6 +53,15 @@ static struct view_help describe(struct arena *arena, const struct command *comm
 	};
 }
 
+const char *command_hint(struct arena *arena, const char *name)
+{
+	struct nearest nearest = {.wanted = str_of(name)};
+
+	for (size_t i = 0; i < n_commands; i++)
+		nearest_try(&nearest, str_of(commands[i]->name));
+	return nearest.text.len ? nearest_hint(arena, &nearest) : "; see 'bulkhead help'";
+}
+
 static int run(struct context *context)
 {
 	const char *name = context->options.args.len ? context->options.args.at[0] : NULL;
@@ -62,7 +72,8 @@ static int run(struct context *context)
 			array_push(context->arena, &shown, describe(context->arena, commands[i]));
 	}
 	if (!shown.len) {
-		diag_refuse(context->diag, -EINVAL, "no command '%s'; see 'bulkhead help'", name);
+		diag_refuse(context->diag, -EINVAL, "no command '%s'%s", name,
+			    command_hint(context->arena, name));
 		return STATUS_USAGE;
 	}
 	context->view->ops->help(context->view, shown.at, shown.len);

@@ -113,6 +113,9 @@ extern const struct command cmd_apply, cmd_check, cmd_detach, cmd_doctor, cmd_ex
 extern const struct command *const commands[];
 extern const size_t n_commands;
 
+/* What helps with a word that is no command: the one that was meant, perhaps; the end of a line. */
+const char *command_hint(struct arena *arena, const char *name);
+
 /* The index of the command's name among the words, argc for none: options may stand before it. */
 int options_find_command(int argc, char **argv);
 

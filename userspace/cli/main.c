@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "cli/command.h"
-#include "policy/names.h"
 
 const struct command *const commands[] = {
 	&cmd_apply, &cmd_check, &cmd_detach, &cmd_doctor, &cmd_explain, &cmd_flows,   &cmd_help,
@@ -67,7 +66,6 @@ static const struct command *choose(int argc, char **argv, struct context *conte
 {
 	const struct command *command = argc > 1 ? find(argv[1]) : NULL;
 	int at = options_find_command(argc, argv);
-	struct nearest nearest = {};
 	char *name;
 
 	if (command)
@@ -82,12 +80,8 @@ static const struct command *choose(int argc, char **argv, struct context *conte
 	command = find(name);
 	if (command)
 		return command;
-	nearest.wanted = str_of(name);
-	for (size_t i = 0; i < n_commands; i++)
-		nearest_try(&nearest, str_of(commands[i]->name));
 	diag_refuse(context->diag, -EINVAL, "unknown command '%s'%s", name,
-		    nearest.text.len ? nearest_hint(context->arena, &nearest)
-				     : "; see 'bulkhead help'");
+		    command_hint(context->arena, name));
 	return NULL;
 }
 

@@ -86,8 +86,8 @@ static void show_packet(struct view *view, const struct view_check *check, int f
 
 static void show_check(struct view *view, const struct view_check *check)
 {
-	fprintf(view->out, "%u file%s well formed\n", check->n_files,
-		check->n_files == 1 ? "" : "s");
+	fprintf(view->out, "%s well formed\n",
+		words_count(view->arena, check->n_files, "file", "files"));
 	pair(view, "groups", "%u", check->n_groups);
 	pair(view, "rules", "%u inbound, %u outbound%s", check->n_rules[0], check->n_rules[1],
 	     check->n_disabled ? TEXT(view, ", %u disabled", check->n_disabled) : "");
@@ -281,7 +281,7 @@ static void show_difference(struct view *view, const struct view_difference *dif
 static void show_tested(struct view *view, const struct view_tested *tested)
 {
 	view->list = NULL;
-	fprintf(view->out, "%zu row%s, %s%s\n", tested->n_rows, tested->n_rows == 1 ? "" : "s",
+	fprintf(view->out, "%s, %s%s\n", words_count(view->arena, tested->n_rows, "row", "rows"),
 		painted(view, tested->n_differ ? RED : GREEN,
 			TEXT(view, "%zu differ", tested->n_differ)),
 		tested->n_shown < tested->n_differ
@@ -363,8 +363,10 @@ static void show_applied(struct view *view, const struct view_applied *applied)
 					     : "",
 		audit_text(view, applied->mode, applied->n_audit, applied->n_rules));
 	pair(view, "image", "%s", short_digest(view, applied->digest));
-	pair(view, "rules", "%u, over %u prefixes", applied->n_rules, applied->n_prefixes);
-	pair(view, "self", "%u own addresses", applied->n_addresses);
+	pair(view, "rules", "%u, over %s", applied->n_rules,
+	     words_count(view->arena, applied->n_prefixes, "prefix", "prefixes"));
+	pair(view, "self", "%s",
+	     words_count(view->arena, applied->n_addresses, "own address", "own addresses"));
 	pair(view, "memory", "%s in the kernel", words_bytes(view->arena, applied->memory));
 	if (applied->n_moved_flows)
 		pair(view, "flows", "%u moved into tables of another size", applied->n_moved_flows);
@@ -506,8 +508,9 @@ static void show_event(struct view *view, const struct view_event *event)
 
 static void show_watched(struct view *view, const struct view_watched *watched)
 {
-	fprintf(view->out, "%" PRIu64 " events, %" PRIu64 " lost, %" PRIu64 " limited\n",
-		watched->n_events, watched->n_lost, watched->n_limited);
+	fprintf(view->out, "%s, %" PRIu64 " lost, %" PRIu64 " limited\n",
+		words_count(view->arena, watched->n_events, "event", "events"), watched->n_lost,
+		watched->n_limited);
 }
 
 static void show_finding(struct view *view, const struct view_finding *finding)

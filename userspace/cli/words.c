@@ -4,6 +4,11 @@
 #include <inttypes.h>
 #include <time.h>
 
+const char *words_count(struct arena *arena, uint64_t n, const char *one, const char *several)
+{
+	return arena_printf(arena, "%" PRIu64 " %s", n, n == 1 ? one : several);
+}
+
 const char *words_bytes(struct arena *arena, uint64_t size)
 {
 	static const char units[] = "KMGTPE";

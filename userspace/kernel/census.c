@@ -172,8 +172,8 @@ static const char *tell(struct arena *arena, const char *pins, const struct cens
 			other->pins, pins, places, passes);
 	return arena_printf(arena,
 			    "a bulkhead whose pins are not to be found (not '%s') is on link %s%s; "
-			    "name its --pins and --state" INSTANCE_REMEDY,
-			    pins, places, passes);
+			    "name its --pins and --state%s",
+			    pins, places, passes, instance_remedy());
 }
 
 census_others census_find_others(struct arena *arena, const char *pins,

@@ -150,6 +150,19 @@ int instance_find(struct arena *arena, const char *pins, uint32_t program, struc
 	return 0;
 }
 
+#define REMEDY                                                                                    \
+	"; where they were removed, 'bpftool net' shows the programs, and 'tc filter delete' or " \
+	"'bpftool link detach' takes them off"
+
+const char *instance_remedy(void)
+{
+	if (bpffs_has(BPFFS_USUAL_PLACE))
+		return REMEDY;
+	return "; '" BPFFS_USUAL_PLACE
+	       "' is no bpffs here, and the pins may only be hidden: run this "
+	       "where process 1 is (not by 'ip netns exec', but by 'nsenter --net=...')" REMEDY;
+}
+
 int instance_check(const struct load *load, const char *link, uint32_t program, struct diag *diag)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
@@ -165,7 +178,7 @@ int instance_check(const struct load *load, const char *link, uint32_t program, 
 			   link, program, pins,
 			   owner.pins[0] ? arena_printf(arena, ", namely '%s'", owner.pins)
 					 : ", which are not to be found",
-			   owner.pins[0] ? "" : INSTANCE_REMEDY);
+			   owner.pins[0] ? "" : instance_remedy());
 }
 
 void instance_warn_of_state(const struct store *store, const struct store_record *record,

@@ -11,9 +11,7 @@
 #include "kernel/store.h"
 
 /* The end of words about programs whose pins are not to be found. */
-#define INSTANCE_REMEDY                                                                           \
-	"; where they were removed, 'bpftool net' shows the programs, and 'tc filter delete' or " \
-	"'bpftool link detach' takes them off"
+const char *instance_remedy(void);
 
 /* To whom a program that is called as ours belongs. */
 struct instance_owner {

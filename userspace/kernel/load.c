@@ -139,6 +139,12 @@ static const char *map_path(struct arena *arena, const struct load *load, enum l
 	return arena_printf(arena, "%s/maps/%s", load->pins, map_names[map]);
 }
 
+/* What helps where pins cannot be opened. */
+static const char *root_words(int err)
+{
+	return geteuid() && (err == -EACCES || err == -EPERM) ? " (root is needed)" : "";
+}
+
 int load_open_read(const char *pins, struct diag *diag, struct load **ret_load)
 {
 	scoped(load_close) struct load *load = load_new(pins);
@@ -153,7 +159,8 @@ int load_open_read(const char *pins, struct diag *diag, struct load **ret_load)
 		if (load->map_fd[i] == -ENOENT)
 			return -ENOENT;
 		if (load->map_fd[i] < 0)
-			return diag_sys(diag, -load->map_fd[i], "cannot open pin '%s'", path);
+			return diag_sys(diag, -load->map_fd[i], "cannot open pin '%s'%s", path,
+					root_words(load->map_fd[i]));
 	}
 	*ret_load = take(load);
 	return 0;

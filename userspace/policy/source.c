@@ -208,3 +208,12 @@ int source_check_writable(const source_files *files, uint32_t caller, struct dia
 	}
 	return err;
 }
+
+int source_check_order_mark(const struct source *source, struct diag *diag)
+{
+	if (!str_starts(source->text, STR("\xef\xbb\xbf")))
+		return 0;
+	return diag_bad(diag, (struct mark){.source = source, .line = 1, .column = 1},
+			"the file begins with a byte order mark (U+FEFF), which cannot be seen; "
+			"expected UTF-8 without one");
+}

@@ -29,6 +29,9 @@ typedef ARRAY(struct source_file *) source_files;
  */
 int source_open(struct arena *arena, const char *path, struct diag *diag, source_files *files);
 
+/* Refuses a text that begins with a byte order mark, which nobody sees: -EBADMSG. */
+int source_check_order_mark(const struct source *source, struct diag *diag);
+
 /*
  * Refuses (-EBADMSG, one message a file) files that others than root and caller may write or own: a
  * world-writable mode, or an owner that is neither root nor the caller.

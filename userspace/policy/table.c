@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "policy/names.h"
+#include "policy/source.h"
 
 struct reader {
 	struct arena *arena;
@@ -168,6 +169,8 @@ int table_parse(struct arena *arena, const struct source *source, struct diag *d
 	size_t n_before = diag_n_errors(diag);
 	bool more = true;
 
+	if (source_check_order_mark(source, diag))
+		return -EBADMSG;
 	while (more) {
 		reader.line.line++;
 		reader.text = rest;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "policy/source.h"
 #include "policy/yaml.h"
 
 enum { MAX_DEPTH = 12, MAX_NODES = 240000, MAX_SCALAR = 512, MANY = 1000 };
@@ -498,16 +499,6 @@ static int refuse_directives(const struct reader *reader)
 	return 0;
 }
 
-/* libyaml takes it for a column, so that the first key stands deeper than those of the lines below. */
-static int refuse_order_mark(const struct reader *reader)
-{
-	if (!str_starts(reader->source->text, STR("\xef\xbb\xbf")))
-		return 0;
-	return diag_bad(reader->diag, mark_of_byte(reader, 0),
-			"the file begins with a byte order mark (U+FEFF), which cannot be seen; "
-			"expected UTF-8 without one");
-}
-
 int yaml_read(struct arena *arena, struct arena *scratch, const struct source *source,
 	      struct diag *diag, struct yaml_node *ret_node)
 {
@@ -518,7 +509,7 @@ int yaml_read(struct arena *arena, struct arena *scratch, const struct source *s
 		.diag = diag,
 	};
 	struct yaml_node node = {};
-	int err = refuse_order_mark(&reader);
+	int err = source_check_order_mark(source, diag);
 
 	if (!err)
 		err = refuse_unseen(&reader);

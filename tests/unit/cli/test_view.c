@@ -8,6 +8,7 @@
 
 #include "base/array.h"
 #include "cli/view.h"
+#include "cli/words.h"
 
 struct shown {
 	struct view *view;
@@ -171,6 +172,15 @@ static const char *size_text(uint64_t size)
 	snprintf(text, sizeof(text), "%.*s", (int)(strstr(at, " in the kernel") - at - 3), at + 3);
 	done(&shown);
 	return text;
+}
+
+Test(view, of_one_there_is_one)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+
+	cr_assert_str_eq(words_count(arena, 0, "prefix", "prefixes"), "0 prefixes");
+	cr_assert_str_eq(words_count(arena, 1, "prefix", "prefixes"), "1 prefix");
+	cr_assert_str_eq(words_count(arena, 2, "prefix", "prefixes"), "2 prefixes");
 }
 
 Test(view, bytes_are_told_in_the_largest_unit)
