@@ -460,8 +460,13 @@ def status_tells_what_is_enforced_and_what_is_not_covered(lab):
     with open(status["files"][0]["path"], "a", encoding="ascii") as file:
         file.write("# another line\n")
     os.remove(status["files"][1]["path"])
-    expect([file["now"] for file in host.bulkhead_json("status")["files"]],
-           ["changed", "gone"], "files now")
+    status = host.bulkhead_json("status", status=9)
+    expect([file["now"] for file in status["files"]], ["changed", "gone"], "files now")
+    changed, gone = (file["path"] for file in status["files"])
+    expect([line["words"] for line in status["problems"]],
+           [f"file '{changed}' has changed since it was applied; 'apply' puts it in force",
+            f"file '{gone}' is gone, and what it said is still in force; 'apply' puts in force "
+            "what is left"], "problems")
 
 
 @tap
@@ -473,9 +478,12 @@ def status_tells_files_that_came_into_a_folder_and_went_from_it(lab):
     sets = lab.write("policy.d/20-sets.yaml", "bulkhead: 1\nsets:\n  corp: [10.0.0.0/8]\n")
     host_yaml = lab.write("h.yaml", host.host_yaml())
 
-    def files():
+    def files(status=0):
+        told = host.bulkhead_json("status", status=status)
+        named = [file["path"] for file in told["files"] if file["now"] != "unchanged"]
+        expect([line["words"].split("'")[1] for line in told["problems"]], named, "problems")
         return {file["path"]: (file["now"], bool(file["sha256"]))
-                for file in host.bulkhead_json("status")["files"] if file["path"] != host_yaml}
+                for file in told["files"] if file["path"] != host_yaml}
 
     # Named one by one: what else is in their folder is nobody's business.
     host.bulkhead("apply", "--host", host_yaml, base, sets)
@@ -488,16 +496,18 @@ def status_tells_files_that_came_into_a_folder_and_went_from_it(lab):
     expect(files(), both, "a folder as it was applied")
     lab.write("policy.d/30-late.yaml", "bulkhead: 1\nsets:\n  late: [10.1.0.0/16]\n")
     os.remove(sets)
-    expect(files(), {base: ("unchanged", True), sets: ("gone", True), late: ("new", False)},
+    expect(files(9), {base: ("unchanged", True), sets: ("gone", True), late: ("new", False)},
            "one gone and one new")
-    line = next(line for line in host.bulkhead("status").stdout.splitlines() if late in line)
+    text = host.bulkhead("status", status=9).stdout
+    line = next(line for line in text.splitlines() if late in line)
     expect(line.split(), [late, "-", "new"], "the line of the new one")
+    assert f"'{late}' has come into a folder that was applied; 'apply' puts it in force" in text, text
     host.bulkhead("apply", "--host", host_yaml, "--interface", "nothere0", folder, status=4)
-    expect(files()[late], ("new", False), "behind an apply that was refused")
+    expect(files(9)[late], ("new", False), "behind an apply that was refused")
     host.bulkhead("apply", "--host", host_yaml, folder)
     expect(files(), {base: ("unchanged", True), late: ("unchanged", True)}, "applied")
     shutil.rmtree(folder)
-    expect(files(), {base: ("gone", True), late: ("gone", True)}, "without the folder")
+    expect(files(9), {base: ("gone", True), late: ("gone", True)}, "without the folder")
 
 
 @tap
@@ -510,9 +520,12 @@ def a_relative_path_is_looked_for_from_where_apply_ran(lab):
     host.run(*host.bulkhead_args("apply", "--interface", "eth0", "policy.d"), cwd=lab.folder)
 
     def files(place):
-        done = host.run(*host.bulkhead_args("status", "--json"),
+        done = host.run(*host.bulkhead_args("status", "--json"), check=False,
                         cwd=os.path.join(lab.folder, place))
-        return [(file["path"], file["now"]) for file in json.loads(done.stdout)["files"]]
+        told = json.loads(done.stdout)
+        mended = all(file["now"] in ("unchanged", "not here") for file in told["files"])
+        expect((done.returncode, not told["problems"]), (0 if mended else 9, mended), place)
+        return [(file["path"], file["now"]) for file in told["files"]]
 
     for place in (".", "elsewhere"):
         expect(files(place), [("policy.d/10-base.yaml", "unchanged")], place)

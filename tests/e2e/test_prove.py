@@ -130,7 +130,7 @@ def an_apply_that_is_not_proven_leaves_the_policy_in_force(lab):
     for mistake in ("outcome", "setting"):
         with mistaken(mistake):
             host.apply(BASE.replace("tcp/80", "tcp/81"), "--prove", status=9)
-    expect(host.bulkhead_json("status")["generation"], before, "generation")
+    expect(host.bulkhead_json("status", status=9)["generation"], before, "generation")
     expect(talk(peer, HOST[4], 80), ARRIVES, "what the old policy allows")
     expect(talk(peer, HOST[4], 22), DENIED, "what it denies")
 

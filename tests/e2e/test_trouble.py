@@ -47,6 +47,7 @@ def apply_refused(bench, word):
     bench.next()
     refused(bench.host.bulkhead("apply", *bench.write(), status=None), word)
     bench.number -= 1
+    bench.write()
 
 
 def files(path):

@@ -24,7 +24,8 @@ struct asking {
 	attach_hooks hooks;
 	census_programs programs;
 	struct diag *unseen; /* what could not be looked at on the links */
-	uint64_t memory;     /* of the kernel */
+	ARRAY(struct view_file) files;
+	uint64_t memory; /* of the kernel */
 	bool problem;
 };
 
@@ -91,7 +92,7 @@ static const char *file_now(const char *from, const struct image_source *source)
 	return memcmp(&digest, &source->digest, sizeof(digest)) ? "changed" : "unchanged";
 }
 
-static void show_files(struct asking *asking)
+static void find_files(struct asking *asking)
 {
 	const char *from = asking->live->record.current.from;
 	const struct image_notes *notes = &asking->live->image.notes;
@@ -105,7 +106,7 @@ static void show_files(struct asking *asking)
 			.now = file_now(from, &notes->sources.at[i]),
 		};
 
-		context->view->ops->file(context->view, &file);
+		array_push(context->arena, &asking->files, file);
 	}
 }
 
@@ -118,7 +119,7 @@ static bool is_source(const struct image_notes *notes, const char *path)
 }
 
 /* Files that have come into a folder which apply was given: the next apply of it reads them. */
-static void show_new_files(struct asking *asking)
+static void find_new_files(struct asking *asking)
 {
 	const struct store_generation *current = &asking->live->record.current;
 	struct context *context = asking->context;
@@ -138,8 +139,41 @@ static void show_new_files(struct asking *asking)
 						 .now = "new"};
 
 			if (!is_source(&asking->live->image.notes, file.path))
-				context->view->ops->file(context->view, &file);
+				array_push(context->arena, &asking->files, file);
 		}
+	}
+}
+
+static void show_files(struct asking *asking)
+{
+	struct view *view = asking->context->view;
+
+	find_files(asking);
+	find_new_files(asking);
+	for (size_t i = 0; i < asking->files.len; i++)
+		view->ops->file(view, &asking->files.at[i]);
+}
+
+/* What is in force is what the files said, not what they say. Of what is not here nothing is known. */
+static void check_files(struct asking *asking)
+{
+	for (size_t i = 0; i < asking->files.len; i++) {
+		const struct view_file *file = &asking->files.at[i];
+
+		if (!strcmp(file->now, "changed"))
+			problem(asking,
+				"file '%s' has changed since it was applied; 'apply' puts it in force",
+				file->path);
+		else if (!strcmp(file->now, "gone"))
+			problem(asking,
+				"file '%s' is gone, and what it said is still in force; 'apply' puts in "
+				"force what is left",
+				file->path);
+		else if (!strcmp(file->now, "new"))
+			problem(asking,
+				"file '%s' has come into a folder that was applied; 'apply' puts it in "
+				"force",
+				file->path);
 	}
 }
 
@@ -356,12 +390,12 @@ static void show(struct asking *asking)
 
 	show_head(asking);
 	show_files(asking);
-	show_new_files(asking);
 	recall_why(&asking->live->record, &asking->hooks);
 	hooks_show(asking->context, &asking->hooks);
 	show_tables(asking);
 	if (unseen)
 		problem(asking, "%s", unseen);
+	check_files(asking);
 	check_hooks(asking);
 	check_self(asking);
 	show_uncovered(asking);
