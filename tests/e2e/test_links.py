@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Links and addresses that change while a policy is in force, and which links are covered."""
 
+import hashlib
 import json
 import os
 import re
@@ -61,6 +62,52 @@ def a_link_made_anew_under_its_name_is_told_of_and_covered_by_the_next_apply(lab
     host.apply(BASE)
     expect(status(host)[0], 0, "status")
     closed_and_open(peer, HOST[4])
+
+
+def without_what_was_asked(host):
+    """The record as a version wrote it that did not keep what was asked for."""
+    path = os.path.join(host.state, "record.json")
+    with open(path, encoding="utf-8") as file:
+        text = file.read().rsplit("\n", 2)[0].replace('"interfaces"', '"once"')
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"{text}\n{hashlib.sha256(text.encode()).hexdigest()}\n")
+
+
+@tap
+def a_link_that_came_and_was_asked_for_is_a_problem_until_it_is_covered(lab):
+    peer, host = pair(lab)
+    second_link(lab, peer, host)
+    host.apply(BASE, host="bulkhead: 1\ninterfaces: ['et*', 'e*1', eth0]\n")
+    expect(status(host)[::2], (0, []), "status")
+    host.run("ip", "link", "delete", "eth1")
+    second_link(lab, peer, host)
+    lab.link(peer, host, ("other0", "other0"), (["203.0.113.1/24"], ["203.0.113.2/24"]))
+    code, said, problems = status(host)
+    told = [words for words in problems if "asked for" in words]
+    expect((code, told), (9, ["link eth1 is asked for by 'et*' and is not covered; 'apply' covers "
+                              "it"]), "status")
+    assert {"words": "link eth1, kind veth"} in said["not_covered"], said
+    # What was asked for last is what counts, also where it makes no new generation.
+    for words, told in ((("eth0",), 0), (("eth0", "eth1"), 0), (("eth1", "et?0"), 0),
+                        (("eth0", "[eo]*"), 0)):
+        host.apply(BASE, *(word for name in words for word in ("--interface", name)))
+        expect(status(host)[::2], (told, []), f"asked for {words}")
+    host.apply(BASE, "--interface", "et*")
+    host.run("ip", "link", "delete", "eth1")
+    host.run("ip", "link", "add", "eth2", "type", "veth", "peer", "name", "far")
+    told = [words for words in status(host)[2] if "asked for" in words]
+    expect(told, ["link eth2 is asked for by 'et*' and is not covered; 'apply' covers it"], "eth2")
+    without_what_was_asked(host)
+    told = [words for words in status(host)[2] if "asked for" in words]
+    expect(told, [], "by an old record")
+    host.apply(BASE, "--interface", "et*")
+    expect(status(host)[::2], (0, []), "applied")
+    # One pattern that selects nothing any more keeps none of the others from being looked at.
+    host.apply(BASE, "--interface", "eth2", "--interface", "et*")
+    host.run("ip", "link", "delete", "eth2")
+    host.run("ip", "link", "add", "eth3", "type", "veth", "peer", "name", "far")
+    told = [words for words in status(host)[2] if "asked for" in words]
+    expect(told, ["link eth3 is asked for by 'et*' and is not covered; 'apply' covers it"], "eth3")
 
 
 @tap

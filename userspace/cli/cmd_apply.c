@@ -39,6 +39,17 @@ static int select_links(struct context *context, const struct hostconf *host,
 			   ret_links);
 }
 
+/* What that has selected by, for the record. */
+static store_names names_asked(struct context *context, const struct hostconf *host)
+{
+	const host_patterns patterns = inputs_patterns(context, host);
+	store_names names = {};
+
+	for (size_t i = 0; i < patterns.len; i++)
+		array_push(context->arena, &names, str_dup(context->arena, patterns.at[i].text));
+	return names;
+}
+
 static void show(struct context *context, const struct inputs *inputs,
 		 const struct apply_result *result, bool proven, uint64_t start)
 {
@@ -87,6 +98,7 @@ static int apply(struct context *context, struct inputs *inputs, const struct ho
 		.encoded = &encoded,
 		.folders = inputs->folders,
 		.from = folder_here(context->arena),
+		.interfaces = names_asked(context, &inputs->host),
 		.facts = facts,
 		.links = links,
 		.ingress = hooks_mode_of(inputs->host.ingress),

@@ -243,6 +243,54 @@ static void check_hooks(struct asking *asking)
 	}
 }
 
+static bool is_to_be_covered(const struct store_record *record, uint32_t ifindex)
+{
+	for (size_t i = 0; i < record->links.len; i++)
+		if (record->links.at[i].ifindex == ifindex && !record->links.at[i].let_go)
+			return true;
+	return false;
+}
+
+static bool is_among(const host_links *links, const struct host_link *link)
+{
+	for (size_t i = 0; i < links->len; i++)
+		if (links->at[i] == link)
+			return true;
+	return false;
+}
+
+/* One of the patterns that apply was given, or auto: one that selects nothing any more selects nothing. */
+static void check_asked(struct asking *asking, const char *name, host_links *told)
+{
+	const struct host_pattern pattern = {.text = str_of(name ? name : "")};
+	struct arena *arena = asking->context->arena;
+	scoped(diag_free) struct diag *quiet = diag_new();
+	host_links links = {};
+
+	(void)host_select(arena, &asking->facts, &pattern, name ? 1 : 0, quiet, &links);
+	for (size_t i = 0; i < links.len; i++) {
+		const struct host_link *link = links.at[i];
+
+		if (is_to_be_covered(&asking->live->record, link->ifindex) || is_among(told, link))
+			continue;
+		array_push(arena, told, link);
+		problem(asking, "link %s is asked for by %s and is not covered; 'apply' covers it",
+			link->name, name ? arena_printf(arena, "'%s'", name) : "interfaces: auto");
+	}
+}
+
+/* Links that have come since apply, which it would cover now. */
+static void check_new_links(struct asking *asking)
+{
+	const struct store_generation *current = &asking->live->record.current;
+	host_links told = {};
+
+	if (current->asked && !current->interfaces.len)
+		check_asked(asking, NULL, &told);
+	for (size_t i = 0; i < current->interfaces.len; i++)
+		check_asked(asking, current->interfaces.at[i], &told);
+}
+
 static void check_self(struct asking *asking)
 {
 	scoped(diag_free) struct diag *quiet = diag_new();
@@ -397,6 +445,7 @@ static void show(struct asking *asking)
 		problem(asking, "%s", unseen);
 	check_files(asking);
 	check_hooks(asking);
+	check_new_links(asking);
 	check_self(asking);
 	show_uncovered(asking);
 }

@@ -348,6 +348,8 @@ static int refresh(struct applying *run)
 		return take_back(run, &before, err);
 	run->record.current.folders = run->request->folders;
 	run->record.current.from = run->request->from;
+	run->record.current.asked = true;
+	run->record.current.interfaces = run->request->interfaces;
 	return 0;
 }
 

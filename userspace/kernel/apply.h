@@ -17,8 +17,9 @@ struct apply_request {
 	const char *state;
 	const struct image *image; /* encoded: its digest is set */
 	const struct image_encoded *encoded;
-	store_names folders; /* for the record, see store_generation */
-	const char *from;    /* the same */
+	store_names folders;	/* for the record, see store_generation */
+	const char *from;	/* the same */
+	store_names interfaces; /* the same: what links was selected by */
 	const struct host_facts *facts;
 	const host_links *links; /* to be covered, from host_select; at most BH_LINKS - 1 */
 	enum attach_mode ingress;

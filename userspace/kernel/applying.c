@@ -271,6 +271,8 @@ static int write_next(struct applying *run, uint64_t next)
 		.n_rows = counters_n_rows(request->image),
 		.folders = request->folders,
 		.from = request->from,
+		.asked = true,
+		.interfaces = request->interfaces,
 	};
 	err = store_write_record(run->store, &run->record, run->diag);
 	run->announced = !err;

@@ -34,6 +34,9 @@ struct store_generation {
 	store_names folders;
 	/* Where apply ran, which relative paths begin at; NULL, "": not told, as before there was this. */
 	const char *from;
+	bool asked; /* what for as links is told; not before there was this */
+	/* Names and globs of links that are to be covered, as they were written; none: auto. */
+	store_names interfaces;
 };
 
 /* A covered link under the number by which it counts. */

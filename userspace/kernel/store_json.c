@@ -125,11 +125,23 @@ static const char *path_or_nothing(const char *path)
 	return text ? path : "";
 }
 
+/* NULL also where one of them is no text: with question marks in it it would be a glob. */
+static json_t *put_interfaces(const struct store_generation *generation)
+{
+	scoped(json_decref) json_t *names = generation->asked ? json_array() : NULL;
+
+	for (size_t i = 0; names && i < generation->interfaces.len; i++)
+		if (json_array_append_new(names, json_string(generation->interfaces.at[i])))
+			return NULL;
+	return take(names);
+}
+
 static json_t *put_generation(const struct store_generation *generation)
 {
 	char digest[IMAGE_DIGEST_TEXT_SIZE];
 	json_t *object = json_object();
 	json_t *folders = json_array();
+	json_t *interfaces = put_interfaces(generation);
 
 	set_number(object, "generation", generation->generation);
 	set_text(object, "digest", image_digest_print(&generation->digest, digest));
@@ -139,26 +151,35 @@ static json_t *put_generation(const struct store_generation *generation)
 		(void)json_array_append_new(folders, text_of(generation->folders.at[i]));
 	set_text(object, "from", path_or_nothing(generation->from));
 	(void)json_object_set_new(object, "folders", folders);
+	if (interfaces)
+		(void)json_object_set_new(object, "interfaces", interfaces);
 	return object;
 }
 
-/* A record from before there was this has neither of them. */
+static bool get_names(const json_t *list, struct arena *arena, store_names *names)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *name = json_string_value(json_array_get(list, i));
+
+		if (!name)
+			return false;
+		array_push(arena, names, str_dup(arena, str_of(name)));
+	}
+	return true;
+}
+
+/* A record from before there was this has none of them. */
 static bool get_places(const json_t *object, struct arena *arena,
 		       struct store_generation *generation)
 {
-	const json_t *folders = json_object_get(object, "folders");
+	const json_t *interfaces = json_object_get(object, "interfaces");
 
 	generation->from = "";
 	if (json_object_get(object, "from") && !get_text(object, "from", arena, &generation->from))
 		return false;
-	for (size_t i = 0; i < json_array_size(folders); i++) {
-		const char *path = json_string_value(json_array_get(folders, i));
-
-		if (!path)
-			return false;
-		array_push(arena, &generation->folders, str_dup(arena, str_of(path)));
-	}
-	return true;
+	generation->asked = json_is_array(interfaces);
+	return get_names(json_object_get(object, "folders"), arena, &generation->folders) &&
+	       get_names(interfaces, arena, &generation->interfaces);
 }
 
 static bool get_generation(const json_t *object, struct arena *arena,

@@ -42,6 +42,7 @@ struct store_generation generation(uint64_t number)
 		.applied = 1700000000 + number,
 		.n_rows = (uint32_t)number + 128,
 		.from = "",
+		.asked = true,
 	};
 }
 
@@ -63,6 +64,8 @@ struct store_record full_record(struct arena *arena)
 	record.current.from = "/root/a \"b";
 	array_push(arena, &record.current.folders, "/etc/bulkhead/policy.d");
 	array_push(arena, &record.current.folders, "a \"b");
+	array_push(arena, &record.current.interfaces, "eth*");
+	array_push(arena, &record.current.interfaces, "a \"b");
 	for (uint64_t i = 0; i < STORE_HISTORY; i++)
 		array_push(arena, &record.history, generation(11 - i));
 	array_push(arena, &record.links,
@@ -74,13 +77,20 @@ struct store_record full_record(struct arena *arena)
 	return record;
 }
 
+static void same_names(const store_names *a, const store_names *b)
+{
+	cr_assert_eq(a->len, b->len);
+	for (size_t i = 0; i < a->len; i++)
+		cr_assert_str_eq(a->at[i], b->at[i]);
+}
+
 static void same_generation(const struct store_generation *a, const struct store_generation *b)
 {
 	cr_assert_eq(a->generation, b->generation);
 	cr_assert_str_eq(a->from ? a->from : "", b->from ? b->from : "");
-	cr_assert_eq(a->folders.len, b->folders.len);
-	for (size_t i = 0; i < a->folders.len; i++)
-		cr_assert_str_eq(a->folders.at[i], b->folders.at[i]);
+	cr_assert_eq(a->asked, b->asked);
+	same_names(&a->interfaces, &b->interfaces);
+	same_names(&a->folders, &b->folders);
 	cr_assert_eq(memcmp(&a->digest, &b->digest, sizeof(a->digest)), 0);
 	cr_assert_eq(a->applied, b->applied);
 	cr_assert_eq(a->n_rows, b->n_rows);

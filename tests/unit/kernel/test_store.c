@@ -226,6 +226,31 @@ Test(store, a_folder_that_is_no_text_is_not_told)
 	at_fini(&at);
 }
 
+/* The name of a link is any bytes, and a question mark would match others. */
+Test(store, links_that_were_asked_for_by_what_is_no_text_are_not_told)
+{
+	struct store_record record = {.boot = "", .current = {.generation = 1, .asked = true}};
+	struct store_record back = {};
+	struct at at;
+
+	at_init(&at);
+	for (int i = 0; i < 2; i++) {
+		array_push(at.arena, &record.current.interfaces, i ? "caf\xe9" : "eth*");
+		cr_assert_eq(store_write_record(at.store, &record, at.diag), 0);
+		cr_assert_eq(store_read_record(at.store, at.arena, at.diag, &back), 0, "%s",
+			     words(at.diag));
+		cr_assert_eq(back.current.asked, i == 0);
+		cr_assert_eq(back.current.interfaces.len, i ? 0 : 1);
+	}
+	at_fini(&at);
+}
+
+static void not_asked(struct store_generation *generation)
+{
+	generation->asked = false;
+	generation->interfaces.len = 0;
+}
+
 /* What it did not tell is not made up. */
 Test(store, a_record_from_before_it_told_where_apply_ran_is_read)
 {
@@ -242,12 +267,18 @@ Test(store, a_record_from_before_it_told_where_apply_ran_is_read)
 	*strstr(text, "\n}") = '\0'; /* the end, and the seal */
 	for (char *at_key = text; (at_key = strstr(at_key, "\"from\"")); at_key++)
 		at_key[1] = 'F';
+	for (char *at_key = text; (at_key = strstr(at_key, "\"interfaces\"")); at_key++)
+		at_key[1] = 'I';
 	seal(&at, "record.json", arena_printf(at.arena, "%s\n}", text));
 	free(text);
 	cr_assert_eq(store_read_record(at.store, at.arena, at.diag, &back), 0, "%s",
 		     words(at.diag));
 	cr_assert_str_eq(back.current.from, "");
 	record.current.from = "";
+	not_asked(&record.current);
+	not_asked(&record.next);
+	for (size_t i = 0; i < record.history.len; i++)
+		not_asked(&record.history.at[i]);
 	same_record(&record, &back);
 	at_fini(&at);
 }
