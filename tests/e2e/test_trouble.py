@@ -329,6 +329,80 @@ def an_apply_over_lost_pins_that_is_killed_opens_nothing(lab):
     assert killed > 8, f"{killed} runs were killed"
 
 
+# ---- who looks while a run is at work ----
+
+def waits(process):
+    """Whether that run waits for another one to end."""
+    with contextlib.suppress(OSError):
+        return any("pidfd" in os.readlink(path) for path in glob.glob(f"/proc/{process}/fd/*"))
+
+
+def asked_while_at_work(bench, moment, *command):
+    """
+    Of a run that is stopped there status and rules say that it is at work; a status that is asked before it ends
+    waits for that. What that one said.
+    """
+    asked = []
+
+    def look(process):
+        words = f"an apply or detach (process {process}) is at work here; ask again when it has ended"
+        told = bench.host.bulkhead_json("status", status=9)
+        seen = [line["words"] for line in told["problems"] if not line["words"].startswith("file '")]
+        expect(seen, [words], f"{moment}: problems")
+        if not told["enforcing"]:
+            refused(bench.host.bulkhead("rules", status=None), words)
+        asked.append(bench.host.popen(*bench.host.bulkhead_args("status", "--json"), text=True,
+                                      stdout=subprocess.PIPE))
+        wait_until(lambda: waits(asked[0].pid), what="a status that waits")
+
+    bench.tracer.stop(moment, look, *command)
+    return json.loads(asked[0].communicate()[0])
+
+
+@tap
+def a_run_that_is_at_work_is_not_taken_for_one_that_has_died(lab):
+    bench = Bench(lab, 0)
+    first = bench.tracer.list("apply", *bench.write())
+    trace = bench.tracer.list("detach")
+    taken_off = [call for call in trace if "BPF_LINK_DETACH" in call.text]
+    unpinned = next(call for call in trace if call.name.startswith("unlink") and "/maps/" in call.text)
+    attached = [call for call in first if "BPF_LINK_CREATE" in call.text
+                and "target_ifindex=2147483632" not in call.text]
+    # Everything is open, and no program is on its hook, or one is not.
+    for moment in attached[-2:]:
+        told = asked_while_at_work(bench, moment, "apply", *bench.write())
+        expect((told["enforcing"], told["problems"]), (True, []), f"{moment}: behind it")
+        bench.host.bulkhead("detach")
+    # And the other way round; the last has lost a pin of the maps.
+    for moment in (*taken_off, unpinned):
+        bench.apply()
+        told = asked_while_at_work(bench, moment, "detach")
+        expect((told["enforced_by"], told["problems"]), ("nobody", []), f"{moment}: behind it")
+    nothing_left(bench, "detached")
+    # One that has died has let go of its lock, whatever process has its number now.
+    bench.apply()
+    assert bench.tracer.kill(taken_off[-1], "detach")
+    assert "has died" in bench.host.bulkhead("status", status=9).stdout
+    bench.host.bulkhead("detach")
+
+
+@tap
+def whoever_looks_again_and_again_over_runs_hears_of_none_that_has_died(lab):
+    """Nor keeps one of them from its lock."""
+    bench = Bench(lab, 0)
+    bench.apply()
+    args = " ".join(bench.host.bulkhead_args("apply", *bench.write()))
+    detach = " ".join(bench.host.bulkhead_args("detach"))
+    with bench.host.popen("sh", "-c", f"for i in 1 2 3 4 5; do {detach} && {args} || exit; done",
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as runs:
+        count = 0
+        while runs.poll() is None or not count:
+            told = bench.status()
+            assert not [line for line in told["problems"] if "at work" not in line["words"]], told
+            count += 1
+        expect((runs.returncode, runs.stderr.read()), (0, ""), "the runs")
+
+
 @tap
 def a_file_that_grows_while_it_is_read_is_refused(lab):
     bench = Bench(lab, 0)

@@ -20,6 +20,7 @@
 struct asking {
 	struct context *context;
 	const struct live *live;
+	const char *at_work; /* an apply or detach that is at work, in words; NULL: none */
 	struct host_facts facts;
 	attach_hooks hooks;
 	census_programs programs;
@@ -202,8 +203,26 @@ static bool has_hook(const attach_hooks *hooks, uint32_t ifindex, enum bh_direct
 	return false;
 }
 
+/* Whether a program is missing, which may be because somebody is at work. */
+static bool misses_hooks(const struct asking *asking)
+{
+	const struct store_record *record = &asking->live->record;
+
+	for (size_t i = 0; i < record->links.len; i++) {
+		const struct store_link *link = &record->links.at[i];
+
+		if (!link->let_go && host_link_by_index(&asking->facts, link->ifindex) &&
+		    (!has_hook(&asking->hooks, link->ifindex, BH_IN) ||
+		     !has_hook(&asking->hooks, link->ifindex, BH_OUT)))
+			return true;
+	}
+	return false;
+}
+
 static void tell_missing(struct asking *asking, const struct store_link *link, const char *way)
 {
+	if (asking->at_work)
+		return;
 	problem(asking, "link %s has no program of ours at %s%s", link->name, way,
 		diag_n_errors(asking->unseen) ? ", as far as could be looked at" : "");
 }
@@ -214,6 +233,8 @@ static void check_hooks(struct asking *asking)
 	const struct store_record *record = &asking->live->record;
 	const attach_hooks *hooks = &asking->hooks;
 
+	if (asking->at_work)
+		problem(asking, "%s", asking->at_work);
 	for (size_t i = 0; i < record->links.len; i++) {
 		const struct store_link *link = &record->links.at[i];
 
@@ -395,7 +416,7 @@ static void show_uncovered(struct asking *asking)
  * What only an id opens comes first; what is left looks at links, files and processes. What cannot be looked
  * at on one link is no reason to tell nothing of the others.
  */
-static int give_up_rights(struct asking *asking)
+static int open_by_id(struct asking *asking)
 {
 	const struct live *live = asking->live;
 	const struct flowtable_tables tables = {live->generation,
@@ -412,23 +433,21 @@ static int give_up_rights(struct asking *asking)
 	(void)attach_own(live->load, &asking->facts, asking->unseen);
 	(void)census_take(asking->context->arena, asking->context->options.pins, &asking->facts,
 			  asking->unseen, &asking->programs);
-	return privileges_keep(PRIVILEGE_BPF | PRIVILEGE_NET_ADMIN | PRIVILEGE_LOOK, diag);
+	return 0;
 }
 
-static int not_enforcing(struct asking *asking)
+static int not_enforcing(struct asking *asking, const struct live_instead *instead)
 {
 	struct context *context = asking->context;
 	struct view_status status = {
+		.by = instead->by,
 		.pins = context->options.pins,
 		.state = context->options.state,
 	};
-	struct live_instead instead;
 
-	live_find_instead(context, &instead);
-	status.by = instead.by;
 	context->view->ops->status(context->view, &status);
-	for (size_t i = 0; i < instead.words.len; i++)
-		problem(asking, "%s", instead.words.at[i]);
+	for (size_t i = 0; i < instead->words.len; i++)
+		problem(asking, "%s", instead->words.at[i]);
 	return STATUS_NO;
 }
 
@@ -450,24 +469,47 @@ static void show(struct asking *asking)
 	show_uncovered(asking);
 }
 
-static int run(struct context *context)
+/* One look, shown unless there is to be another one. */
+static int look(struct context *context, struct live_looks *looks, bool *ret_again)
 {
 	scoped(live_close) struct live live = {};
 	scoped(diag_free) struct diag *unseen = diag_new();
 	struct asking asking = {.context = context, .live = &live, .unseen = unseen};
-	int err = live_open(context, &live);
+	struct live_instead instead;
+	int err = live_open_or_instead(context, looks, &live, &instead);
 
+	*ret_again = false;
 	if (err == -ENOENT)
-		return not_enforcing(&asking);
+		return not_enforcing(&asking, &instead);
 	if (!err)
 		err = host_facts_read(context->arena, context->diag, &asking.facts);
 	if (!err)
-		err = give_up_rights(&asking);
+		err = open_by_id(&asking);
 	if (err)
 		return err;
 	(void)attach_list(live.load, context->arena, &asking.facts, unseen, &asking.hooks);
+	if (misses_hooks(&asking)) {
+		*ret_again = live_look_again(context, looks);
+		if (*ret_again)
+			return 0;
+		asking.at_work = live_tell_work(context, looks);
+	}
+	err = privileges_keep(PRIVILEGE_BPF | PRIVILEGE_NET_ADMIN | PRIVILEGE_LOOK, context->diag);
+	if (err)
+		return err;
 	show(&asking);
 	return asking.problem ? STATUS_NO : STATUS_DONE;
+}
+
+static int run(struct context *context)
+{
+	struct live_looks looks = {};
+	bool again = true;
+	int status = STATUS_DONE;
+
+	while (again)
+		status = look(context, &looks, &again);
+	return status;
 }
 
 const struct command cmd_status = {

@@ -7,6 +7,7 @@
 #include "cli/live.h"
 #include "kernel/bpffs.h"
 #include "kernel/census.h"
+#include "kernel/clock.h"
 #include "kernel/instance.h"
 #include "kernel/lost.h"
 #include "kernel/netns.h"
@@ -193,43 +194,124 @@ const char *live_tell_unseen(struct arena *arena, const struct diag *unseen)
 		 : NULL;
 }
 
-void live_find_instead(struct context *context, struct live_instead *ret_instead)
+/* What was found where there is no policy. */
+struct found {
+	const char *version; /* each in words; NULL: nothing of it */
+	const char *dead;
+	const char *unseen;
+	census_programs programs;
+	census_others others;
+};
+
+static void find(struct context *context, struct found *ret_found)
 {
-	struct arena *arena = context->arena;
 	scoped(diag_free) struct diag *late = diag_new();
-	const char *version = of_other_versions(context);
-	const char *dead = of_the_dead(context);
-	struct live_instead instead = {};
-	census_programs programs = {};
-	census_others others = {};
+	struct found found = {
+		.version = of_other_versions(context),
+		.dead = of_the_dead(context),
+	};
+
+	if (take_census(context, late, &found.programs))
+		found.unseen = live_tell_unseen(context->arena, late);
+	found.others = census_find_others(context->arena, context->options.pins, &found.programs);
+	*ret_found = found;
+}
+
+/* Whether there is something that looks the same while somebody is at work. */
+static bool is_doubtful(const struct found *found)
+{
+	bool some = found->dead;
+
+	for (size_t i = 0; i < found->others.len; i++)
+		some |= !found->others.at[i].pins[0];
+	return some;
+}
+
+static enum view_filterer filterer_of(const struct found *found)
+{
+	enum view_filterer by = find_others(&found->programs);
+
+	if (has_ours(&found->programs))
+		return found->version ? VIEW_FILTERER_VERSION : VIEW_FILTERER_LOST_PINS;
+	return found->unseen && by == VIEW_FILTERER_NOBODY ? VIEW_FILTERER_UNKNOWN : by;
+}
+
+/* at_work, when not NULL, stands for all that is doubtful. */
+static void tell_found(struct arena *arena, const struct found *found, const char *at_work,
+		       struct live_instead *ret_instead)
+{
+	const char *const words[] = {found->version, at_work ? at_work : found->dead,
+				     found->unseen};
+	struct live_instead instead = {.by = filterer_of(found)};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (words[i])
+			array_push(arena, &instead.words, words[i]);
+	for (size_t i = 0; i < found->others.len; i++)
+		if (!at_work || found->others.at[i].pins[0])
+			array_push(arena, &instead.words, found->others.at[i].words);
+	*ret_instead = instead;
+}
+
+bool live_look_again(struct context *context, struct live_looks *looks)
+{
+	uint64_t now = clock_ns();
+
+	store_look_for_work(context->options.state, &looks->after);
+	if (now >= looks->until || store_was_idle(&looks->before, &looks->after))
+		return false;
+	/* In whole milliseconds, and not in none. */
+	if (looks->after.is_on)
+		store_await_work(&looks->after, (int)((looks->until - now) / 1000000) + 1);
+	return true;
+}
+
+const char *live_tell_work(struct context *context, const struct live_looks *looks)
+{
+	const struct store_work *work = &looks->after;
+
+	if (store_was_idle(&looks->before, work))
+		return NULL;
+	return arena_printf(
+		context->arena, "an apply or detach%s %s at work here; ask again when it has ended",
+		work->process ? arena_printf(context->arena, " (process %d)", (int)work->process)
+			      : "",
+		work->is_on ? "is" : "has just been");
+}
+
+int live_open_or_instead(struct context *context, struct live_looks *looks, struct live *ret_live,
+			 struct live_instead *ret_instead)
+{
+	const uint64_t patience = 2ULL * 1000 * 1000 * 1000;
+	const char *at_work = NULL;
+	struct found found;
+	bool doubtful;
 	int err;
 
-	if (version)
-		array_push(arena, &instead.words, version);
-	if (dead)
-		array_push(arena, &instead.words, dead);
-	err = take_census(context, late, &programs);
-	if (err)
-		array_push(arena, &instead.words, live_tell_unseen(arena, late));
-	others = census_find_others(arena, context->options.pins, &programs);
-	for (size_t i = 0; i < others.len; i++)
-		array_push(arena, &instead.words, others.at[i].words);
-	instead.by = !has_ours(&programs) ? find_others(&programs)
-		     : version		  ? VIEW_FILTERER_VERSION
-					  : VIEW_FILTERER_LOST_PINS;
-	if (err && instead.by == VIEW_FILTERER_NOBODY)
-		instead.by = VIEW_FILTERER_UNKNOWN;
-	*ret_instead = instead;
+	if (!looks->until)
+		looks->until = clock_ns() + patience;
+	do {
+		store_look_for_work(context->options.state, &looks->before);
+		err = live_open(context, ret_live);
+		if (err != -ENOENT)
+			return err;
+		find(context, &found);
+		doubtful = is_doubtful(&found);
+	} while (doubtful && live_look_again(context, looks));
+	if (doubtful)
+		at_work = live_tell_work(context, looks);
+	tell_found(context->arena, &found, at_work, ret_instead);
+	return -ENOENT;
 }
 
 int live_need(struct context *context, struct live *ret_live)
 {
+	struct live_looks looks = {};
 	struct live_instead instead;
-	int err = live_open(context, ret_live);
+	int err = live_open_or_instead(context, &looks, ret_live, &instead);
 
 	if (err != -ENOENT)
 		return err;
-	live_find_instead(context, &instead);
 	if (instead.words.len)
 		return diag_refuse(context->diag, -ENOENT, "%s", instead.words.at[0]);
 	return diag_refuse(context->diag, -ENOENT,

@@ -12,6 +12,7 @@
 #include "kernel/counters.h"
 #include "kernel/load.h"
 #include "kernel/store.h"
+#include "kernel/store_work.h"
 
 /* Images of generations other than the one in force that are kept at a time: all that the store has. */
 enum { LIVE_KEPT = 12 };
@@ -45,6 +46,15 @@ int live_open(struct context *context, struct live *ret_live);
 /* The generation in force by these pins; 0: none, or not to be read. */
 uint64_t live_active(const char *pins);
 
+/*
+ * An apply or detach that is at work leaves for moments what one that has died leaves for good. Who finds such a
+ * thing looks again, while one is; all looks of a command have one of these, all zero before the first.
+ */
+struct live_looks {
+	uint64_t until; /* how long it is worth the while, CLOCK_MONOTONIC in ns */
+	struct store_work before, after;
+};
+
 /* Who filters here where no policy of these pins is in force that can be read, and what to do about it. */
 struct live_instead {
 	enum view_filterer by;
@@ -52,15 +62,26 @@ struct live_instead {
 };
 
 /*
- * Another ABI version; what a first apply or a detach that has died has left; programs whose pins somebody
- * has removed; another instance. What cannot be asked is among the words.
+ * live_open. On -ENOENT *ret_instead is: another ABI version; what a first apply or a detach that has died has
+ * left; programs whose pins somebody has removed; another instance; or that one is at work. What cannot be
+ * asked is among the words.
  */
-void live_find_instead(struct context *context, struct live_instead *ret_instead);
+int live_open_or_instead(struct context *context, struct live_looks *looks, struct live *ret_live,
+			 struct live_instead *ret_instead);
+
+/*
+ * Whether to look again, from live_open_or_instead on, since what was found may be that of an apply or detach that
+ * has been at work. It has been waited for then, two seconds at most in all.
+ */
+bool live_look_again(struct context *context, struct live_looks *looks);
+
+/* What is to be said where that was false, in place of what was found; NULL: nobody was at work. */
+const char *live_tell_work(struct context *context, const struct live_looks *looks);
 
 /* What a look at the links could not see, out of the words about it; NULL: it has seen all. */
 const char *live_tell_unseen(struct arena *arena, const struct diag *unseen);
 
-/* live_open with words for -ENOENT, for commands that have nothing to show then. */
+/* The same with words for -ENOENT, for commands that have nothing to show then. */
 int live_need(struct context *context, struct live *ret_live);
 
 /* Counters of the policy in force. */

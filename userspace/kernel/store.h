@@ -3,7 +3,7 @@
  * The state directory: what the kernel cannot keep. The images by digest, the record of what
  * is in force and the last ten before it, folded counters, and the lock.
  *
- *	lock			flock; holds the pid of its holder
+ *	lock			flock; holds the pid of its holder, and has a record lock, see store_work.h
  *	images/DIGEST.image	encoded images, never changed once there
  *	record.json		struct store_record
  *	counters.json		struct store_totals

@@ -271,6 +271,8 @@ int store_file_lock(const struct store_folder *folder, const char *name, store_t
 		return diag_sys(diag, errno, "cannot look at file '%s/%s'", folder->path, name);
 	if (!about.st_nlink)
 		return -ESTALE;
+	/* For store_work.h: flock tells nobody who does not take it. Where it cannot be had nobody sees us. */
+	(void)fcntl(fd, F_SETLK, &(struct flock){.l_type = F_WRLCK});
 	/* Written before it is cut, so that it is empty at no moment but the very first. */
 	if (pwrite(fd, pid, (size_t)len, 0) != len || ftruncate(fd, len))
 		return diag_sys(diag, errno, "cannot write file '%s/%s'", folder->path, name);

@@ -50,7 +50,8 @@ bool store_file_is_leftover(const char *name);
 typedef void store_tell(const char *words);
 
 /*
- * The lock file: exclusive, with the holder's pid in it. The descriptor is the lock. Where another
+ * The lock file: exclusive, with the holder's pid in it. The descriptor is the lock, and the process
+ * opens that file nowhere else: closing it would let go of the record lock by which store_work.h sees it. Where another
  * process holds it: -EBUSY with words, or, where wait is not NULL, that is told the same, and it is
  * waited for. -ESTALE without words when the file or the folder has been removed meanwhile.
  */

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "kernel/store.h"
+#include "kernel/store_work.h"
 #include "tests/unit/kernel/folder.h"
 #include "tests/unit/kernel/state.h"
 
@@ -299,6 +300,39 @@ Test(store, a_killed_holder_leaves_no_lock_behind)
 	cr_assert_eq(store_open(at.folder, NULL, at.diag, &at.store), 0);
 	(void)close(pipes[0]);
 	(void)close(pipes[1]);
+	at_fini(&at);
+}
+
+Test(store, who_only_looks_sees_who_is_at_work_and_is_in_nobody_s_way)
+{
+	struct store_work before, during, after;
+	int pipes[2];
+	pid_t child;
+	struct at at;
+
+	at_init(&at);
+	store_close(at.store);
+	at.store = NULL;
+	store_look_for_work(at.folder, &before);
+	cr_assert(!before.is_on && !before.process && store_was_idle(&before, &before));
+	cr_assert_eq(pipe(pipes), 0);
+	child = hold(at.folder, pipes[0], pipes[1]);
+	store_look_for_work(at.folder, &during);
+	cr_assert(during.is_on);
+	cr_assert_eq(during.process, child);
+	cr_assert(!store_was_idle(&during, &during));
+	/* It goes on: the time is over. */
+	store_await_work(&during, 1);
+	cr_assert_eq(waitpid(child, NULL, WNOHANG), 0);
+	(void)close(pipes[1]);
+	store_await_work(&during, 60000);
+	cr_assert_eq(waitpid(child, NULL, WNOHANG), child, "not waited for");
+	/* Nobody is, and somebody has been. */
+	store_look_for_work(at.folder, &after);
+	cr_assert(!after.is_on && !store_was_idle(&before, &after));
+	cr_assert(store_was_idle(&after, &after));
+	cr_assert_eq(store_open(at.folder, NULL, at.diag, &at.store), 0);
+	(void)close(pipes[0]);
 	at_fini(&at);
 }
 
