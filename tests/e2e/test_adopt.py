@@ -18,7 +18,7 @@ from netlab import CHILDREN, Skip, Tap, run, wait_until
 from test_hooks import knows_tcx
 from test_instances import second_instance
 from test_traffic import expect
-from turns import Bench, nothing_left, policy, settled
+from turns import Bench, nothing_left, policy, settled, untold
 
 tap = Tap()
 
@@ -315,8 +315,8 @@ def the_state_alone_is_what_a_reboot_leaves(lab):
 def the_pins_alone_are_what_a_lost_state_leaves(lab):
     bench, pins = started(lab)
     shutil.rmtree(bench.host.state)
-    done = bench.host.bulkhead("status", status=1)
-    expect(len(done.stderr.splitlines()), 1, f"lines of words: {done.stderr}")
+    expect(untold(bench.host, 1, "is in force"), f"generation 1 is in force, and the state directory "
+           f"'{bench.host.state}' that belongs to it is gone; see --state", "words")
     expect(bench.in_force(), 0, "policy in force")
     done = bench.apply()
     assert f"state '{bench.host.state}' knows nothing of generation 1" in done.stderr, done.stderr
@@ -531,8 +531,14 @@ def the_state_of_another_instance_is_refused_before_anything_changes(lab):
     bench.host.pins, bench.host.state = other, state + "-b"
     bench.host.bulkhead("apply", *files, "--interface", "eth1")
     bench.host.state = state
-    for command in ("rules", "status", "detach"):
+    for command in ("rules", "detach"):
         refused(command)
+    bench.host.pins = other
+    told = bench.host.bulkhead_json("status", status=9)
+    bench.host.pins = first
+    expect((told["enforced_by"], [link["name"] for link in told["links"]]), ("these pins", ["eth1"]),
+           "status")
+    assert told["problems"][0]["words"].startswith(f"state '{state}' is that of another"), told
     bench.prober.check("a second instance")
     # However its pins are named it is the same, and once it is gone its state is anybody's.
     bench.host.pins = f"{os.path.dirname(first)}/./{os.path.basename(first)}"

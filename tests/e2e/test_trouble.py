@@ -20,7 +20,7 @@ import kernel
 from calls import LONG, moments
 from netlab import Skip, Tap, bulkhead_program, run, wait_until
 from test_traffic import expect
-from turns import Bench, nothing_left, settled
+from turns import Bench, nothing_left, settled, untold
 
 tap = Tap()
 
@@ -190,11 +190,11 @@ def a_record_cut_at_any_byte_is_refused_and_not_half_believed(lab):
         with open(path, "wb") as file:
             file.write(whole[:cut])
         apply_refused(bench, "is cut or was altered")
-        refused(bench.host.bulkhead("status", status=None), "is cut or was altered")
+        untold(bench.host, 1, f"file '{path}' is cut or was altered")
         expect(bench.in_force(), 0, f"policy in force, the record cut at {cut}")
     # As the words say: moved away, it is begun anew, and nothing else is lost.
     os.rename(path, path + ".away")
-    refused(bench.host.bulkhead("status", status=None), "does not know it")
+    untold(bench.host, 1, "does not know it")
     bench.next()
     bench.apply()
     settled(bench, pins, "begun anew")
@@ -213,6 +213,9 @@ def cut_counters_and_images_are_mended_by_the_next_apply(lab):
         if path.endswith(("counters.json", ".image")):
             os.truncate(path, os.path.getsize(path) // 2)
     expect(bench.in_force(), 1, "policy in force")
+    untold(bench.host, 2, ".image")
+    shutil.rmtree(os.path.join(bench.host.state, "images"))
+    untold(bench.host, 2, "is not kept any more; 'apply' again")
     done = bench.apply()
     assert done.stderr.count("warning: "), done.stderr
     settled(bench, pins, "the same policy again")

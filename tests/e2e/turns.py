@@ -89,6 +89,29 @@ class Bench:
         return kernel.tree(self.host.pins)
 
 
+def untold(host, generation, words):
+    """
+    A policy is in force of which the state tells nothing: status says which generation, where its programs are and
+    why there is no more; the others have nothing to tell. The words.
+    """
+    done = host.bulkhead("status", status=9)
+    expect(done.stderr, "", "words beside the answer")
+    expect(done.stdout.splitlines()[0], "enforcing what cannot be told: the state is missing, cut or "
+           f"another's (generation {generation})", "status")
+    told = host.bulkhead_json("status", status=9)
+    expect((told["enforcing"], told["enforced_by"], told["generation"]),
+           (False, "these pins", generation), "head")
+    expect({link["name"]: set(link) - {"name"} for link in told["links"]},
+           {"eth0": {"ingress", "egress"}}, "links")
+    assert told["memory"] > 0 and told["not_covered"] and "error" not in told, told
+    expect((told["files"], told["tables"], len(told["problems"])), ([], [], 1), "the rest")
+    said = told["problems"][0]["words"]
+    assert words in said and said in done.stdout, (said, done.stdout)
+    done = host.bulkhead("rules", status=1)
+    expect((done.stdout, done.stderr), ("", said + "\n"), "rules")
+    return said
+
+
 def settled(bench, pins, where):
     """After a run that was let be: all is as after a first apply, and nothing is left over."""
     status = bench.status()

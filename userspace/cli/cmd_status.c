@@ -412,10 +412,7 @@ static void show_uncovered(struct asking *asking)
 	}
 }
 
-/*
- * What only an id opens comes first; what is left looks at links, files and processes. What cannot be looked
- * at on one link is no reason to tell nothing of the others.
- */
+/* What only an id opens comes first; what is left looks at links, files and processes. */
 static int open_by_id(struct asking *asking)
 {
 	const struct live *live = asking->live;
@@ -428,12 +425,7 @@ static int open_by_id(struct asking *asking)
 		err = load_hold_page(live->load, LOAD_MAP_SELF, 0, diag);
 	if (!err)
 		err = load_memory(live->load, diag, &asking->memory);
-	if (err)
-		return err;
-	(void)attach_own(live->load, &asking->facts, asking->unseen);
-	(void)census_take(asking->context->arena, asking->context->options.pins, &asking->facts,
-			  asking->unseen, &asking->programs);
-	return 0;
+	return err;
 }
 
 static int not_enforcing(struct asking *asking, const struct live_instead *instead)
@@ -449,6 +441,64 @@ static int not_enforcing(struct asking *asking, const struct live_instead *inste
 	for (size_t i = 0; i < instead->words.len; i++)
 		problem(asking, "%s", instead->words.at[i]);
 	return STATUS_NO;
+}
+
+/* What cannot be looked at on one link is no reason to tell nothing of the others. */
+static void look_at_links(struct asking *asking)
+{
+	const struct live *live = asking->live;
+	struct arena *arena = asking->context->arena;
+
+	(void)attach_own(live->load, &asking->facts, asking->unseen);
+	(void)census_take(arena, asking->context->options.pins, &asking->facts, asking->unseen,
+			  &asking->programs);
+	(void)attach_list(live->load, arena, &asking->facts, asking->unseen, &asking->hooks);
+}
+
+/* A generation is in force, and the state does not tell what it is: that, in words, and what the pins tell. */
+static int show_unread(struct asking *asking, const struct diag *why)
+{
+	struct context *context = asking->context;
+	struct view_status status = {
+		.by = VIEW_FILTERER_PINS,
+		.generation = asking->live->generation,
+		.pins = context->options.pins,
+		.state = context->options.state,
+	};
+	const char *unseen;
+	size_t n = 0;
+	const struct diag_message *messages = diag_messages(why, &n);
+	int err;
+
+	(void)load_memory(asking->live->load, asking->unseen, &status.memory);
+	look_at_links(asking);
+	err = privileges_keep(PRIVILEGE_BPF | PRIVILEGE_NET_ADMIN | PRIVILEGE_LOOK, context->diag);
+	if (err)
+		return err;
+	context->view->ops->status(context->view, &status);
+	hooks_show(context, &asking->hooks);
+	for (size_t i = 0; i < n; i++)
+		problem(asking, "%s", messages[i].text);
+	if (!asking->hooks.len)
+		problem(asking, "none of its programs is found on a link");
+	unseen = live_tell_unseen(context->arena, asking->unseen);
+	if (unseen)
+		problem(asking, "%s", unseen);
+	show_uncovered(asking);
+	return STATUS_NO;
+}
+
+/* The words of live_open, which has failed with err: of the state, if the pins alone can be opened. */
+static int unread(struct asking *asking, struct live *live, const struct diag *why, int err)
+{
+	scoped(diag_free) struct diag *quiet = diag_new();
+	struct context only_pins = *asking->context;
+
+	only_pins.diag = quiet;
+	if (!live_open_pins(&only_pins, &asking->facts, live))
+		return show_unread(asking, why);
+	diag_take(asking->context->diag, why, NULL);
+	return err;
 }
 
 static void show(struct asking *asking)
@@ -474,20 +524,26 @@ static int look(struct context *context, struct live_looks *looks, bool *ret_aga
 {
 	scoped(live_close) struct live live = {};
 	scoped(diag_free) struct diag *unseen = diag_new();
+	scoped(diag_free) struct diag *late = diag_new();
 	struct asking asking = {.context = context, .live = &live, .unseen = unseen};
+	struct context opening = *context;
 	struct live_instead instead;
-	int err = live_open_or_instead(context, looks, &live, &instead);
+	int err;
 
+	opening.diag = late;
+	err = live_open_or_instead(&opening, looks, &live, &instead);
 	*ret_again = false;
 	if (err == -ENOENT)
 		return not_enforcing(&asking, &instead);
-	if (!err)
-		err = host_facts_read(context->arena, context->diag, &asking.facts);
+	if (err)
+		return unread(&asking, &live, late, err);
+	diag_take(context->diag, late, NULL);
+	err = host_facts_read(context->arena, context->diag, &asking.facts);
 	if (!err)
 		err = open_by_id(&asking);
 	if (err)
 		return err;
-	(void)attach_list(live.load, context->arena, &asking.facts, unseen, &asking.hooks);
+	look_at_links(&asking);
 	if (misses_hooks(&asking)) {
 		*ret_again = live_look_again(context, looks);
 		if (*ret_again)

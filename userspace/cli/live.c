@@ -23,12 +23,8 @@ void live_close(struct live *live)
 
 static int open_record(struct context *context, const struct host_facts *facts, struct live *live)
 {
-	int err = load_active(live->load, context->diag, &live->generation);
+	int err = store_open_read(context->options.state, context->diag, &live->store);
 
-	if (!err && !live->generation)
-		return -ENOENT;
-	if (!err)
-		err = store_open_read(context->options.state, context->diag, &live->store);
 	if (err == -ENOENT)
 		return diag_refuse(context->diag, -EIO,
 				   "generation %llu is in force, and the state directory '%s' that "
@@ -55,17 +51,33 @@ static int open_record(struct context *context, const struct host_facts *facts, 
 	return 0;
 }
 
+int live_open_pins(struct context *context, struct host_facts *ret_facts, struct live *ret_live)
+{
+	scoped(live_close) struct live live = {};
+	int err = load_open_read(context->options.pins, context->diag, &live.load);
+
+	if (!err)
+		err = host_facts_read(context->arena, context->diag, ret_facts);
+	/* Links and addresses of another namespace would be told as if they were those of the pins. */
+	if (!err)
+		err = netns_check(context->options.pins, ret_facts, context->diag);
+	if (!err)
+		err = load_active(live.load, context->diag, &live.generation);
+	if (!err && !live.generation)
+		err = -ENOENT;
+	if (err)
+		return err;
+	*ret_live = live;
+	live = (struct live){};
+	return 0;
+}
+
 int live_open(struct context *context, struct live *ret_live)
 {
 	scoped(live_close) struct live live = {};
 	struct host_facts facts;
-	int err = load_open_read(context->options.pins, context->diag, &live.load);
+	int err = live_open_pins(context, &facts, &live);
 
-	if (!err)
-		err = host_facts_read(context->arena, context->diag, &facts);
-	/* Links and addresses of another namespace would be told as if they were those of the pins. */
-	if (!err)
-		err = netns_check(context->options.pins, &facts, context->diag);
 	if (!err)
 		err = open_record(context, &facts, &live);
 	if (!err)

@@ -40,6 +40,12 @@ static inline void scoped_live_close(struct live *live)
 	live_close(live);
 }
 
+/*
+ * Only what the pins tell: the load and the generation in force by it, and the facts of this namespace, which is
+ * theirs. -ENOENT as below; *ret_live is to be closed on success.
+ */
+int live_open_pins(struct context *context, struct host_facts *ret_facts, struct live *ret_live);
+
 /* -ENOENT without words when nothing is enforced here; *ret_live is to be closed on success. */
 int live_open(struct context *context, struct live *ret_live);
 

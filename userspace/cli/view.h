@@ -220,7 +220,8 @@ struct view_detached {
 /* Who filters on the links of this host, by the pins that were asked for. */
 #define VIEW_FILTERERS(X)                                                                         \
 	X(NOBODY, "nobody", "not enforcing")                                                      \
-	X(PINS, "these pins", "")                                                                 \
+	X(PINS, "these pins",                                                                     \
+	  "enforcing what cannot be told: the state is missing, cut or another's")                \
 	X(LOST_PINS, "lost pins", "enforcing what cannot be read: pins are missing")              \
 	X(VERSION, "another version", "enforcing, but this version cannot read it")               \
 	X(INSTANCE, "another instance", "not enforcing by these pins, but another bulkhead does") \

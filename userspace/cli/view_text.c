@@ -400,7 +400,10 @@ static const char *const filterers[] = {
 static void show_status(struct view *view, const struct view_status *status)
 {
 	if (!status->enforcing) {
-		fprintf(view->out, "%s\n", painted(view, RED, filterers[status->by]));
+		fprintf(view->out, "%s%s\n", painted(view, RED, filterers[status->by]),
+			status->generation
+				? TEXT(view, " (generation %" PRIu64 ")", status->generation)
+				: "");
 		return;
 	}
 	pair(view, "enforcing", "since %s%s", words_instant(view->arena, status->since),
