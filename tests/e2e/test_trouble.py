@@ -332,6 +332,37 @@ def an_apply_over_lost_pins_that_is_killed_opens_nothing(lab):
     assert killed > 8, f"{killed} runs were killed"
 
 
+@tap
+def what_a_run_has_left_that_was_killed_early_is_not_taken_for_one_that_enforces(lab):
+    bench = Bench(lab, 0)
+    pins = bench.host.pins
+    folders = {name: os.path.join(pins, name) for name in (kernel.VERSION, "v8")}
+    for name, folder in folders.items():
+        os.makedirs(folder)
+        words = f"left-overs lie under '{folder}', and nothing filters by them; 'detach' or the next " \
+            "'apply' clears them away"
+        told = bench.host.bulkhead_json("status", status=9)
+        expect((told["enforced_by"], [line["words"] for line in told["problems"]]),
+               ("nobody", [words]), name)
+        expect(bench.host.bulkhead("rules", status=1).stderr, words + "\n", name)
+        done = bench.host.bulkhead("detach")
+        expect(done.stdout, f"nothing was enforced here: left-overs under '{pins}' are removed\n", name)
+        nothing_left(bench, name)
+        os.makedirs(folder)
+        done = bench.host.bulkhead_json("detach")
+        expect({key: done[key] for key in ("was_enforcing", "hooks", "generation", "left_overs")},
+               {"was_enforcing": False, "hooks": 0, "generation": 0, "left_overs": True}, name)
+    # And apply does clear them away.
+    for folder in folders.values():
+        os.makedirs(folder)
+    bench.apply()
+    expect(os.listdir(pins), [kernel.VERSION], "folders")
+    # Where programs are taken off, something was enforced.
+    os.unlink(os.path.join(folders[kernel.VERSION], "maps", "bh_active"))
+    expect(bench.host.bulkhead("detach").stdout, "no longer enforcing: 2 programs taken off\n",
+           "detach of lost pins")
+
+
 # ---- who looks while a run is at work ----
 
 def waits(process):

@@ -21,9 +21,11 @@ static int run(struct context *context)
 	if (err)
 		return err;
 	detached = (struct view_detached){
-		.was_enforcing = removed.n_hooks || removed.pins,
+		.was_enforcing = removed.n_hooks || removed.generation,
 		.n_hooks = removed.n_hooks,
 		.generation = removed.generation,
+		.left_overs = removed.pins && !removed.n_hooks && !removed.generation,
+		.pins = context->options.pins,
 	};
 	context->done = detached.was_enforcing ? "no longer enforcing" : NULL;
 	context->view->ops->detached(context->view, &detached);

@@ -105,8 +105,26 @@ uint64_t live_active(const char *pins)
 	return active;
 }
 
-/* Who of another ABI version enforces by these pins, in words; NULL: nobody is seen to. */
-static const char *of_other_versions(struct context *context)
+/* What programs of these pins do on the links. */
+enum doing {
+	DOING_NOTHING, /* there are none */
+	DOING_PASS,
+	DOING_FILTER, /* or it could not be looked at */
+};
+
+/* What lies there enforces nothing: a run has left it that was killed, or anybody else. */
+static const char *of_left_overs(struct context *context, uint32_t version, enum doing doing)
+{
+	return arena_printf(context->arena,
+			    "left-overs lie under '%s/v%u', and %s; 'detach' or the next 'apply' "
+			    "clears them away",
+			    context->options.pins, version,
+			    doing == DOING_PASS ? "everything passes their programs"
+						: "nothing filters by them");
+}
+
+/* Who of another ABI version enforces by these pins, or what it has left, in words; NULL: none is seen. */
+static const char *of_other_versions(struct context *context, enum doing doing)
 {
 	scoped(diag_free) struct diag *quiet = diag_new();
 	bpffs_versions versions = {};
@@ -114,6 +132,8 @@ static const char *of_other_versions(struct context *context)
 	if (bpffs_find_versions(context->arena, context->options.pins, quiet, &versions))
 		return NULL;
 	for (size_t i = 0; i < versions.len; i++) {
+		if (versions.at[i] != BH_ABI_VERSION && doing != DOING_FILTER)
+			return of_left_overs(context, versions.at[i], doing);
 		if (versions.at[i] != BH_ABI_VERSION)
 			return arena_printf(context->arena,
 					    "a bulkhead of ABI version %u goes on enforcing here "
@@ -124,7 +144,7 @@ static const char *of_other_versions(struct context *context)
 }
 
 /* Some of this version's pins are there, and maps are not. */
-static const char *of_lost_pins(struct context *context)
+static const char *of_lost_pins(struct context *context, enum doing doing)
 {
 	const char *pins = context->options.pins;
 	scoped(diag_free) struct diag *quiet = diag_new();
@@ -133,6 +153,8 @@ static const char *of_lost_pins(struct context *context)
 	if (bpffs_find_versions(context->arena, pins, quiet, &versions))
 		return NULL;
 	for (size_t i = 0; i < versions.len; i++) {
+		if (versions.at[i] == BH_ABI_VERSION && doing != DOING_FILTER)
+			return of_left_overs(context, versions.at[i], doing);
 		if (versions.at[i] == BH_ABI_VERSION)
 			return arena_printf(context->arena,
 					    "pins under '%s/v%u' are missing: programs may go on "
@@ -143,16 +165,16 @@ static const char *of_lost_pins(struct context *context)
 }
 
 /* What a run that has died, or whoever has removed pins, has left of this version; NULL: nothing. */
-static const char *of_the_dead(struct context *context)
+static const char *of_the_dead(struct context *context, enum doing doing)
 {
 	scoped(diag_free) struct diag *quiet = diag_new();
 	scoped(load_close) struct load *load = NULL;
 	int err = load_open_read(context->options.pins, quiet, &load);
 
 	if (err)
-		return err == -ENOENT ? of_lost_pins(context) : NULL;
+		return err == -ENOENT ? of_lost_pins(context, doing) : NULL;
 	if (lost_is_left(load_pins(load))) /* an apply over them has died */
-		return of_lost_pins(context);
+		return of_lost_pins(context, doing);
 	return arena_printf(context->arena,
 			    "an 'apply' or 'detach' has died and left programs under '%s': no "
 			    "policy is in force%s; run one of them again",
@@ -160,13 +182,17 @@ static const char *of_the_dead(struct context *context)
 			    load_is_open(load) ? ", and everything passes" : "");
 }
 
-/* Whether programs of these pins are on a link and let not everything pass. */
-static bool has_ours(const census_programs *programs)
+static enum doing ours_do(const census_programs *programs)
 {
-	for (size_t i = 0; i < programs->len; i++)
+	enum doing doing = DOING_NOTHING;
+
+	for (size_t i = 0; i < programs->len; i++) {
 		if (programs->at[i].owner.ours && !programs->at[i].owner.passes)
-			return true;
-	return false;
+			return DOING_FILTER;
+		if (programs->at[i].owner.ours)
+			doing = DOING_PASS;
+	}
+	return doing;
 }
 
 /* What others there are matters only where nothing of these pins filters. */
@@ -218,13 +244,14 @@ struct found {
 static void find(struct context *context, struct found *ret_found)
 {
 	scoped(diag_free) struct diag *late = diag_new();
-	struct found found = {
-		.version = of_other_versions(context),
-		.dead = of_the_dead(context),
-	};
+	struct found found = {};
+	enum doing doing;
 
 	if (take_census(context, late, &found.programs))
 		found.unseen = live_tell_unseen(context->arena, late);
+	doing = found.unseen ? DOING_FILTER : ours_do(&found.programs);
+	found.version = of_other_versions(context, doing);
+	found.dead = of_the_dead(context, doing);
 	found.others = census_find_others(context->arena, context->options.pins, &found.programs);
 	*ret_found = found;
 }
@@ -243,7 +270,7 @@ static enum view_filterer filterer_of(const struct found *found)
 {
 	enum view_filterer by = find_others(&found->programs);
 
-	if (has_ours(&found->programs))
+	if (ours_do(&found->programs) == DOING_FILTER)
 		return found->version ? VIEW_FILTERER_VERSION : VIEW_FILTERER_LOST_PINS;
 	return found->unseen && by == VIEW_FILTERER_NOBODY ? VIEW_FILTERER_UNKNOWN : by;
 }

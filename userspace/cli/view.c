@@ -73,3 +73,25 @@ int view_end(struct view *view)
 		return 0;
 	return view->err ? view->err : -EIO;
 }
+
+const char *view_filterer_name(enum view_filterer by)
+{
+	static const char *const names[] = {
+#define X(constant, name, words) [VIEW_FILTERER_##constant] = (name),
+		VIEW_FILTERERS(X)
+#undef X
+	};
+
+	return names[by];
+}
+
+const char *view_filterer_words(enum view_filterer by)
+{
+	static const char *const told[] = {
+#define X(constant, name, words) [VIEW_FILTERER_##constant] = (words),
+		VIEW_FILTERERS(X)
+#undef X
+	};
+
+	return told[by];
+}

@@ -212,9 +212,11 @@ struct view_applied {
 };
 
 struct view_detached {
-	bool was_enforcing;
+	bool was_enforcing; /* a generation, or a program on a hook */
 	uint32_t n_hooks;
-	uint64_t generation;
+	uint64_t generation; /* 0: none was in force */
+	bool left_overs;     /* nothing was enforced, and something lay under the pins */
+	const char *pins;
 };
 
 /* Who filters on the links of this host, by the pins that were asked for. */
@@ -236,6 +238,9 @@ enum view_filterer {
 	VIEW_FILTERERS(X)
 #undef X
 };
+
+const char *view_filterer_name(enum view_filterer by);
+const char *view_filterer_words(enum view_filterer by);
 
 struct view_status {
 	bool enforcing; /* the policy of these pins, and it can be read */

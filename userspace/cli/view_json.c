@@ -362,13 +362,8 @@ static void add_detached(struct view *view, const struct view_detached *detached
 	put(root(view), "was_enforcing", json_boolean(detached->was_enforcing));
 	put(root(view), "hooks", number(detached->n_hooks));
 	put(root(view), "generation", number(detached->generation));
+	put(root(view), "left_overs", json_boolean(detached->left_overs));
 }
-
-static const char *const filterers[] = {
-#define X(constant, name, words) [VIEW_FILTERER_##constant] = (name),
-	VIEW_FILTERERS(X)
-#undef X
-};
 
 static void add_status(struct view *view, const struct view_status *status)
 {
@@ -376,7 +371,7 @@ static void add_status(struct view *view, const struct view_status *status)
 	json_t *object = root(view);
 
 	put(object, "enforcing", json_boolean(status->enforcing));
-	put(object, "enforced_by", text(filterers[status->by]));
+	put(object, "enforced_by", text(view_filterer_name(status->by)));
 	put(object, "generation", number(status->generation));
 	put(object, "since", number(status->since));
 	put(object, "applied", number(status->applied));

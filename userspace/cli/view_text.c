@@ -383,24 +383,22 @@ static void show_applied(struct view *view, const struct view_applied *applied)
 static void show_detached(struct view *view, const struct view_detached *detached)
 {
 	if (detached->was_enforcing)
-		fprintf(view->out,
-			"no longer enforcing: %u program%s taken off, generation %" PRIu64
-			" is gone\n",
-			detached->n_hooks, detached->n_hooks == 1 ? "" : "s", detached->generation);
+		fprintf(view->out, "no longer enforcing: %u program%s taken off%s\n",
+			detached->n_hooks, detached->n_hooks == 1 ? "" : "s",
+			detached->generation ? TEXT(view, ", generation %" PRIu64 " is gone",
+						    detached->generation)
+					     : "");
+	else if (detached->left_overs)
+		fprintf(view->out, "nothing was enforced here: left-overs under '%s' are removed\n",
+			detached->pins);
 	else
 		fputs("nothing to detach: bulkhead does not enforce here\n", view->out);
 }
 
-static const char *const filterers[] = {
-#define X(constant, name, words) [VIEW_FILTERER_##constant] = (words),
-	VIEW_FILTERERS(X)
-#undef X
-};
-
 static void show_status(struct view *view, const struct view_status *status)
 {
 	if (!status->enforcing) {
-		fprintf(view->out, "%s%s\n", painted(view, RED, filterers[status->by]),
+		fprintf(view->out, "%s%s\n", painted(view, RED, view_filterer_words(status->by)),
 			status->generation
 				? TEXT(view, " (generation %" PRIu64 ")", status->generation)
 				: "");
