@@ -363,6 +363,28 @@ def what_a_run_has_left_that_was_killed_early_is_not_taken_for_one_that_enforces
            "detach of lost pins")
 
 
+@tap
+def folders_that_somebody_has_made_among_the_pins_are_in_nobody_s_way(lab):
+    bench = Bench(lab, 0)
+    for hooks in ("", CLSACT):
+        bench.host_extra = hooks
+        bench.apply()
+        names = set(os.listdir(f"{bench.host.pins}/{kernel.VERSION}/links"))
+        for name in ("links/foo", "links/foo-in-1", "links/tcx-in-4000000000", "links/native/inner",
+                     "maps/foo", "programs/foo", "foo"):
+            os.makedirs(f"{bench.host.pins}/{kernel.VERSION}/{name}")
+        told = bench.host.bulkhead_json("status")
+        expect([link["name"] for link in told["links"]], ["eth0"], "links")
+        bench.next()
+        expect(bench.apply().stderr, "", "words of apply")
+        bench.host.bulkhead("status")
+        assert names < set(os.listdir(f"{bench.host.pins}/{kernel.VERSION}/links")), "links"
+        done = bench.host.bulkhead("detach")
+        expect((done.stdout.split(",")[0], done.stderr),
+               ("no longer enforcing: 2 programs taken off", ""), "detach")
+        nothing_left(bench, hooks)
+
+
 # ---- who looks while a run is at work ----
 
 def waits(process):

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <linux/bpf.h>
@@ -532,17 +533,29 @@ static bool parse_pin(const char *name, enum bh_direction *direction, enum attac
 	return false;
 }
 
+static bool is_folder(const char *path)
+{
+	struct stat info;
+
+	return !stat(path, &info) && S_ISDIR(info.st_mode);
+}
+
 static int list_pin(const struct load *load, struct arena *arena, const struct host_facts *facts,
 		    const char *name, attach_hooks *hooks)
 {
-	scoped(close) int link =
-		bpf_obj_get(arena_printf(arena, "%s/%s", link_folder(arena, load), name));
+	const char *path = arena_printf(arena, "%s/%s", link_folder(arena, load), name);
 	struct attach_hook hook = {.name = "", .why = "", .pinned = true, .pin = name};
 	const struct host_link *at;
 	struct running running;
-	int err = link < 0 ? link : link_info(link, &hook.ifindex, &hook.program);
+	scoped(close) int link = -1;
+	int err;
 
-	if (err || !parse_pin(name, &hook.direction, &hook.mode))
+	/* What somebody else has put there holds no program of ours on a link, and goes with the pins. */
+	if (!parse_pin(name, &hook.direction, &hook.mode) || is_folder(path))
+		return 0;
+	link = bpf_obj_get(path);
+	err = link < 0 ? link : link_info(link, &hook.ifindex, &hook.program);
+	if (err)
 		return err;
 	at = hook.ifindex ? host_link_by_index(facts, hook.ifindex) : NULL;
 	if (at) {
