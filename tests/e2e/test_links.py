@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 
 from calls import Tracer, parse
@@ -174,6 +175,36 @@ def an_mtu_that_grows_while_native_xdp_is_attached_carries_jumbo_frames(lab):
             expect(got, outcome, f"8000 bytes to port {port}")
     host.apply(BASE)
     expect(status(host)[0], 0, "status")
+
+
+@tap
+def a_link_that_is_gone_is_told_by_the_name_it_had_and_others_by_the_present_one(lab):
+    peer, host = pair(lab)
+    for names, address in ((("eth1", "eth1"), "198.51.100"), (("eth2", "eth2"), "203.0.113")):
+        lab.link(peer, host, names, ([f"{address}.1/24"], [f"{address}.2/24"]))
+    serve(host, HOST[4], 53)
+    host.apply(BASE)
+    number = ifindex(host, "eth2")
+    expect(ask(peer, HOST[4], 53), ARRIVES, "udp 53")
+    host.run("ip", "link", "delete", "eth1")
+    host.run("ip", "link", "delete", "eth2")
+    for words in (("down",), ("name", "eth1"), ("up",)):
+        host.run("ip", "link", "set", "eth0" if words != ("up",) else "eth1", *words)
+    told = status(host)[1]["links"]
+    expect([(link["name"], link["gone"], "ingress" in link, "egress" in link) for link in told],
+           [("eth1", True, True, True), ("eth2", True, True, True), ("eth1", False, True, True)],
+           "links")
+    text = host.bulkhead("status", status=9).stdout
+    assert "eth2 (gone)  ingress  native" in text and "\neth1         egress " in text, text
+    # One that was eth0, and one that had its name: counters are kept by name.
+    lines = [line for line in host.bulkhead_json("stats")["stats"] if line["by"] == "interface"]
+    expect(sorted((line["name"], line["direction"]) for line in lines),
+           [(name, way) for name in ("eth1", "eth2") for way in ("inbound", "outbound")], "stats")
+    assert next(line["packets"] for line in lines if line["name"] == "eth1") >= 1, lines
+    # Where nothing tells what it was called.
+    shutil.rmtree(host.state)
+    told = [link["name"] for link in status(host)[1]["links"] if link["gone"]]
+    expect(told[1:], [f"ifindex {number}"], "without a record")
 
 
 @tap

@@ -101,7 +101,7 @@ def untold(host, generation, words):
     told = host.bulkhead_json("status", status=9)
     expect((told["enforcing"], told["enforced_by"], told["generation"]),
            (False, "these pins", generation), "head")
-    expect({link["name"]: set(link) - {"name"} for link in told["links"]},
+    expect({link["name"]: set(link) - {"name", "gone"} for link in told["links"]},
            {"eth0": {"ingress", "egress"}}, "links")
     assert told["memory"] > 0 and told["not_covered"] and "error" not in told, told
     expect((told["files"], told["tables"], len(told["problems"])), ([], [], 1), "the rest")

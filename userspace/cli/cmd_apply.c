@@ -75,7 +75,7 @@ static void show(struct context *context, const struct inputs *inputs,
 	};
 
 	context->view->ops->applied(context->view, &applied);
-	hooks_show(context, &result->hooks);
+	hooks_show(context, NULL, &result->hooks);
 	view_messages(context->view, context->diag);
 }
 

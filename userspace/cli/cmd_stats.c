@@ -72,7 +72,41 @@ static void by_verdict(struct arena *arena, const struct counters_report *report
 	}
 }
 
-static void by_link(struct arena *arena, const struct counters_report *report, stat_lines *lines)
+/* What a link is called now that counts under the name by which it was covered. */
+static const char *name_now(const struct live *live, const struct host_facts *facts,
+			    const char *name)
+{
+	for (size_t i = 0; i < live->record.links.len; i++) {
+		const struct store_link *link = &live->record.links.at[i];
+		const struct host_link *now = host_link_by_index(facts, link->ifindex);
+
+		if (now && !strcmp(link->name, name))
+			return now->name;
+	}
+	return name;
+}
+
+/* A name that one link had and another has is one line: counters are kept by name. */
+static void add_by_name(struct arena *arena, stat_lines *lines, const char *name,
+			enum bh_direction direction, const struct counter *count)
+{
+	const char *way = policy_direction_name((enum policy_direction)direction);
+
+	for (size_t i = 0; i < lines->len; i++) {
+		struct line *line = &lines->at[i];
+
+		if (strcmp(line->by, "interface") || strcmp(line->name, name) ||
+		    strcmp(line->direction, way))
+			continue;
+		line->packets += count->packets;
+		line->bytes += count->bytes;
+		return;
+	}
+	add(arena, lines, "interface", name, direction, count);
+}
+
+static void by_link(struct arena *arena, const struct live *live, const struct host_facts *facts,
+		    const struct counters_report *report, stat_lines *lines)
 {
 	for (size_t i = 0; i < report->links.len; i++) {
 		const struct counters_link *link = &report->links.at[i];
@@ -83,9 +117,11 @@ static void by_link(struct arena *arena, const struct counters_report *report, s
 			for (int verdict = 0; verdict < 3; verdict++)
 				add_crossed(&sum, &link->count[direction][verdict],
 					    &link->count[!direction][verdict]);
-			if (sum.packets || link->name[0])
-				add(arena, lines, "interface", link->name[0] ? link->name : "other",
-				    direction, &sum);
+			if (link->name[0])
+				add_by_name(arena, lines, name_now(live, facts, link->name),
+					    direction, &sum);
+			else if (sum.packets)
+				add(arena, lines, "interface", "other", direction, &sum);
 		}
 	}
 }
@@ -218,11 +254,14 @@ static int collect(struct context *context, struct arena *arena, stat_lines *lin
 	struct context own = *context;
 	scoped(live_close) struct live live = {};
 	struct counters_report report = {};
+	struct host_facts facts;
 	int err;
 
 	/* Each round has memory of its own, so that watching does not grow. */
 	own.arena = arena;
 	err = live_need(&own, &live);
+	if (!err)
+		err = host_facts_read(arena, context->diag, &facts);
 	if (!err)
 		err = give_up_rights(context, &live);
 	if (!err)
@@ -231,7 +270,7 @@ static int collect(struct context *context, struct arena *arena, stat_lines *lin
 		return err;
 	*ret_time = monotonic();
 	by_verdict(arena, &report, lines);
-	by_link(arena, &report, lines);
+	by_link(arena, &live, &facts, &report, lines);
 	by_tier(arena, &live, &report, lines);
 	by_reason(arena, &report, lines);
 	by_note(arena, &report, lines);

@@ -476,7 +476,7 @@ static int show_unread(struct asking *asking, const struct diag *why)
 	if (err)
 		return err;
 	context->view->ops->status(context->view, &status);
-	hooks_show(context, &asking->hooks);
+	hooks_show(context, NULL, &asking->hooks);
 	for (size_t i = 0; i < n; i++)
 		problem(asking, "%s", messages[i].text);
 	if (!asking->hooks.len)
@@ -508,7 +508,7 @@ static void show(struct asking *asking)
 	show_head(asking);
 	show_files(asking);
 	recall_why(&asking->live->record, &asking->hooks);
-	hooks_show(asking->context, &asking->hooks);
+	hooks_show(asking->context, &asking->live->record, &asking->hooks);
 	show_tables(asking);
 	if (unseen)
 		problem(asking, "%s", unseen);

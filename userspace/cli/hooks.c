@@ -4,17 +4,32 @@
 
 #include <stdlib.h>
 
-/* By link, and of a link ingress first. */
+/* By link, those that are gone first, and of a link ingress first. */
 static int compare_hooks(const void *a, const void *b)
 {
 	const struct attach_hook *left = a, *right = b;
 
 	if (left->ifindex != right->ifindex)
 		return left->ifindex < right->ifindex ? -1 : 1;
+	if (left->put_at != right->put_at)
+		return left->put_at < right->put_at ? -1 : 1;
 	return (left->direction > right->direction) - (left->direction < right->direction);
 }
 
-void hooks_show(struct context *context, const attach_hooks *hooks)
+/* The present name, else the one under which it was covered, else its number. */
+static const char *name_of(struct arena *arena, const struct store_record *record,
+			   const struct attach_hook *hook)
+{
+	if (hook->name[0])
+		return hook->name;
+	for (size_t i = 0; record && i < record->links.len; i++)
+		if (record->links.at[i].ifindex == hook->put_at)
+			return record->links.at[i].name;
+	return arena_printf(arena, "ifindex %u", hook->put_at);
+}
+
+void hooks_show(struct context *context, const struct store_record *record,
+		const attach_hooks *hooks)
 {
 	struct attach_hook *sorted = arena_calloc(context->arena, hooks->len + 1, sizeof(*sorted));
 
@@ -24,10 +39,8 @@ void hooks_show(struct context *context, const attach_hooks *hooks)
 	for (size_t i = 0; i < hooks->len; i++) {
 		const struct attach_hook *hook = &sorted[i];
 		struct view_hook shown = {
-			.interface = hook->name[0]
-					     ? hook->name
-					     : arena_printf(context->arena, "(gone, program %u)",
-							    hook->program),
+			.interface = name_of(context->arena, record, hook),
+			.gone = !hook->name[0],
 			.direction = hook->direction == BH_IN ? "ingress" : "egress",
 			.hook = attach_mode_name(hook->mode),
 			.why = hook->why,

@@ -184,6 +184,7 @@ struct view_proof {
 
 struct view_hook {
 	const char *interface;
+	bool gone;	       /* that was its name: it is here no longer */
 	const char *direction; /* ingress, egress */
 	const char *hook;      /* native, generic, tcx, clsact; "none" */
 	const char *why;       /* why not a better one */

@@ -267,22 +267,27 @@ static void add_tested(struct view *view, const struct view_tested *tested)
 	add_list(view, "explained");
 }
 
-/* Made at its first hook. Of names that are no UTF-8 two may be told alike: what has the direction is another's. */
-static json_t *link_object(struct view *view, const char *link, const char *direction)
+/*
+ * The object of a link, made at its first hook. Of names that are no UTF-8 two may be told alike: what has the
+ * direction is another's; and one that is gone may have had a name that another has now.
+ */
+static json_t *link_object(struct view *view, const struct view_hook *hook)
 {
 	json_t *links = json_object_get(root(view), "links");
-	scoped(json_decref) json_t *name = text(link);
+	scoped(json_decref) json_t *name = text(hook->interface);
 	json_t *object;
 	size_t i;
 
 	json_array_foreach(links, i, object)
 	{
 		if (json_equal(json_object_get(object, "name"), name) &&
-		    !json_object_get(object, direction))
+		    json_is_true(json_object_get(object, "gone")) == hook->gone &&
+		    !json_object_get(object, hook->direction))
 			return object;
 	}
 	object = append(view, "links");
 	put(object, "name", json_incref(name));
+	put(object, "gone", json_boolean(hook->gone));
 	return object;
 }
 
@@ -294,7 +299,7 @@ static void add_hook(struct view *view, const struct view_hook *hook)
 	put(object, "why", text(hook->why));
 	put(object, "program", number(hook->program));
 	put(object, "first", json_boolean(hook->first));
-	put(link_object(view, hook->interface, hook->direction), hook->direction, object);
+	put(link_object(view, hook), hook->direction, object);
 }
 
 static json_t *answer_object(const struct view_answer *answer)

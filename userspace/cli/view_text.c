@@ -336,8 +336,10 @@ static void show_hook(struct view *view, const struct view_hook *hook)
 	static const char *const heads[] = {"<LINK", "<HOOK", "<BY", "<WHY"};
 
 	columns_begin(view->columns, view->out, heads, ARRAY_LEN(heads));
-	columns_row(view->columns, (const char *[]){hook->interface, hook->direction, hook->hook,
-						    or_empty(hook->why)});
+	columns_row(view->columns,
+		    (const char *[]){hook->gone ? TEXT(view, "%s (gone)", hook->interface)
+						: hook->interface,
+				     hook->direction, hook->hook, or_empty(hook->why)});
 }
 
 /* What of a policy denies nothing, for the end of a line. */

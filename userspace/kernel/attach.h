@@ -36,6 +36,7 @@ struct attach_hook {
 		*why; /* from attach_put: why not a mode before it in AUTO's order, or what generic
 			  * costs; "" else */
 	const char *pin; /* the name of the pin of its bpf link; "" from clsact */
+	uint32_t put_at; /* from attach_list: the ifindex of its link when it was put there */
 };
 
 typedef ARRAY(struct attach_hook) attach_hooks;

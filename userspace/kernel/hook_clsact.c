@@ -312,6 +312,7 @@ int hook_list_clsact(const struct load *load, struct arena *arena, const struct 
 			.pinned = true,
 			.why = "",
 			.pin = "",
+			.put_at = hook->link->ifindex,
 		};
 
 		if (!is_ours(filter))

@@ -514,20 +514,22 @@ int hook_remove_link(const struct load *load, const struct attach_hook *hook, st
 	return 0;
 }
 
-/* The pin's name tells mode and direction; the rest is asked of the kernel. */
-static bool parse_pin(const char *name, enum bh_direction *direction, enum attach_mode *mode)
+/* The pin's name tells mode, direction and where it was put; the rest is asked of the kernel. */
+static bool parse_pin(const char *name, struct attach_hook *hook)
 {
 	static const enum attach_mode modes[] = {ATTACH_NATIVE, ATTACH_GENERIC, ATTACH_TCX};
-	struct str rest;
-	struct str head;
+	struct str number, way, head, rest;
+	uint64_t ifindex;
 
-	if (!str_cut(str_of(name), '-', &head, &rest))
+	if (!str_cut(str_of(name), '-', &head, &rest) || !str_cut(rest, '-', &way, &number) ||
+	    !str_number(number, UINT32_MAX, &ifindex))
 		return false;
+	hook->put_at = (uint32_t)ifindex;
+	hook->direction = str_eq(way, STR("out")) ? BH_OUT : BH_IN;
 	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
 		if (!str_eq(head, str_of(attach_mode_name(modes[i]))))
 			continue;
-		*mode = modes[i];
-		*direction = str_starts(rest, STR("out-")) ? BH_OUT : BH_IN;
+		hook->mode = modes[i];
 		return true;
 	}
 	return false;
@@ -551,7 +553,7 @@ static int list_pin(const struct load *load, struct arena *arena, const struct h
 	int err;
 
 	/* What somebody else has put there holds no program of ours on a link, and goes with the pins. */
-	if (!parse_pin(name, &hook.direction, &hook.mode) || is_folder(path))
+	if (!parse_pin(name, &hook) || is_folder(path))
 		return 0;
 	link = bpf_obj_get(path);
 	err = link < 0 ? link : link_info(link, &hook.ifindex, &hook.program);
