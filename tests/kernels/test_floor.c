@@ -23,11 +23,11 @@ static const struct {
 	__u32 id;
 	bool far; /* only in bh_xdp_frags */
 } helpers[] = {
-	{"3.19", BPF_FUNC_map_lookup_elem, false},  {"4.5", BPF_FUNC_skb_load_bytes, false},
-	{"5.5", BPF_FUNC_probe_read_kernel, false}, {"5.6", BPF_FUNC_jiffies64, false},
-	{"5.8", BPF_FUNC_ktime_get_boot_ns, false}, {"5.8", BPF_FUNC_ringbuf_reserve, false},
-	{"5.8", BPF_FUNC_ringbuf_submit, false},    {"5.18", BPF_FUNC_xdp_get_buff_len, true},
-	{"5.18", BPF_FUNC_xdp_load_bytes, true},
+	{"3.19", BPF_FUNC_map_lookup_elem, false}, {"4.5", BPF_FUNC_skb_load_bytes, false},
+	{"4.9", BPF_FUNC_skb_pull_data, false},	   {"5.5", BPF_FUNC_probe_read_kernel, false},
+	{"5.6", BPF_FUNC_jiffies64, false},	   {"5.8", BPF_FUNC_ktime_get_boot_ns, false},
+	{"5.8", BPF_FUNC_ringbuf_reserve, false},  {"5.8", BPF_FUNC_ringbuf_submit, false},
+	{"5.18", BPF_FUNC_xdp_get_buff_len, true}, {"5.18", BPF_FUNC_xdp_load_bytes, true},
 };
 
 static const struct {

@@ -95,3 +95,10 @@ const char *view_filterer_words(enum view_filterer by)
 
 	return told[by];
 }
+
+const char *view_place_text(struct view *view, const struct view_place *place)
+{
+	if (!place->file || !place->file[0])
+		return "";
+	return str_make_visible(arena_printf(view->arena, "%s:%u", place->file, place->line));
+}

@@ -429,4 +429,7 @@ bool view_is_broken(const struct view *view);
 /* Writes everything: 0, or a negative errno when this or an earlier writing failed. NULL is allowed. */
 int view_end(struct view *view);
 
+/* "FILE:LINE", or nothing where there is none; the view's. */
+const char *view_place_text(struct view *view, const struct view_place *place);
+
 #endif

@@ -37,17 +37,9 @@ static const char *number(struct view *view, uint64_t number)
 	return TEXT(view, "%" PRIu64, number);
 }
 
-/* 0 is nothing to look at. */
 static const char *number_or_dash(struct view *view, uint64_t value)
 {
 	return value ? number(view, value) : "-";
-}
-
-static const char *place(struct view *view, const struct view_place *place)
-{
-	if (!has(place->file))
-		return "";
-	return str_make_visible(TEXT(view, "%s:%u", place->file, place->line));
 }
 
 static __attribute__((format(printf, 3, 4))) void pair(struct view *view, const char *name,
@@ -55,8 +47,8 @@ static __attribute__((format(printf, 3, 4))) void pair(struct view *view, const 
 {
 	va_list args;
 
-	fprintf(view->out, "%-12s", name);
 	va_start(args, format);
+	fprintf(view->out, "%-12s", name);
 	vfprintf(view->out, format, args);
 	va_end(args);
 	fputc('\n', view->out);
@@ -181,14 +173,14 @@ static void show_rule(struct view *view, const struct view_rule *rule)
 				number_or_dash(view, rule->counts.would_denied),
 				rule->counts.last ? words_instant(view->arena, rule->counts.last)
 						  : "-",
-				place(view, &rule->place), rule_marks(view, rule)});
+				view_place_text(view, &rule->place), rule_marks(view, rule)});
 		return;
 	}
 	columns_begin(view->columns, view->out, plain, ARRAY_LEN(plain));
 	columns_row(view->columns,
 		    (const char *[]){direction, rule->tier, number(view, rule->priority), name,
 				     access, rule->protocols, rule->source, rule->destination,
-				     place(view, &rule->place), rule_marks(view, rule)});
+				     view_place_text(view, &rule->place), rule_marks(view, rule)});
 }
 
 static void show_reason(struct view *view, const struct view_reason *reason)
@@ -230,7 +222,7 @@ static void show_steps(struct view *view, const struct view_tier *tier)
 					     yes(step->protocol), yes(step->source),
 					     yes(step->source_port), yes(step->destination),
 					     yes(step->destination_port),
-					     place(view, &step->place)});
+					     view_place_text(view, &step->place)});
 	}
 	columns_flush(view->columns, view->out);
 }
@@ -261,7 +253,8 @@ static void show_explain(struct view *view, const struct view_explain *explain)
 	pair(view, "verdict", "%s by %s%s%s%s",
 	     explain->allow ? painted(view, GREEN, "allow") : painted(view, RED, "deny"),
 	     explain->decider,
-	     has(explain->place.file) ? TEXT(view, " (%s)", place(view, &explain->place)) : "",
+	     has(explain->place.file) ? TEXT(view, " (%s)", view_place_text(view, &explain->place))
+				      : "",
 	     explain->by_flow ? ", as the reply of an established flow" : "",
 	     explain->would_deny ? painted(view, YELLOW, ", which would deny it but is in audit")
 				 : "");
@@ -274,8 +267,9 @@ static void show_explain(struct view *view, const struct view_explain *explain)
 
 static void show_difference(struct view *view, const struct view_difference *difference)
 {
-	fprintf(view->out, "%s: %s\n  expected %s, seen %s\n", place(view, &difference->place),
-		difference->packet, difference->expected, painted(view, RED, difference->seen));
+	fprintf(view->out, "%s: %s\n  expected %s, seen %s\n",
+		view_place_text(view, &difference->place), difference->packet, difference->expected,
+		painted(view, RED, difference->seen));
 }
 
 static void show_tested(struct view *view, const struct view_tested *tested)
@@ -293,7 +287,8 @@ static void show_tested(struct view *view, const struct view_tested *tested)
 static void show_answer(struct view *view, const char *whose, const struct view_answer *answer)
 {
 	pair(view, whose, "%s by %s%s", answer->verdict, answer->decider,
-	     has(answer->place.file) ? TEXT(view, " (%s)", place(view, &answer->place)) : "");
+	     has(answer->place.file) ? TEXT(view, " (%s)", view_place_text(view, &answer->place))
+				     : "");
 	pair(view, "", "admin %s, subnet %s, nic %s; %s%s%s%s", answer->tiers[0], answer->tiers[1],
 	     answer->tiers[2], answer->direction, answer->log ? ", log" : "",
 	     answer->keep ? ", keep" : "", answer->no_state ? ", no state" : "");
@@ -384,12 +379,12 @@ static void show_applied(struct view *view, const struct view_applied *applied)
 
 static void show_detached(struct view *view, const struct view_detached *detached)
 {
+	const char *of = TEXT(view, ", generation %" PRIu64 " is gone", detached->generation);
+
 	if (detached->was_enforcing)
-		fprintf(view->out, "no longer enforcing: %u program%s taken off%s\n",
-			detached->n_hooks, detached->n_hooks == 1 ? "" : "s",
-			detached->generation ? TEXT(view, ", generation %" PRIu64 " is gone",
-						    detached->generation)
-					     : "");
+		fprintf(view->out, "no longer enforcing: %s taken off%s\n",
+			words_count(view->arena, detached->n_hooks, "program", "programs"),
+			detached->generation ? of : "");
 	else if (detached->left_overs)
 		fprintf(view->out, "nothing was enforced here: left-overs under '%s' are removed\n",
 			detached->pins);
@@ -400,10 +395,10 @@ static void show_detached(struct view *view, const struct view_detached *detache
 static void show_status(struct view *view, const struct view_status *status)
 {
 	if (!status->enforcing) {
-		fprintf(view->out, "%s%s\n", painted(view, RED, view_filterer_words(status->by)),
-			status->generation
-				? TEXT(view, " (generation %" PRIu64 ")", status->generation)
-				: "");
+		const char *by = painted(view, RED, view_filterer_words(status->by));
+		const char *of = TEXT(view, " (generation %" PRIu64 ")", status->generation);
+
+		fprintf(view->out, "%s%s\n", by, status->generation ? of : "");
 		return;
 	}
 	pair(view, "enforcing", "since %s%s", words_instant(view->arena, status->since),
@@ -503,7 +498,8 @@ static void show_event(struct view *view, const struct view_event *event)
 		painted(view, colour, TEXT(view, "%-10s", event->verdict)),
 		str_make_visible(TEXT(view, "%s", event->interface)), event->packet, event->decider,
 		has(event->place.file) ? " " : "",
-		has(event->place.file) ? TEXT(view, "(%s)", place(view, &event->place)) : "",
+		has(event->place.file) ? TEXT(view, "(%s)", view_place_text(view, &event->place))
+				       : "",
 		event->length);
 	view_flush(view);
 	view_forget(view);

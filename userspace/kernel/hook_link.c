@@ -351,9 +351,7 @@ static const char *who_is_there(const struct load *load, struct arena *arena,
 	const char *name;
 	uint32_t id;
 
-	if (bpf_xdp_query((int)hook->link->ifindex, 0, &xdp))
-		return "another XDP program is attached";
-	id = running_xdp_program(&xdp);
+	id = bpf_xdp_query((int)hook->link->ifindex, 0, &xdp) ? 0 : running_xdp_program(&xdp);
 	if (!id)
 		return "another XDP program is attached";
 	name = held_name(load_held(load), id);
