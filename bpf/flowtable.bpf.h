@@ -3,7 +3,7 @@
  * The state tables: set-associative, in pages of flat bytes, with no kernel hash and no lock. Both
  * candidate buckets of a key lie in one page, so that a search costs one look-up. A way is claimed
  * by cmpxchg, filled, and published by an atomic exchange (bpf/flowinsert.bpf.h); a reader takes a
- * key for its own only when meta is the same before and after. What a flow means is track's
+ * key for its own only when meta has its tag before and after. What a flow means is track's
  * business.
  */
 #ifndef BPF_FLOWTABLE_BPF_H

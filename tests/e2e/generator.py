@@ -45,9 +45,14 @@ def udp4(source, destination, payload=b"\0" * 26):
         "!HHHH", source[1], destination[1], 8 + len(payload), 0) + payload)
 
 
-def tcp4(source, destination, flags, sequence=1, acknowledged=1, payload=b""):
-    """A segment between two (address, port)."""
-    head = struct.pack("!HHIIBBHHH", source[1], destination[1], sequence,
+def first(flags, sequence):
+    """The number of a segment, or 0 of a SYN and 1 of what comes behind it."""
+    return (0 if flags & SYN else 1) if sequence is None else sequence
+
+
+def tcp4(source, destination, flags, sequence=None, acknowledged=1, payload=b""):
+    """A segment between two (address, port). Where nothing else is said, its numbers fit a handshake."""
+    head = struct.pack("!HHIIBBHHH", source[1], destination[1], first(flags, sequence),
                        acknowledged if flags & ACK else 0, 5 << 4, flags, 65535, 0, 0) + payload
     pseudo = socket.inet_aton(source[0]) + socket.inet_aton(destination[0]) + struct.pack(
         "!HH", 6, len(head))
@@ -55,10 +60,10 @@ def tcp4(source, destination, flags, sequence=1, acknowledged=1, payload=b""):
     return _ip4(6, source[0], destination[0], head)
 
 
-def tcp6(source, destination, flags, sequence=1, acknowledged=1):
-    """A segment between two (address, port) of IPv6."""
+def tcp6(source, destination, flags, sequence=None, acknowledged=1):
+    """The same of IPv6, without a payload."""
     ends = b"".join(socket.inet_pton(socket.AF_INET6, end[0]) for end in (source, destination))
-    head = struct.pack("!HHIIBBHHH", source[1], destination[1], sequence,
+    head = struct.pack("!HHIIBBHHH", source[1], destination[1], first(flags, sequence),
                        acknowledged if flags & ACK else 0, 5 << 4, flags, 65535, 0, 0)
     pseudo = ends + struct.pack("!II", len(head), 6)
     head = head[:16] + struct.pack("!H", checksum(pseudo + head)) + head[18:]

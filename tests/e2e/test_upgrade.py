@@ -48,7 +48,6 @@ def taken_over_without_a_gap(lab, hooks):
     allowed, denied = Stream(peer, HOST[4], 53), Stream(peer, HOST[4], 123)
     host.apply(BASE, host=host.host_yaml(f"hooks: {hooks}\n"))
     sent, answered = allowed.end()
-    assert sent > 50, f"only {sent} sent"
     expect(answered, sent, "answers")
     expect(denied.end()[1], 0, "answers past a deny")
     expect(os.listdir(host.pins), [version], "folders of pins")

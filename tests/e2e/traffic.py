@@ -12,9 +12,10 @@ import struct
 import threading
 import time
 
-from netlab import family_of, receive
+from netlab import family_of, receive, wait_until
 
 ARRIVES, DENIED = "arrives", "denied"
+ENOUGH = 200  # datagrams of a stream
 
 _SO_RCVBUFFORCE = 33  # Python has no name for it
 
@@ -141,7 +142,8 @@ class Stream:
                 return
 
     def end(self):
-        """(sent, answered)"""
+        """(sent, answered), once so many are sent that it means something."""
+        wait_until(lambda: self.sent > ENOUGH, seconds=20, what=f"{ENOUGH} datagrams")
         self.going = False
         for thread in self.threads:
             thread.join()
