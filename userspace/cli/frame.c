@@ -55,6 +55,9 @@ static size_t put_tcp(const struct tuple *tuple, enum frame_tcp kind, uint8_t *a
 	struct tcphdr header = {
 		.th_sport = htons(tuple->source_port),
 		.th_dport = htons(tuple->destination_port),
+		/* As both ends count that begin with 0: by these a handshake is known for complete. */
+		.th_seq = htonl(!(flags[kind] & TH_SYN)),
+		.th_ack = htonl(!!(flags[kind] & TH_ACK)),
 		.th_off = sizeof(header) / 4,
 		.th_flags = flags[kind],
 		.th_win = htons(65535),

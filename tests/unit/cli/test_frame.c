@@ -64,6 +64,19 @@ Test(frame, the_kinds_of_a_tcp_packet_are_its_flags)
 	cr_assert_eq(built(text, FRAME_ACK).bytes[flags], 0x10);
 }
 
+Test(frame, a_handshake_has_the_numbers_by_which_it_is_complete)
+{
+	static const uint8_t zero[4], one[4] = {0, 0, 0, 1};
+	const char *text = "out tcp [2001:db8::4]:1 [2001:db8::1]:2";
+	const size_t sequence = ETHER + IPV6 + 4, acknowledged = ETHER + IPV6 + 8;
+	struct frame answer = built(text, FRAME_SYN_ACK);
+	struct frame last = built(text, FRAME_ACK);
+
+	cr_assert_arr_eq(&answer.bytes[sequence], zero, 4);
+	cr_assert_arr_eq(&last.bytes[sequence], one, 4);
+	cr_assert_arr_eq(&last.bytes[acknowledged], one, 4);
+}
+
 Test(frame, udp_and_sctp_over_ipv6)
 {
 	struct frame udp = built("in udp [2001:db8::1]:5000 [2001:db8::4]:53", FRAME_SYN);
