@@ -131,6 +131,7 @@ static __always_inline bool frame_is_far(const struct frame *frame)
 		const typeof(*(to)) *at_ = (frame)->data + (offset);              \
 		bool read_ = false;                                               \
                                                                                   \
+		_Static_assert(sizeof(*(to)) <= FRAME_HEADER_MAX, "skb_hold");    \
 		barrier_var(at_);                                                 \
 		if (frame_is_far(frame)) {                                        \
 			read_ = frame_read_far(frame, offset, to, sizeof(*(to))); \
