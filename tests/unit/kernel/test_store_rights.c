@@ -103,23 +103,24 @@ Test(store, a_folder_that_is_not_there_is_told_to_readers_without_words)
 
 /* ---- the lock ---- */
 
-/* A child that holds the lock until the pipe is closed; it says when it has it. */
-static pid_t hold(const char *folder, int until, int from)
+/* A child that holds the lock until the pipe that it is given is closed; it says when it has it. */
+static pid_t hold(const char *folder, int pipes[2])
 {
 	int ready[2];
 	char byte;
 	pid_t child;
 
+	cr_assert_eq(pipe(pipes), 0);
 	cr_assert_eq(pipe(ready), 0);
 	child = fork();
 	if (child == 0) {
 		struct store *store = NULL;
 
-		(void)close(from);
+		(void)close(pipes[1]);
 		if (store_open(folder, NULL, diag_new(), &store))
 			_exit(1);
 		(void)!write(ready[1], "x", 1);
-		_exit(read(until, &byte, 1) != 0);
+		_exit(read(pipes[0], &byte, 1) != 0);
 	}
 	cr_assert_eq(read(ready[0], &byte, 1), 1, "the child did not get the lock");
 	(void)close(ready[0]);
@@ -138,8 +139,7 @@ Test(store, a_second_writer_is_refused_with_the_process_id_of_the_first)
 	at_init(&at);
 	store_close(at.store);
 	at.store = NULL;
-	cr_assert_eq(pipe(pipes), 0);
-	child = hold(at.folder, pipes[0], pipes[1]);
+	child = hold(at.folder, pipes);
 	cr_assert_eq(store_open(at.folder, NULL, at.diag, &store), -EBUSY);
 	(void)snprintf(expected, sizeof(expected), "(process %d)", (int)child);
 	cr_assert(strstr(words(at.diag), expected), "%s", words(at.diag));
@@ -174,10 +174,9 @@ Test(store, a_writer_that_waits_says_so_and_gets_the_lock_when_its_holder_ends)
 	at_init(&at);
 	store_close(at.store);
 	at.store = NULL;
-	cr_assert_eq(pipe(pipes), 0);
 	cr_assert_eq(pipe(telling), 0);
 	told_fd = telling[1];
-	holder = hold(at.folder, pipes[0], pipes[1]);
+	holder = hold(at.folder, pipes);
 	waiter = fork();
 	if (waiter == 0) {
 		struct store *store = NULL;
@@ -293,8 +292,7 @@ Test(store, a_killed_holder_leaves_no_lock_behind)
 	at_init(&at);
 	store_close(at.store);
 	at.store = NULL;
-	cr_assert_eq(pipe(pipes), 0);
-	child = hold(at.folder, pipes[0], pipes[1]);
+	child = hold(at.folder, pipes);
 	cr_assert_eq(kill(child, SIGKILL), 0);
 	cr_assert_eq(waitpid(child, NULL, 0), child);
 	cr_assert_eq(store_open(at.folder, NULL, at.diag, &at.store), 0);
@@ -315,8 +313,7 @@ Test(store, who_only_looks_sees_who_is_at_work_and_is_in_nobody_s_way)
 	at.store = NULL;
 	store_look_for_work(at.folder, &before);
 	cr_assert(!before.is_on && !before.process && store_was_idle(&before, &before));
-	cr_assert_eq(pipe(pipes), 0);
-	child = hold(at.folder, pipes[0], pipes[1]);
+	child = hold(at.folder, pipes);
 	store_look_for_work(at.folder, &during);
 	cr_assert(during.is_on);
 	cr_assert_eq(during.process, child);
