@@ -61,11 +61,11 @@ def parse(log):
     count, calls = {}, []
     with open(log, encoding="utf-8", errors="replace") as file:
         for line in file:
-            match = re.match(r"(\w+)\(", line)
+            match = re.match(r"(?:\d+ +)?((\w+)\(.*)", line)  # a process where children are followed
             if match:
-                name = match.group(1)
+                text, name = match.groups()
                 count[name] = count.get(name, 0) + 1
-                calls.append(Call(name, count[name], line.rstrip("\n")))
+                calls.append(Call(name, count[name], text))
             elif line.startswith(" > "):
                 calls[-1].stack += (line.split()[1],)
     return calls
@@ -189,5 +189,9 @@ class Tracer:
                          timeout=60)
 
     def fail(self, call, error, command, *args):
-        """A run in which the call fails with that error; the completed process."""
-        return self._run(_inject(call, f"error={error}"), command, args, timeout=60)
+        """
+        A run in which the call fails with that error; the completed process. It is stopped at no call of
+        another name, which strace 6.1 can only do where it sends no signal, and children are followed.
+        """
+        return self._run(["-f", "--seccomp-bpf"] + _inject(call, f"error={error}"), command,
+                         args, timeout=60)
