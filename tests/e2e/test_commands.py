@@ -304,6 +304,26 @@ printf 'bulkhead: 1\nmode: audit\ninterfaces: [eth0]\n' > /etc/bulkhead/host.yam
 
 
 @tap
+def a_host_yaml_that_comes_after_an_apply_without_one_is_told(lab):
+    """In the default place; and not where the apply had one, wherever it was."""
+    _, host = pair(lab)
+    script = """
+mount -t tmpfs none /etc && mkdir -p /etc/bulkhead || exit 100
+"$1" apply --interface eth0 --pins "$3" --state "$4" $5 "$2" >/dev/null || exit 101
+"$1" status --pins "$3" --state "$4" >/dev/null || exit 102
+printf 'bulkhead: 1\n' > /etc/bulkhead/host.yaml
+"$1" status --pins "$3" --state "$4"
+"""
+    other = lab.write("other.yaml", "bulkhead: 1\n")
+    for option, status in (("", 9), (f"--host {other}", 0)):
+        done = host.run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh",
+                        bulkhead_program(), lab.write("policy.yaml", BASE), host.pins, host.state,
+                        option, check=False)
+        said = "file '/etc/bulkhead/host.yaml' has come to where 'apply' looks" in done.stdout
+        expect((done.returncode, said), (status, status == 9), done.stdout + done.stderr)
+
+
+@tap
 def a_host_yaml_that_cannot_be_reached_is_not_a_missing_one(lab):
     """As root without the capabilities that look over modes."""
     _, host = pair(lab)
@@ -502,7 +522,7 @@ def status_tells_files_that_came_into_a_folder_and_went_from_it(lab):
     text = host.bulkhead("status", status=9).stdout
     line = next(line for line in text.splitlines() if late in line)
     expect(line.split(), [late, "-", "new"], "the line of the new one")
-    assert f"'{late}' has come into a folder that was applied; 'apply' puts it in force" in text, text
+    assert f"'{late}' has come to where 'apply' looks, which puts it in force" in text, text
     host.bulkhead("apply", "--host", host_yaml, "--interface", "nothere0", folder, status=4)
     expect(files(9)[late], ("new", False), "behind an apply that was refused")
     host.bulkhead("apply", "--host", host_yaml, folder)
