@@ -143,7 +143,9 @@ static void add_clause(struct maker *maker, const struct policy_clause *added,
 	struct policy_rule *rule = maker->rule;
 	struct policy_clause *clause = find_clause(rule, added);
 
-	if (!count(maker, !clause, destination->len + (clause ? 0 : added->source_ports.len)))
+	/* What has been said before is counted, too, as a protocol or by its ports. */
+	if (!count(maker, !clause || !destination->len,
+		   destination->len + (clause ? 0 : added->source_ports.len)))
 		return;
 	if (!clause && rule->clauses.len == RESOLVE_MAX_CLAUSES) {
 		if (!maker->over)

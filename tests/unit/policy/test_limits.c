@@ -225,6 +225,28 @@ Test(limits, protocols_and_types_of_all_rules)
 	}
 }
 
+/* What a rule has already takes time, too: each use counts. */
+Test(limits, protocols_said_again)
+{
+	static const char *const items[] = {"gre", "tcp", "icmp/8"};
+	struct loaded loaded;
+
+	for (size_t item = 0; item < ARRAY_LEN(items); item++)
+		for (int n = 200; n < 202; n++) {
+			struct writing writing;
+
+			writing_start(&writing, "bulkhead: 1\ngroup: g\nservices:\n  s: [");
+			for (int i = 0; i < 1000; i++)
+				fprintf(writing.out, "%s%s", i ? "," : "", items[item]);
+			fputs("]\n", writing.out);
+			write_rules(&writing, n, "s", "");
+			writing_load(&writing, &loaded);
+			cr_assert_eq(loaded.err, n == 200 ? 0 : -E2BIG, "%d of %s: %s", n,
+				     items[item], loaded.messages);
+			unload(&loaded);
+		}
+}
+
 Test(limits, ranges_of_ports_of_all_rules)
 {
 	struct loaded loaded;
