@@ -95,6 +95,11 @@ static enum policy_tier tier_of(const struct joined_group *joined)
 	return TIER_NIC;
 }
 
+bool groups_know_tier(const struct joined_group *joined)
+{
+	return !joined->flawed || joined->tier.mark.line;
+}
+
 static void check_choices(struct resolving *r, const struct joined_group *joined)
 {
 	const struct policy_group *group = &joined->group;
@@ -126,7 +131,7 @@ static void settle(struct resolving *r, struct joined_group *joined)
 	group->audit = joined->mode.value == AST_AUDIT || r->host->mode == AST_AUDIT;
 	group->keep = flows == AST_KEEP;
 	group->defaults_azure = joined->defaults.value == AST_DEFAULTS_AZURE;
-	if (!joined->flawed)
+	if (groups_know_tier(joined))
 		check_choices(r, joined);
 }
 

@@ -69,23 +69,42 @@ static enum policy_direction direction_of(const struct ast_rule *ast)
 	return ast->direction.value == AST_INBOUND ? DIRECTION_IN : DIRECTION_OUT;
 }
 
-/* What depends on the tier, which another file of the group may have said. */
-static void check_by_tier(struct resolving *r, const struct policy_group *group,
-			  const struct ast_rule *ast)
+/* A tier that is not known may be admin, where priorities begin lower. */
+static void check_priority_range(struct resolving *r, const struct joined_group *joined,
+				 const struct ast_rule *ast)
 {
-	bool is_admin = group->tier == TIER_ADMIN;
-	uint64_t first = is_admin ? PRIORITY_ADMIN_FIRST : PRIORITY_FIRST;
+	bool known = groups_know_tier(joined);
+	uint64_t first =
+		known && joined->group.tier != TIER_ADMIN ? PRIORITY_FIRST : PRIORITY_ADMIN_FIRST;
 
-	if (ast->priority.mark.line &&
-	    (ast->priority.value < first || ast->priority.value > PRIORITY_LAST))
+	if (!ast->priority.mark.line ||
+	    (ast->priority.value >= first && ast->priority.value <= PRIORITY_LAST))
+		return;
+	if (known)
 		diag_bad(r->diag, ast->priority.mark,
 			 "'priority' is %" PRIu64 "; expected %" PRIu64 " to %d in tier %s",
-			 ast->priority.value, first, PRIORITY_LAST, policy_tier_name(group->tier));
-	if (!is_admin && ast->access.mark.line && ast->access.value == AST_ALWAYS_ALLOW)
+			 ast->priority.value, first, PRIORITY_LAST,
+			 policy_tier_name(joined->group.tier));
+	else
+		diag_bad(r->diag, ast->priority.mark,
+			 "'priority' is %" PRIu64 "; expected %d to %d or in tier admin %d to %d",
+			 ast->priority.value, PRIORITY_FIRST, PRIORITY_LAST, PRIORITY_ADMIN_FIRST,
+			 PRIORITY_LAST);
+}
+
+/* What depends on the tier, which another file of the group may have said. */
+static void check_by_tier(struct resolving *r, const struct joined_group *joined,
+			  const struct ast_rule *ast)
+{
+	enum policy_tier tier = joined->group.tier;
+
+	check_priority_range(r, joined, ast);
+	if (groups_know_tier(joined) && tier != TIER_ADMIN && ast->access.mark.line &&
+	    ast->access.value == AST_ALWAYS_ALLOW)
 		diag_bad(r->diag, ast->access.mark,
 			 "'always-allow' in tier %s; expected allow or deny, since it is for rules "
 			 "of tier admin",
-			 policy_tier_name(group->tier));
+			 policy_tier_name(tier));
 }
 
 static void check_default_names(struct resolving *r, const struct policy_group *group,
@@ -254,11 +273,9 @@ static void add_rule(struct resolving *r, uint32_t group_id, const struct ast_ru
 	bool whole;
 
 	rule.audit = rule.access == ACCESS_DENY && (ast->mode.value == AST_AUDIT || group->audit);
-	if (!joined->flawed) {
-		check_by_tier(r, group, ast);
-		check_mode(r, joined, ast);
-	}
-	if (!joined->flawed && ast->name.mark.line)
+	check_by_tier(r, joined, ast);
+	check_mode(r, joined, ast);
+	if (groups_know_tier(joined) && ast->name.mark.line)
 		check_default_names(r, group, ast);
 	rule.source = source_of(r, group_id, ast);
 	rule.destination = sets_of_peers(r, group_id, &ast->destination);

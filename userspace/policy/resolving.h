@@ -57,7 +57,7 @@ struct scope {
 /* A group as its parts add up; a choice with line 0 has been made by no part. */
 struct joined_group {
 	struct policy_group group;
-	bool flawed; /* a part's own keys were refused: tier and the like are not known */
+	bool flawed; /* a part's own keys were refused: what it would have said is not known */
 	ARRAY(struct ast_file *) parts;
 	struct ast_choice tier;
 	struct ast_choice defaults;
@@ -96,6 +96,9 @@ struct resolving {
 
 /* groups.c: joins files into groups, checks what the parts say and the tiers, fills scopes. */
 void groups_join(struct resolving *r, struct ast_file *const *files, size_t n_files);
+
+/* Also of a flawed group, where some part says the tier: the others have to agree. */
+bool groups_know_tier(const struct joined_group *joined);
 
 /* sets.c */
 void sets_start(struct resolving *r);
