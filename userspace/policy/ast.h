@@ -136,8 +136,9 @@ struct ast_service {
 
 /* Either services, or protocol with ports and ICMP type: parse has refused both and neither. */
 struct ast_rule {
-	struct mark mark; /* of the name, or of the whole where that is missing */
-	bool flawed;
+	struct mark mark;    /* of the name, or of the whole where that is missing */
+	bool peers_flawed;   /* of source and destination not all was understood */
+	bool traffic_flawed; /* nor of protocols, ports, services */
 	struct ast_name name;
 	struct ast_number priority;
 	struct ast_choice direction; /* enum ast_direction */

@@ -314,7 +314,7 @@ static void add_protocol(struct maker *maker, const struct ast_protocol *protoco
 bool clauses_of_rule(struct resolving *r, uint32_t scope, const struct ast_rule *ast,
 		     struct policy_rule *rule)
 {
-	bool whole = !ast->flawed;
+	bool whole = !ast->traffic_flawed;
 	struct maker maker = {
 		.r = r,
 		.ast = ast,

@@ -307,6 +307,7 @@ static void rule_services(struct value_reader *reader, const struct yaml_node *n
 static void rule_traffic(struct value_reader *reader, const struct yaml_node *node,
 			 const struct yaml_node *const *values, struct ast_rule *rule)
 {
+	bool understood;
 	size_t before;
 
 	traffic_ports(reader, values[RULE_SOURCE_PORTS], "source_ports", &rule->source_ports);
@@ -320,12 +321,13 @@ static void rule_traffic(struct value_reader *reader, const struct yaml_node *no
 			 "a rule has no 'protocol' and no 'services'; expected one of the two");
 	else
 		traffic_protocols(reader, values[RULE_PROTOCOL], &rule->protocols);
+	understood = values[RULE_PROTOCOL] && value_n_flaws(reader) == before;
 	traffic_ports(reader, values[RULE_DESTINATION_PORTS], "destination_ports",
 		      &rule->destination_ports);
 	number(reader, values[RULE_ICMP_TYPE], "icmp_type", 0, 255, &rule->icmp_type);
 	number(reader, values[RULE_ICMP_CODE], "icmp_code", 0, 255, &rule->icmp_code);
 	/* Of a list in which not all was understood nothing can be said. */
-	if (values[RULE_PROTOCOL] && value_n_flaws(reader) == before)
+	if (understood)
 		check_protocols(reader, node, values, rule);
 }
 
@@ -374,7 +376,7 @@ static void rule(struct value_reader *reader, const struct yaml_node *node, ast_
 {
 	const struct yaml_node *values[RULE_KEY_COUNT];
 	struct ast_rule rule = {.mark = node->mark, .enabled = true};
-	size_t before = value_n_flaws(reader);
+	size_t before;
 
 	if (!value_map(reader, node, "a rule", rule_keys, RULE_KEY_COUNT, values))
 		return;
@@ -384,15 +386,18 @@ static void rule(struct value_reader *reader, const struct yaml_node *node, ast_
 	priority(reader, values[RULE_PRIORITY], &rule.priority);
 	choice(reader, values[RULE_DIRECTION], "direction", direction_words, &rule.direction);
 	choice(reader, values[RULE_ACCESS], "access", access_words, &rule.access);
+	before = value_n_flaws(reader);
 	peers(reader, values[RULE_SOURCE], "source", true, &rule.source);
 	peers(reader, values[RULE_DESTINATION], "destination", true, &rule.destination);
+	rule.peers_flawed = value_n_flaws(reader) > before;
+	before = value_n_flaws(reader);
 	rule_traffic(reader, node, values, &rule);
+	rule.traffic_flawed = value_n_flaws(reader) > before;
 	flag(reader, values[RULE_LOG], "log", &rule.log);
 	choice(reader, values[RULE_MODE], "mode", mode_words, &rule.mode);
 	flag(reader, values[RULE_ENABLED], "enabled", &rule.enabled);
 	description(reader, values[RULE_DESCRIPTION], &rule.description);
 	check_mode(reader, &rule);
-	rule.flawed = value_n_flaws(reader) > before;
 	array_push(reader->arena, rules, rule);
 }
 

@@ -184,26 +184,37 @@ static const char *protocol_words(struct resolving *r, const struct policy_rule 
 	return "protocol is icmpv6, which is IPv6's, and the addresses are IPv4; expected icmp";
 }
 
-/* Whether some packet can match, as far as families and protocols tell. */
-static void check_matchable(struct resolving *r, const struct ast_rule *ast,
-			    const struct policy_rule *rule)
+/* Whether some packet can match, as far as the families of both sides tell; false: told. */
+static bool check_families(struct resolving *r, const struct ast_rule *ast,
+			   const struct policy_rule *rule)
 {
 	unsigned source = sets_families(r, rule->source);
 	unsigned destination = sets_families(r, rule->destination);
-	unsigned protocols = 0;
 
-	for (size_t i = 0; i < rule->clauses.len; i++)
-		protocols |= clause_families(&rule->clauses.at[i]);
+	if (source & destination)
+		return true;
 	if (!source || !destination)
 		diag_bad(r->diag, (source ? ast->destination : ast->source).at[0].mark,
 			 "no packet can match: the %s has no address; expected at least one",
 			 source ? "destination" : "source");
-	else if (!(source & destination))
+	else
 		diag_bad(r->diag, ast->destination.at[0].mark,
 			 "no packet can match: the source has %s, the destination %s; expected one "
 			 "family on both sides",
 			 family_words(source), family_words(destination));
-	else if (!(source & destination & protocols))
+	return false;
+}
+
+/* The same with the protocols. */
+static void check_protocols(struct resolving *r, const struct ast_rule *ast,
+			    const struct policy_rule *rule)
+{
+	unsigned addresses = sets_families(r, rule->source) & sets_families(r, rule->destination);
+	unsigned protocols = 0;
+
+	for (size_t i = 0; i < rule->clauses.len; i++)
+		protocols |= clause_families(&rule->clauses.at[i]);
+	if (!(addresses & protocols))
 		diag_bad(r->diag,
 			 ast->has_services ? ast->services.at[0].mark : ast->protocols.at[0].mark,
 			 "no packet can match: the %s", protocol_words(r, rule));
@@ -232,15 +243,20 @@ static const struct ast_peer *first_foreign(const struct ast_rule *ast)
 	return &ast->source.at[0];
 }
 
-/* The source of a rule; self is none for what comes in, and alone would match nothing. */
+/*
+ * The source of a rule; self is none for what comes in, and alone would match nothing. Of a direction or
+ * a list that was not understood nothing can be said.
+ */
 static uint32_t source_of(struct resolving *r, uint32_t group_id, const struct ast_rule *ast)
 {
 	uint32_t source = sets_of_peers(r, group_id, &ast->source);
-	uint32_t foreign = source;
+	bool inbound = ast->direction.mark.line && direction_of(ast) == DIRECTION_IN;
+	uint32_t foreign;
 
-	if (direction_of(ast) == DIRECTION_IN && source != NO_SET)
-		foreign = sets_foreign(r, source, ast->source.at[0].mark);
-	if (direction_of(ast) == DIRECTION_IN && foreign != NO_SET && sets_are_mapped(r, foreign)) {
+	if (!inbound || ast->peers_flawed || source == NO_SET)
+		return source;
+	foreign = sets_foreign(r, source, ast->source.at[0].mark);
+	if (foreign != NO_SET && sets_are_mapped(r, foreign)) {
 		diag_bad(
 			r->diag, first_foreign(ast)->mark,
 			"no packet can match: what comes in from ::ffff:0:0/96 is denied before any "
@@ -270,7 +286,7 @@ static void add_rule(struct resolving *r, uint32_t group_id, const struct ast_ru
 		.priority = (uint32_t)ast->priority.value,
 		.log = ast->log,
 	};
-	bool whole;
+	bool whole, matchable;
 
 	rule.audit = rule.access == ACCESS_DENY && (ast->mode.value == AST_AUDIT || group->audit);
 	check_by_tier(r, joined, ast);
@@ -280,9 +296,13 @@ static void add_rule(struct resolving *r, uint32_t group_id, const struct ast_ru
 	rule.source = source_of(r, group_id, ast);
 	rule.destination = sets_of_peers(r, group_id, &ast->destination);
 	whole = clauses_of_rule(r, group_id, ast, &rule);
-	if (rule.source == NO_SET || rule.destination == NO_SET || !whole || !rule.clauses.len)
+	if (rule.source == NO_SET || rule.destination == NO_SET || ast->peers_flawed)
 		return;
-	check_matchable(r, ast, &rule);
+	matchable = check_families(r, ast, &rule);
+	if (!whole || !rule.clauses.len)
+		return;
+	if (matchable)
+		check_protocols(r, ast, &rule);
 	if (ast->enabled)
 		array_push(r->arena, &r->policy.rules, rule);
 	else
