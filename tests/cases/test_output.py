@@ -359,6 +359,26 @@ def very_many_mistakes_are_told_up_to_ten_thousand_and_counted():
 
 
 @tap
+def rules_of_very_many_ports_are_listed_in_little_memory():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "ports.yaml")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("bulkhead: 1\ngroup: large\nservices:\n  s: ["
+                       + ", ".join(f"tcp/{port}" for port in range(0, 10000, 2)) + ", "
+                       + ", ".join(f"icmp/{i // 256}/{i % 256}" for i in range(1000))
+                       + "]\nrules:\n")
+            for i in range(10):
+                file.write(RULE.format(name=f"r{i}", priority=100 + i, service="s", source="any"))
+        done, kilobytes = measured("rules", "--policy", path, "--json")
+        assert done.returncode == 0, done.stderr
+        protocols = [rule["protocols"] for rule in json.loads(done.stdout)["rules"]]
+        assert protocols[0].startswith("tcp/0,2,4,6,8,"), protocols[0][:100]
+        assert protocols[0].endswith(",9998 " + " ".join(
+            f"icmp/{i // 256}/{i % 256}" for i in range(1000))), protocols[0][-100:]
+        assert UNMEASURED or kilobytes <= 128_000, f"{kilobytes} KB"
+
+
+@tap
 def a_file_over_10_mb_is_refused_unread():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "large.yaml")

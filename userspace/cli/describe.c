@@ -14,18 +14,37 @@ struct view_place describe_place(const struct mark *mark)
 	};
 }
 
+/* Text that grows where it is: a rule may have tens of thousands of ports. */
+typedef ARRAY(char) growing_text;
+
+static void add_words(struct arena *arena, growing_text *text, const char *words)
+{
+	for (; *words; words++)
+		array_push(arena, text, *words);
+}
+
+static const char *end_text(struct arena *arena, growing_text *text)
+{
+	array_push(arena, text, '\0');
+	return text->at;
+}
+
 static const char *ports_text(struct arena *arena, const port_ranges *ports)
 {
-	const char *text = "";
+	growing_text text = {};
 
 	for (size_t i = 0; i < ports->len; i++) {
 		struct port_range range = ports->at[i];
+		char words[16];
 
-		text = arena_printf(arena, "%s%s%u", text, i ? "," : "", range.first);
-		if (range.first != range.last)
-			text = arena_printf(arena, "%s-%u", text, range.last);
+		if (range.first == range.last)
+			(void)snprintf(words, sizeof(words), "%s%u", i ? "," : "", range.first);
+		else
+			(void)snprintf(words, sizeof(words), "%s%u-%u", i ? "," : "", range.first,
+				       range.last);
+		add_words(arena, &text, words);
 	}
-	return text;
+	return end_text(arena, &text);
 }
 
 static const char *clause_text(struct arena *arena, const struct policy_clause *clause)
@@ -48,12 +67,13 @@ static const char *clause_text(struct arena *arena, const struct policy_clause *
 
 static const char *clauses_text(struct arena *arena, const struct policy_rule *rule)
 {
-	const char *text = "";
+	growing_text text = {};
 
-	for (size_t i = 0; i < rule->clauses.len; i++)
-		text = arena_printf(arena, "%s%s%s", text, i ? " " : "",
-				    clause_text(arena, &rule->clauses.at[i]));
-	return text;
+	for (size_t i = 0; i < rule->clauses.len; i++) {
+		add_words(arena, &text, i ? " " : "");
+		add_words(arena, &text, clause_text(arena, &rule->clauses.at[i]));
+	}
+	return end_text(arena, &text);
 }
 
 static const char *with_item(struct arena *arena, const char *text, const char *item)
