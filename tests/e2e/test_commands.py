@@ -1367,6 +1367,37 @@ def doctor_tells_of_pins_and_states_that_cannot_be_made(lab):
 
 
 @tap
+def doctor_tells_of_what_lies_where_apply_makes_something(lab):
+    """A link to nowhere is not there, and keeps its name from what would be made."""
+    _, host = pair(lab)
+    right = host.pins, host.state
+    os.symlink(host.pins + "-none", host.pins)
+    lab.at_end.append(lambda: os.path.islink(right[0]) and os.unlink(right[0]))
+    assert "cannot open folder" in refused_alike(host, "pins")
+    host.pins += "/below/a"
+    assert "cannot make folder" in refused_alike(host, "pins")
+    host.pins = right[0]
+    os.unlink(host.pins)
+    os.symlink(host.state + "-none", host.state)
+    for host.state in (right[1], right[1] + "/below/a"):
+        assert f"cannot open folder '{host.state}'" in refused_alike(host, "state")
+    host.state = right[1]
+    os.unlink(host.state)
+    os.mkdir(host.state, 0o700)
+    for make, name, words in (
+            (os.mkdir, "lock", "Is a directory"),
+            (os.mkfifo, "lock", "is no regular file"),
+            (lambda path: os.symlink("none", path), "lock", "Too many levels of symbolic links"),
+            (lambda path: os.symlink("none", path), "images", "No such file or directory")):
+        path = os.path.join(host.state, name)
+        make(path)
+        said = refused_alike(host, "state")
+        assert f"{path}'" in said and words in said, said
+        os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
+    host.apply(BASE)
+
+
+@tap
 def doctor_tells_of_links_that_apply_would_not_cover(lab):
     _, host = pair(lab)
     words = refused_alike(host, "links", host_yaml="bulkhead: 1\n")

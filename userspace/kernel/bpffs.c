@@ -251,7 +251,8 @@ static int check_make(struct arena *arena, const char *path, struct diag *diag)
 
 static int check_mount(struct arena *arena, const char *place, struct diag *diag)
 {
-	int err = access(place, F_OK) ? check_make(arena, place, diag) : check_empty(place, diag);
+	int err =
+		folder_is_taken(place) ? check_empty(place, diag) : check_make(arena, place, diag);
 
 	return err ? err : check_lasts(place, diag);
 }
@@ -266,7 +267,7 @@ int bpffs_check(struct arena *arena, const char *pins, struct diag *diag, bool *
 	*ret_mounts = !is_there;
 	if (!is_there)
 		return check_mount(arena, place_of(pins), diag);
-	return access(pins, F_OK) ? check_make(arena, pins, diag) : check_private(pins, diag);
+	return folder_is_taken(pins) ? check_private(pins, diag) : check_make(arena, pins, diag);
 }
 
 static int compare_versions(const void *a, const void *b)

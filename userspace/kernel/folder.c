@@ -2,6 +2,7 @@
 #include "kernel/folder.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/vfs.h>
@@ -32,12 +33,19 @@ static int ask_inside(struct arena *arena, const char *folder)
 	return fs.f_type == PROC_SUPER_MAGIC ? ENOENT : fs.f_type == SYSFS_MAGIC ? EPERM : 0;
 }
 
+bool folder_is_taken(const char *path)
+{
+	return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 int folder_ask(struct arena *arena, const char *path, const char **ret_which)
 {
 	const char *which = path;
 	const char *above = folder_above(arena, path);
 
 	while (access(above, F_OK) && errno == ENOENT) {
+		if (folder_is_taken(above))
+			return ENOENT;
 		which = above;
 		above = folder_above(arena, above);
 	}

@@ -149,6 +149,8 @@ static int open_once(struct store *store, store_tell *wait, struct diag *diag)
 		err = make_images(store, diag);
 	if (!err)
 		err = open_folder(&store->images, diag);
+	if (err == -ENOENT) /* a link to nowhere, say: its name is taken */
+		err = diag_sys(diag, ENOENT, "cannot open folder '%s'", store->images.path);
 	if (!err)
 		err = private_check(store->images.fd, store->images.path, diag);
 	return err;
@@ -185,7 +187,9 @@ int store_open(const char *path, store_tell *wait, struct diag *diag, struct sto
 static int check_way(struct store *store, struct diag *diag)
 {
 	const char *which = NULL;
-	int err = folder_ask(store->arena, store->top.path, &which);
+	int err = folder_is_taken(store->top.path)
+			  ? ENOENT
+			  : folder_ask(store->arena, store->top.path, &which);
 
 	if (err == ENOENT)
 		return diag_sys(diag, err, "cannot open folder '%s'", store->top.path);
@@ -196,11 +200,23 @@ static int check_images(struct store *store, struct diag *diag)
 {
 	int err = open_folder(&store->images, diag);
 
+	if (err == -ENOENT && folder_is_taken(store->images.path))
+		return diag_sys(diag, ENOENT, "cannot open folder '%s'", store->images.path);
 	if (!err)
 		err = private_check(store->images.fd, store->images.path, diag);
 	if (!err && faccessat(store->images.fd, ".", W_OK | X_OK, 0))
 		err = diag_sys(diag, errno, "cannot write to folder '%s'", store->images.path);
 	return err == -ENOENT ? 0 : err;
+}
+
+/* As it is opened to be locked, but that none is made. */
+static int check_lock(const struct store *store, struct diag *diag)
+{
+	scoped(close) int fd = -1;
+
+	if (faccessat(store->top.fd, ".", W_OK | X_OK, 0))
+		return diag_sys(diag, errno, "cannot open file '%s/lock'", store->top.path);
+	return store_file_open_lock(&store->top, "lock", 0, diag, &fd);
 }
 
 int store_check(const char *path, struct diag *diag)
@@ -212,9 +228,9 @@ int store_check(const char *path, struct diag *diag)
 		return check_way(store, diag);
 	if (!err)
 		err = private_check(store->top.fd, store->top.path, diag);
-	if (!err && faccessat(store->top.fd, ".", W_OK | X_OK, 0))
-		err = diag_sys(diag, errno, "cannot open file '%s/lock'", store->top.path);
-	return err ? err : check_images(store, diag);
+	if (!err)
+		err = check_lock(store, diag);
+	return err && err != -ESTALE ? err : check_images(store, diag);
 }
 
 int store_open_read(const char *path, struct diag *diag, struct store **ret_store)

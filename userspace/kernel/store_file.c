@@ -250,21 +250,36 @@ static int lock(int fd, const struct store_folder *folder, store_tell *wait, str
 	return 0;
 }
 
-int store_file_lock(const struct store_folder *folder, const char *name, store_tell *wait,
-		    struct diag *diag, int *ret_fd)
+int store_file_open_lock(const struct store_folder *folder, const char *name, int create,
+			 struct diag *diag, int *ret_fd)
 {
 	scoped(close) int fd =
-		openat(folder->fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	char pid[16];
-	int len = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+		openat(folder->fd, name, O_RDWR | create | O_CLOEXEC | O_NOFOLLOW, 0600);
 	struct stat about;
-	int err;
 
 	if (fd < 0)
 		return errno == ENOENT ? -ESTALE
 				       : diag_sys(diag, errno, "cannot open file '%s/%s'",
 						  folder->path, name);
-	err = lock(fd, folder, wait, diag);
+	if (fstat(fd, &about))
+		return diag_sys(diag, errno, "cannot look at file '%s/%s'", folder->path, name);
+	if (!S_ISREG(about.st_mode))
+		return diag_refuse(diag, -EINVAL, "'%s/%s' is no regular file", folder->path, name);
+	*ret_fd = take_fd(fd);
+	return 0;
+}
+
+int store_file_lock(const struct store_folder *folder, const char *name, store_tell *wait,
+		    struct diag *diag, int *ret_fd)
+{
+	scoped(close) int fd = -1;
+	char pid[16];
+	int len = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	struct stat about;
+	int err = store_file_open_lock(folder, name, O_CREAT, diag, &fd);
+
+	if (!err)
+		err = lock(fd, folder, wait, diag);
 	if (err)
 		return err;
 	if (fstat(fd, &about))

@@ -49,6 +49,10 @@ bool store_file_is_leftover(const char *name);
 /* What is handed words for whoever waits, at once. */
 typedef void store_tell(const char *words);
 
+/* That file as it is opened to be locked; create: O_CREAT or 0. -ESTALE without words when it is not there. */
+int store_file_open_lock(const struct store_folder *folder, const char *name, int create,
+			 struct diag *diag, int *ret_fd);
+
 /*
  * The lock file: exclusive, with the holder's pid in it. The descriptor is the lock, and the process
  * opens that file nowhere else: closing it would let go of the record lock by which store_work.h sees it. Where another
