@@ -50,6 +50,12 @@ static int write_beside(const struct store_folder *folder, const char *beside,
 	return 0;
 }
 
+static int sync_folder(const struct store_folder *folder, struct diag *diag)
+{
+	return fsync(folder->fd) ? diag_sys(diag, errno, "cannot sync folder '%s'", folder->path)
+				 : 0;
+}
+
 int store_file_write(const struct store_folder *folder, const char *name,
 		     const struct image_bytes *pieces, size_t n, struct diag *diag)
 {
@@ -64,9 +70,7 @@ int store_file_write(const struct store_folder *folder, const char *name,
 		(void)unlinkat(folder->fd, beside, 0);
 		return err;
 	}
-	if (fsync(folder->fd))
-		return diag_sys(diag, errno, "cannot sync folder '%s'", folder->path);
-	return 0;
+	return sync_folder(folder, diag);
 }
 
 static int read_all(int fd, char *data, size_t size, size_t *ret_size)
@@ -157,9 +161,12 @@ int store_file_seal(const struct store_folder *folder, const char *name, const c
 	char digest[IMAGE_DIGEST_TEXT_SIZE];
 	const char *sealed =
 		arena_printf(arena, "%s\n%s\n", text, seal_of(text, strlen(text), digest));
+	const struct image_bytes piece = {sealed, strlen(sealed)};
 
-	return store_file_write(folder, name, &(struct image_bytes){sealed, strlen(sealed)}, 1,
-				diag);
+	/* So that a full disk is no failure where nothing changes. Its name may not have been synced. */
+	if (store_file_has(folder, name, &piece, 1))
+		return sync_folder(folder, diag);
+	return store_file_write(folder, name, &piece, 1, diag);
 }
 
 int store_file_unseal(const struct store_folder *folder, const char *name, struct arena *arena,

@@ -30,7 +30,7 @@ bool store_file_has(const struct store_folder *folder, const char *name,
 int store_file_read(const struct store_folder *folder, const char *name, struct arena *arena,
 		    struct diag *diag, char **ret_data, size_t *ret_size);
 
-/* Text with a last line that is its SHA-256. Reading takes that line off again. */
+/* Text with a last line that is its SHA-256; a file that is just so stays. Reading takes that line off again. */
 int store_file_seal(const struct store_folder *folder, const char *name, const char *text,
 		    struct diag *diag);
 int store_file_unseal(const struct store_folder *folder, const char *name, struct arena *arena,
