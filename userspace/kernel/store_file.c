@@ -110,10 +110,12 @@ static bool goes_on_with(int fd, const struct image_bytes *piece)
 	return true;
 }
 
+/* O_NONBLOCK here and below: a FIFO in a file's place reads as empty, and keeps nobody from stopping. */
 bool store_file_has(const struct store_folder *folder, const char *name,
 		    const struct image_bytes *pieces, size_t n)
 {
-	scoped(close) int fd = openat(folder->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	scoped(close) int fd =
+		openat(folder->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	bool has = fd >= 0;
 	size_t more = 0;
 	char next;
@@ -126,7 +128,8 @@ bool store_file_has(const struct store_folder *folder, const char *name,
 int store_file_read(const struct store_folder *folder, const char *name, struct arena *arena,
 		    struct diag *diag, char **ret_data, size_t *ret_size)
 {
-	scoped(close) int fd = openat(folder->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	scoped(close) int fd =
+		openat(folder->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat about;
 	size_t size = 0;
 	char *data;
