@@ -107,6 +107,15 @@ static bool is_service_name(struct str text)
 	       !(text.at[0] >= '0' && text.at[0] <= '9');
 }
 
+/* Whether a number alone is a port that people know by it, and a protocol that no host speaks. */
+static bool looks_like_port(int number)
+{
+	static const uint8_t ports[] = {20,  21,  22,  23,  25,	 53,  67,  68,	69,  80,  110, 111,
+					119, 123, 135, 137, 138, 139, 143, 161, 162, 179, 194};
+
+	return memchr(ports, number, sizeof(ports));
+}
+
 /*
  * PROTOCOL[/PORTS], icmp/TYPE[/CODE], or the name of a service. what is the key or the service in
  * whose list it stands, in_rule whether that may hold names.
@@ -145,6 +154,12 @@ static bool service_item(struct value_reader *reader, const struct yaml_node *no
 	if (!protocol_text(reader, protocol, node->mark, false, &item.protocol) ||
 	    (detail.len && !item_detail(reader, detail, &item)))
 		return false;
+	if (!detail.len && looks_like_port(item.protocol) && policy_protocol_number(text) < 0)
+		return !diag_bad(
+			reader->diag, node->mark,
+			"'" STR_FMT "' alone is IP protocol %d and no port; expected tcp/%d "
+			"or udp/%d, or 'protocol: %d' in the rule",
+			STR_ARG(text), item.protocol, item.protocol, item.protocol, item.protocol);
 	*ret_item = item;
 	return true;
 }
