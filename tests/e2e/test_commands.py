@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -808,9 +809,9 @@ class Watch:
             return any(":9999" in event["packet"] for event in self.events())
         wait_until(seen, what="the first event")
 
-    def end(self):
+    def end(self, number=signal.SIGTERM):
         """Its last line, which sums up."""
-        self.process.terminate()
+        self.process.send_signal(number)
         self.thread.join(10)
         expect(self.process.wait(10), 0, f"status: {self.process.stderr.read()}")
         return self.lines[-1]
@@ -874,7 +875,7 @@ def watch_shows_later_fragments_as_what_they_are(lab):
             raw.sendto(packet, (HOST[4], 0))
     wait_until(lambda: any(event["decider"] == "fragment-overlap" for event in watch.events()),
                what="an overlap")
-    watch.end()
+    watch.end(signal.SIGHUP)
     found = {(event["packet"], event["decider"]) for event in watch.events()}
     firsts = {(f"in udp {PEER[4]}:30004 {HOST[4]}:55", "logged/DenyAllInBound"),
               (f"in udp [{PEER[6]}]:30004 [{HOST[6]}]:55", "logged/DenyAllInBound"),

@@ -474,12 +474,15 @@ bool live_reason_off(const struct image *image, enum bh_reason reason)
 
 int live_catch_signals(struct diag *diag, int *ret_fd)
 {
+	struct sigaction hangup;
 	sigset_t set;
 	int fd;
 
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGINT);
 	(void)sigaddset(&set, SIGTERM);
+	if (!sigaction(SIGHUP, NULL, &hangup) && hangup.sa_handler != SIG_IGN) /* nohup */
+		(void)sigaddset(&set, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) || (fd = signalfd(-1, &set, SFD_CLOEXEC)) < 0)
 		return diag_sys(diag, errno, "cannot wait for signals");
 	*ret_fd = fd;

@@ -113,8 +113,8 @@ const char *live_reason_name(enum bh_reason reason);
 const char *live_reason_kind(enum bh_reason reason);
 
 /*
- * Blocks SIGINT and SIGTERM, which end what goes on until then, and yields a descriptor that is
- * readable when one came; the caller closes it.
+ * Blocks SIGINT, SIGTERM and, where it is not ignored, SIGHUP, which end what goes on until then, and
+ * yields a descriptor that is readable when one came; the caller closes it.
  */
 int live_catch_signals(struct diag *diag, int *ret_fd);
 
