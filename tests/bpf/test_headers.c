@@ -150,9 +150,9 @@ static const uint8_t ends[] = {4,   33,	 41,  47,  AH,	ESP, 59,  89,  103, 94,
 #define PROTOCOL_POLICY                                                        \
 	"bulkhead: 1\ngroup: wire\nrules:\n"                                   \
 	"  - {name: in, priority: 100, direction: inbound, access: allow,\n"   \
-	"     services: [%u], source: any, destination: any}\n"                \
+	"     protocol: %u, source: any, destination: any}\n"                  \
 	"  - {name: out, priority: 100, direction: outbound, access: allow,\n" \
-	"     services: [%u], source: any, destination: any}\n"
+	"     protocol: %u, source: any, destination: any}\n"
 
 static void other4(struct frame *frame, bool out, const void *argument)
 {

@@ -107,11 +107,11 @@ static bool is_service_name(struct str text)
 	       !(text.at[0] >= '0' && text.at[0] <= '9');
 }
 
-/* Whether a number alone is a port that people know by it, and a protocol that no host speaks. */
+/* Whether a number alone is a port that people know by it, and a protocol that hardly any host speaks. */
 static bool looks_like_port(int number)
 {
-	static const uint8_t ports[] = {20,  21,  22,  23,  25,	 53,  67,  68,	69,  80,  110, 111,
-					119, 123, 135, 137, 138, 139, 143, 161, 162, 179, 194};
+	static const uint8_t ports[] = {20,  21,  22,  23,  25,	 53,  67,  68,	69,  80,  110,
+					111, 119, 123, 137, 138, 139, 143, 161, 162, 179, 194};
 
 	return memchr(ports, number, sizeof(ports));
 }
