@@ -99,7 +99,7 @@ def transferring(socks, stop, failed):
 def web(number):
     return f"""\
 bulkhead: 1
-group: load
+group: transfers
 rules:
   - {{name: web, priority: {100 + number % 900}, direction: inbound, access: allow,
      services: [tcp/80], source: any, destination: self}}
@@ -109,9 +109,6 @@ rules:
 def unacknowledged(sock):
     """struct tcp_info, tcpi_unacked."""
     return struct.unpack_from("I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256), 24)[0]
-
-
-# ---- floods ----
 
 
 @tap
