@@ -308,6 +308,10 @@ printf 'bulkhead: 1\nmode: audit\ninterfaces: [eth0]\n' > /etc/bulkhead/host.yam
 def a_host_yaml_that_comes_after_an_apply_without_one_is_told(lab):
     """In the default place; and not where the apply had one, wherever it was."""
     _, host = pair(lab)
+    folder = os.path.join(lab.folder, "parts")  # of one group; the second has nothing but sets
+    os.mkdir(folder, 0o700)
+    lab.write("parts/a.yaml", BASE)
+    lab.write("parts/b.yaml", "bulkhead: 1\ngroup: base\nsets: {unused: [192.0.2.1]}\n")
     script = """
 mount -t tmpfs none /etc && mkdir -p /etc/bulkhead || exit 100
 "$1" apply --interface eth0 --pins "$3" --state "$4" $5 "$2" >/dev/null || exit 101
@@ -318,7 +322,7 @@ printf 'bulkhead: 1\n' > /etc/bulkhead/host.yaml
     other = lab.write("other.yaml", "bulkhead: 1\n")
     for option, status in (("", 9), (f"--host {other}", 0)):
         done = host.run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh",
-                        bulkhead_program(), lab.write("policy.yaml", BASE), host.pins, host.state,
+                        bulkhead_program(), folder, host.pins, host.state,
                         option, check=False)
         said = "file '/etc/bulkhead/host.yaml' has come to where 'apply' looks" in done.stdout
         expect((done.returncode, said), (status, status == 9), done.stdout + done.stderr)

@@ -6,11 +6,9 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cli/describe.h"
 #include "cli/hooks.h"
-#include "cli/inputs.h"
 #include "cli/live.h"
 #include "kernel/apply.h"
 #include "kernel/census.h"
@@ -121,7 +119,7 @@ static bool is_source(const struct image_notes *notes, const char *path)
 	return false;
 }
 
-/* Files that have come into a folder which apply was given: the next apply of it reads them. */
+/* Files that have come to where apply looked: the next one reads them. */
 static void find_new_files(struct asking *asking)
 {
 	const struct store_generation *current = &asking->live->record.current;
@@ -147,32 +145,12 @@ static void find_new_files(struct asking *asking)
 	}
 }
 
-/* A host.yaml has no group. One that comes to its default place is read by the next apply, if it names no other. */
-static void find_new_host(struct asking *asking)
-{
-	const struct image_notes *notes = &asking->live->image.notes;
-	const struct view_file file = {.path = INPUTS_DEFAULT_HOST, .now = "new"};
-	struct stat info;
-
-	for (size_t i = 0; i < notes->sources.len; i++) {
-		bool has_group = false;
-
-		for (size_t j = 0; j < notes->groups.len; j++)
-			has_group |= notes->groups.at[j].source == i;
-		if (!has_group)
-			return;
-	}
-	if (!lstat(file.path, &info))
-		array_push(asking->context->arena, &asking->files, file);
-}
-
 static void show_files(struct asking *asking)
 {
 	struct view *view = asking->context->view;
 
 	find_files(asking);
 	find_new_files(asking);
-	find_new_host(asking);
 	for (size_t i = 0; i < asking->files.len; i++)
 		view->ops->file(view, &asking->files.at[i]);
 }

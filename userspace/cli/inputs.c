@@ -49,6 +49,7 @@ int inputs_host(struct context *context, struct inputs *inputs)
 	/* A link to nowhere, or a folder that is closed to us, is not the wish for the defaults. */
 	if (!path && lstat(INPUTS_DEFAULT_HOST, &info) && errno == ENOENT) {
 		warn_of_others(context);
+		array_push(context->arena, &inputs->folders, INPUTS_DEFAULT_HOST);
 		return 0;
 	}
 	path = path ? path : INPUTS_DEFAULT_HOST;

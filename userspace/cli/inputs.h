@@ -20,7 +20,7 @@
 struct inputs {
 	source_files files; /* host.yaml last, where there is one */
 	size_t n_policy_files;
-	store_names folders; /* among the paths */
+	store_names folders; /* among the paths; also host.yaml's place, where there is none */
 	struct hostconf host;
 	struct policy policy;
 	struct image image; /* after inputs_build */

@@ -30,7 +30,10 @@ struct store_generation {
 	struct image_digest digest;
 	uint64_t applied; /* seconds since 1970 when it came into force; 0: not yet */
 	uint32_t n_rows;  /* of its counters */
-	/* That were given to apply as such, as written: all of their files were its sources. */
+	/*
+	 * That were given to apply as such, as written: all of their files were its sources. Also the place of a
+	 * file that was not there.
+	 */
 	store_names folders;
 	/* Where apply ran, which relative paths begin at; NULL, "": not told, as before there was this. */
 	const char *from;
