@@ -15,7 +15,8 @@ bool folder_is_taken(const char *path);
 
 /*
  * The errno with which mkdir -p of the path would fail, as far as that can be told; 0: it would not. The folder
- * is not there. *ret_which is the folder that could not be made: on the way to the path, or itself; below a link to nowhere (ENOENT), the first.
+ * is not there. *ret_which is the folder that could not be made: on the way to the path, or itself; below a
+ * link to nowhere (ENOENT) the first.
  */
 int folder_ask(struct arena *arena, const char *path, const char **ret_which);
 
