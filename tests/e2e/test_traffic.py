@@ -198,8 +198,15 @@ def every_frame_of_the_link_is_counted_once(lab):
                  for line in host.bulkhead_json("stats")["stats"] if line["by"] == "total"}
         return lines["inbound"], lines["outbound"]
 
-    start = totals()
-    frames_in, frames_out = frames(host, "in"), frames(host, "out")
+    def at_rest():
+        """What both have counted, with no frame in between: stacks speak unasked."""
+        link = frames(host, "in"), frames(host, "out")
+        seen.append((totals(), link))
+        return (frames(host, "in"), frames(host, "out")) == link
+
+    seen = []
+    wait_until(at_rest, what="no frame while the counters are read")
+    start, (frames_in, frames_out) = seen[-1]
     for version in (4, 6):
         expect(talk(peer, HOST[version], 80), ARRIVES, "tcp")
         expect(ask(peer, HOST[version], 53), ARRIVES, "udp")
