@@ -2,9 +2,18 @@
 /* Trees as YAML, so that a random policy can be kept as a file. */
 #include "tests/lib/random_policy.h"
 
+/* One address with its length: 0.0.0.0 alone is refused. */
+static void print_range(const struct addr_range *range, FILE *out)
+{
+	const char *length = range->first.family == ADDR_V4 ? "/32" : "/128";
+	bool one = !addr_compare(&range->first, &range->last);
+	char text[ADDR_RANGE_TEXT_SIZE];
+
+	fprintf(out, "\"%s%s\"", addr_range_print(range, text), one ? length : "");
+}
+
 static void print_peer(const struct ast_peer *peer, FILE *out)
 {
-	char text[ADDR_RANGE_TEXT_SIZE];
 
 	switch (peer->kind) {
 	case AST_PEER_ANY:
@@ -14,7 +23,7 @@ static void print_peer(const struct ast_peer *peer, FILE *out)
 		fputs("self", out);
 		break;
 	case AST_PEER_RANGE:
-		fprintf(out, "\"%s\"", addr_range_print(&peer->range, text));
+		print_range(&peer->range, out);
 		break;
 	case AST_PEER_NAME:
 		fprintf(out, STR_FMT, STR_ARG(peer->name));

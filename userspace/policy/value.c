@@ -408,16 +408,38 @@ static bool several(struct value_reader *reader, struct mark at, struct str text
 		   STR_ARG(text), what, list);
 }
 
+/* 0.0.0.0 or :: with no prefix length: one address, which nobody has, and often meant as all of them. */
+static bool is_bare_zero(const struct addr_range *range, struct str text)
+{
+	const struct addr zero = {.family = range->first.family};
+
+	return !addr_compare(&range->last, &zero) && !memchr(text.at, '/', text.len) &&
+	       !memchr(text.at, '-', text.len);
+}
+
+static bool bad_zero(struct value_reader *reader, struct mark at, struct str text, bool four)
+{
+	return bad(reader, at,
+		   "'" STR_FMT "' is one address, which nobody has; expected %s for all of %s, or "
+		   "%s for that one",
+		   STR_ARG(text), four ? "0.0.0.0/0" : "::/0", four ? "IPv4" : "IPv6",
+		   four ? "0.0.0.0/32" : "::/128");
+}
+
 bool value_range(struct value_reader *reader, const struct yaml_node *node, const char *what,
 		 struct addr_range *ret_range)
 {
+	enum addr_error error;
 	struct str text = STR("");
 
 	if (!value_item(reader, node, what, &text))
 		return false;
 	if (separator_in(text))
 		return several(reader, node->mark, text, "addresses", "[10.0.0.0/8, 192.0.2.1]");
-	return bad_range(reader, node->mark, text, addr_range_parse(text, ret_range));
+	error = addr_range_parse(text, ret_range);
+	if (!error && is_bare_zero(ret_range, text))
+		return bad_zero(reader, node->mark, text, ret_range->first.family == ADDR_V4);
+	return bad_range(reader, node->mark, text, error);
 }
 
 static bool is_letter(char c)
@@ -449,6 +471,8 @@ bool value_peer(struct value_reader *reader, const struct yaml_node *node, const
 	if (!value_item(reader, node, what, &text))
 		return false;
 	error = addr_range_parse(text, &peer.range);
+	if (!error && is_bare_zero(&peer.range, text))
+		return bad_zero(reader, node->mark, text, peer.range.first.family == ADDR_V4);
 	if (!error)
 		peer.kind = AST_PEER_RANGE;
 	else if (separator_in(text))
