@@ -236,7 +236,8 @@ static const struct joined_group *owner_of_service(const struct resolving *r, st
 
 static void refuse_unknown(struct resolving *r, uint32_t scope, const struct ast_service_item *item)
 {
-	const struct joined_group *owner = owner_of_service(r, item->name);
+	const struct joined_group *owner =
+		diag_is_full(r->diag) ? NULL : owner_of_service(r, item->name);
 	struct nearest nearest = {.wanted = item->name};
 
 	if (r->partial)

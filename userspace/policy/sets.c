@@ -336,7 +336,7 @@ static const struct joined_group *owner_of_set(const struct resolving *r, struct
 
 static void refuse_unknown(struct resolving *r, uint32_t scope, const struct ast_peer *peer)
 {
-	const struct joined_group *owner = owner_of_set(r, peer->name);
+	const struct joined_group *owner = diag_is_full(r->diag) ? NULL : owner_of_set(r, peer->name);
 	struct nearest nearest = {.wanted = peer->name};
 
 	if (r->partial)
@@ -354,10 +354,12 @@ static void refuse_unknown(struct resolving *r, uint32_t scope, const struct ast
 			nearest_try_all(&nearest, &r->groups.at[scope].scope.sets);
 		nearest_try_all(&nearest, &r->shared.sets);
 	}
-	for (int tag = 0; tag < TAG_COUNT; tag++)
-		nearest_try(&nearest, str_of(tag_name(tag)));
-	nearest_try(&nearest, STR("any"));
-	nearest_try(&nearest, STR("self"));
+	if (!diag_is_full(r->diag)) {
+		for (int tag = 0; tag < TAG_COUNT; tag++)
+			nearest_try(&nearest, str_of(tag_name(tag)));
+		nearest_try(&nearest, STR("any"));
+		nearest_try(&nearest, STR("self"));
+	}
 	diag_bad(r->diag, peer->mark, "no set or tag '" STR_FMT "'%s", STR_ARG(peer->name),
 		 nearest.text.len ? nearest_hint(r->arena, &nearest)
 				  : "; expected a set of this group or of all files, Internet, "
