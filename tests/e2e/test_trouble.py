@@ -480,6 +480,31 @@ def a_file_that_grows_while_it_is_read_is_refused(lab):
 
 
 @tap
+def a_link_that_changes_while_its_folder_is_read_gives_no_half_of_each(lab):
+    bench = Bench(lab, 0)
+    link = os.path.join(lab.folder, "now")
+
+    def lead_to(number):
+        os.symlink(f"turn-{number}", link + ".next")
+        os.rename(link + ".next", link)
+
+    for number in range(2):
+        bench.number = number
+        host, text = bench.write()[1:]
+        os.mkdir(os.path.join(lab.folder, f"turn-{number}"))
+        os.rename(text, os.path.join(lab.folder, f"turn-{number}", "10.yaml"))
+        lab.write(f"turn-{number}/20.yaml", "bulkhead: 1\nsets: {of-all: 192.0.2.1}\n")
+    lead_to(0)
+    command = ("apply", "--host", host, link)
+    second = next(call for call in bench.tracer.list(*command) if '/20.yaml"' in call.text)
+    words = bench.tracer.stop(second, lambda _: lead_to(1), *command, status=3)
+    assert f"'{link}' was changed while it was read" in words, words
+    expect(bench.in_force(), 0, "in force")
+    bench.host.bulkhead(*command)
+    expect(bench.in_force(), 1, "in force, read anew")
+
+
+@tap
 def no_bpffs_is_mounted_over_files_or_where_it_does_not_last(lab):
     bench = Bench(lab, 0)
     pins = os.path.join(lab.folder, "no-bpffs")

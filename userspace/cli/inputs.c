@@ -117,6 +117,8 @@ int inputs_policy(struct context *context, const char *const *paths, size_t n_pa
 	inputs.n_policy_files = inputs.files.len;
 	bad = inputs_host(context, &inputs);
 	err = bad ? bad : err;
+	if (!err)
+		err = source_check_still(&inputs.files, context->diag);
 	if (table)
 		table_set_network(table, &inputs.host);
 	bad = resolve_files(context, &inputs, some_unread);

@@ -336,7 +336,8 @@ static const struct joined_group *owner_of_set(const struct resolving *r, struct
 
 static void refuse_unknown(struct resolving *r, uint32_t scope, const struct ast_peer *peer)
 {
-	const struct joined_group *owner = diag_is_full(r->diag) ? NULL : owner_of_set(r, peer->name);
+	const struct joined_group *owner =
+		diag_is_full(r->diag) ? NULL : owner_of_set(r, peer->name);
 	struct nearest nearest = {.wanted = peer->name};
 
 	if (r->partial)

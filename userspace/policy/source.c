@@ -32,14 +32,28 @@ static int read_all(int fd, const char *path, char *buffer, size_t size, struct 
 	return 0;
 }
 
-/* Of a file that is written meanwhile the start may be well formed, and say something else. */
-static bool is_unchanged(int fd, const struct stat *before)
+/* What a file was when it was opened, beside its text. */
+static void set_facts(struct source_file *file, const struct stat *info)
 {
-	struct stat now;
+	file->owner = info->st_uid;
+	file->mode = info->st_mode;
+	file->device = info->st_dev;
+	file->inode = info->st_ino;
+	file->changed[0] = info->st_mtim.tv_sec;
+	file->changed[1] = info->st_mtim.tv_nsec;
+}
 
-	return fstat(fd, &now) == 0 && now.st_size == before->st_size &&
-	       now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
-	       now.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
+/* Of a file that is written meanwhile the start may be well formed, and say something else. */
+static bool is_same(const struct source_file *file, const struct stat *now)
+{
+	return (size_t)now->st_size == file->source.text.len && now->st_ino == file->inode &&
+	       now->st_dev == file->device && now->st_mtim.tv_sec == file->changed[0] &&
+	       now->st_mtim.tv_nsec == file->changed[1];
+}
+
+static int refuse_changed(const char *path, struct diag *diag)
+{
+	return diag_bad(diag, (struct mark){}, "'%s' was changed while it was read", path);
 }
 
 /* A folder and a file in it, say. */
@@ -57,7 +71,8 @@ static int refuse_twice(const char *path, const struct stat *info, struct diag *
 	return 0;
 }
 
-static int open_file(struct arena *arena, const char *path, struct diag *diag, source_files *files)
+static int open_file(struct arena *arena, const char *path, const char *asked, struct diag *diag,
+		     source_files *files)
 {
 	/* O_NONBLOCK: opening a FIFO must not wait for a writer. */
 	scoped(close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -82,20 +97,18 @@ static int open_file(struct arena *arena, const char *path, struct diag *diag, s
 	if (err)
 		return err;
 	text = arena_alloc(arena, (size_t)size + 1);
-	err = read_all(fd, path, text, (size_t)size, diag);
-	if (!err && !is_unchanged(fd, &info))
-		err = diag_bad(diag, (struct mark){}, "'%s' was changed while it was read", path);
-	if (err)
-		return err;
 	file = arena_alloc(arena, sizeof(*file));
 	file->source = (struct source){
-		.path = str_dup(arena, str_of(path)),
+		.path = path,
 		.text = {.at = text, .len = (size_t)size},
 	};
-	file->owner = info.st_uid;
-	file->mode = info.st_mode;
-	file->device = info.st_dev;
-	file->inode = info.st_ino;
+	file->asked = asked;
+	set_facts(file, &info);
+	err = read_all(fd, path, text, (size_t)size, diag);
+	if (!err && (fstat(fd, &info) || !is_same(file, &info)))
+		err = refuse_changed(path, diag);
+	if (err)
+		return err;
 	array_push(arena, files, file);
 	return 0;
 }
@@ -169,7 +182,7 @@ static int open_directory(struct arena *arena, const char *path, struct diag *di
 		return diag_bad(diag, (struct mark){},
 				"'%s' has no file named *.yaml; expected at least one", path);
 	for (size_t i = 0; i < policies.len; i++) {
-		int err = open_file(arena, policies.at[i], diag, files);
+		int err = open_file(arena, policies.at[i], path, diag, files);
 
 		first = first ? first : err;
 	}
@@ -178,13 +191,63 @@ static int open_directory(struct arena *arena, const char *path, struct diag *di
 
 int source_open(struct arena *arena, const char *path, struct diag *diag, source_files *files)
 {
+	const char *asked = str_dup(arena, str_of(path));
 	struct stat info;
 
 	if (stat(path, &info))
 		return diag_sys(diag, errno, "cannot open '%s'", path);
 	if (S_ISDIR(info.st_mode))
-		return open_directory(arena, path, diag, files);
-	return open_file(arena, path, diag, files);
+		return open_directory(arena, asked, diag, files);
+	return open_file(arena, asked, asked, diag, files);
+}
+
+/* The paths of the files that a path names, as source_open takes them. */
+static int list_files(struct arena *arena, const char *path, struct diag *diag, path_list *files)
+{
+	path_list overlooked = {};
+	struct stat info;
+
+	if (stat(path, &info))
+		return diag_sys(diag, errno, "cannot open '%s'", path);
+	if (S_ISDIR(info.st_mode))
+		return list_directory(arena, path, diag, files, &overlooked);
+	array_push(arena, files, str_dup(arena, str_of(path)));
+	return 0;
+}
+
+/* The first n files are those of the paths. */
+static bool are_same(const path_list *paths, struct source_file *const *files, size_t n)
+{
+	struct stat now;
+
+	if (paths->len != n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(paths->at[i], files[i]->source.path) ||
+		    stat(files[i]->source.path, &now) || !is_same(files[i], &now))
+			return false;
+	return true;
+}
+
+int source_check_still(const source_files *files, struct diag *diag)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	size_t end;
+
+	for (size_t i = 0; i < files->len; i = end) {
+		const char *asked = files->at[i]->asked;
+		path_list now = {};
+		int err = list_files(arena, asked, diag, &now);
+
+		if (err)
+			return err;
+		end = i;
+		while (end < files->len && files->at[end]->asked == asked)
+			end++;
+		if (!are_same(&now, files->at + i, end - i))
+			return refuse_changed(asked, diag);
+	}
+	return 0;
 }
 
 int source_check_writable(const source_files *files, uint32_t caller, struct diag *diag)

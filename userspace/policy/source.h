@@ -12,10 +12,12 @@ enum { SOURCE_MAX_SIZE = 10 * 1024 * 1024 };
 
 struct source_file {
 	struct source source;
-	uint32_t owner; /* uid */
-	uint32_t mode;	/* st_mode */
+	const char *asked; /* the path of this file or of its folder, as source_open got it */
+	uint32_t owner;	   /* uid */
+	uint32_t mode;	   /* st_mode */
 	uint64_t device;
 	uint64_t inode;
+	int64_t changed[2]; /* st_mtim: seconds, nanoseconds */
 };
 
 typedef ARRAY(struct source_file *) source_files;
@@ -28,6 +30,13 @@ typedef ARRAY(struct source_file *) source_files;
  * directory without any.
  */
 int source_open(struct arena *arena, const char *path, struct diag *diag, source_files *files);
+
+/*
+ * Whether what source_open was asked for still names these files, as they were read, and no others: then
+ * there was a moment at which all of them stood there so, and not one of before a change and another of behind
+ * it. -EBADMSG with the path that was changed, -errno with words when one cannot be read any more.
+ */
+int source_check_still(const source_files *files, struct diag *diag);
 
 /* Refuses a text that begins with a byte order mark, which nobody sees: -EBADMSG. */
 int source_check_order_mark(const struct source *source, struct diag *diag);

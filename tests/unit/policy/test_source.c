@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "policy/source.h"
 
@@ -213,4 +214,72 @@ Test(source, only_root_and_the_caller_may_be_able_to_write_a_policy)
 	cr_assert_eq(judge(CALLER, 0666, "anybody may write this file"), -EBADMSG);
 	cr_assert_eq(judge(SOMEBODY, 0600, "(uid 1001)"), -EBADMSG);
 	cr_assert_eq(judge(0, 0644, NULL), 0);
+}
+
+/* What was read of a folder and a file, behind one change. */
+static void is_still(struct folder *folder, const char *changed)
+{
+	cr_assert_eq(source_check_still(&folder->files, folder->diag), changed ? -EBADMSG : 0);
+	if (!changed)
+		return;
+	told(folder, changed);
+	diag_free(folder->diag);
+	folder->diag = diag_new();
+}
+
+static void read_both(struct folder *folder)
+{
+	begin(folder);
+	cr_assert_eq(mkdir(in(folder, "old"), 0700), 0);
+	cr_assert_eq(mkdir(in(folder, "new"), 0700), 0);
+	put(folder, "old/a.yaml", "one");
+	put(folder, "old/b.yaml", "two");
+	put(folder, "new/a.yaml", "one");
+	put(folder, "new/b.yaml", "three");
+	put(folder, "host.yaml", "host");
+	cr_assert_eq(symlink("old", in(folder, "now")), 0);
+	cr_assert_eq(source_open(folder->arena, in(folder, "now"), folder->diag, &folder->files),
+		     0);
+	cr_assert_eq(
+		source_open(folder->arena, in(folder, "host.yaml"), folder->diag, &folder->files),
+		0);
+	cr_assert_eq(folder->files.len, 3);
+	is_still(folder, NULL);
+}
+
+static void end_both(struct folder *folder)
+{
+	end(folder, NAMES("old/a.yaml", "old/b.yaml", "old", "new/a.yaml", "new/b.yaml", "new",
+			  "host.yaml", "now"));
+}
+
+Test(source, a_link_that_leads_elsewhere_by_now_is_told)
+{
+	struct folder folder;
+
+	read_both(&folder);
+	cr_assert_eq(symlink("new", in(&folder, "next")), 0);
+	cr_assert_eq(rename(in(&folder, "next"), in(&folder, "now")), 0);
+	is_still(&folder, "/now' was changed while it was read");
+	end_both(&folder);
+}
+
+Test(source, files_that_come_go_and_change_are_told)
+{
+	struct folder folder;
+
+	read_both(&folder);
+	put(&folder, "old/c.yaml", "four");
+	is_still(&folder, "/now' was changed while it was read");
+	cr_assert_eq(remove(in(&folder, "old/c.yaml")), 0);
+	is_still(&folder, NULL);
+	put(&folder, "old/notes", "not read");
+	cr_assert_eq(remove(in(&folder, "old/notes")), 0);
+	is_still(&folder, NULL);
+	cr_assert_eq(rename(in(&folder, "old/b.yaml"), in(&folder, "old/kept")), 0);
+	is_still(&folder, "/now' was changed while it was read");
+	cr_assert_eq(rename(in(&folder, "old/kept"), in(&folder, "old/b.yaml")), 0);
+	put(&folder, "host.yaml", "another");
+	is_still(&folder, "/host.yaml' was changed while it was read");
+	end_both(&folder);
 }
