@@ -14,6 +14,13 @@
 
 #include <bpf/bpf_helpers.h>
 
+/* Of libbpf's own pointers nothing can be set from 1.5 on, where they are const. */
+#define bpf_xdp_load_bytes   load_bytes
+#define bpf_xdp_get_buff_len get_buff_len
+
+static long load_bytes(struct xdp_md *ctx, __u32 offset, void *to, __u32 size);
+static __u64 get_buff_len(struct xdp_md *ctx);
+
 #include "bpf/parse.bpf.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -82,8 +89,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(low + ROOM - frame_size, data + 1, frame_size);
 	ctx.data = (uint32_t)(uintptr_t)frame_at;
 	ctx.data_end = ctx.data + frame_size;
-	bpf_xdp_load_bytes = load_bytes;
-	bpf_xdp_get_buff_len = get_buff_len;
 	reason = parse_xdp(&ctx, &near);
 	check(&near, reason);
 	fuzz_demand(parse_xdp_far(&ctx, &far) == reason);
