@@ -11,6 +11,7 @@
 #include "cli/words.h"
 #include "kernel/attach.h"
 #include "kernel/bpffs.h"
+#include "kernel/clock.h"
 #include "kernel/hook.h"
 #include "kernel/instance.h"
 #include "kernel/netns.h"
@@ -304,7 +305,7 @@ static int check_record(struct doctor *doctor, const struct store *store, struct
 		err = instance_check_state(store, &record, options->pins, diag);
 	if (err)
 		return err;
-	store_settle(&record, arena, active, store_now());
+	store_settle(&record, arena, active, clock_seconds());
 	instance_warn_of_state(store, &record, active, options->pins, diag);
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "cli/live.h"
+#include "kernel/clock.h"
 #include "kernel/counters.h"
 #include "kernel/privileges.h"
 
@@ -307,7 +308,7 @@ static int watch(struct context *context, struct arena *first, const stat_lines 
 		arena = arena_new();
 		err = collect(context, arena, &now, &time);
 		if (!err) {
-			context->view->ops->round(context->view, store_now());
+			context->view->ops->round(context->view, clock_seconds());
 			show(context, &now, &before, time - began);
 			context->view->ops->flush(context->view);
 			going = !view_is_broken(context->view);

@@ -41,7 +41,7 @@ static int open_record(struct context *context, const struct host_facts *facts, 
 					   context->diag);
 	if (err)
 		return err;
-	store_settle(&live->record, context->arena, live->generation, store_now());
+	store_settle(&live->record, context->arena, live->generation, clock_seconds());
 	if (!store_knows_active(&live->record))
 		return diag_refuse(context->diag, -EIO,
 				   "generation %llu is in force, and state '%s' does not know it: "

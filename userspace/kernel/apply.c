@@ -521,7 +521,7 @@ int apply_image(struct arena *arena, const struct apply_request *request, struct
 		.diag = diag,
 		.self = arena_alloc(arena, sizeof(struct bh_self)),
 		.self_page = -1,
-		.now = store_now(),
+		.now = clock_seconds(),
 	};
 	bool other_addresses = false;
 	int err = open_all(&run, &store, &load);

@@ -20,6 +20,17 @@ uint64_t clock_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
 
+/* A machine whose clock has no battery begins in 1970, and what it has seen before it is set, earlier. */
+static uint64_t from_1970(time_t seconds)
+{
+	return seconds > 0 ? (uint64_t)seconds : 1;
+}
+
+uint64_t clock_seconds(void)
+{
+	return from_1970(time(NULL));
+}
+
 /* Stores jiffies and nanoseconds into element 0 of the map. */
 static int load_reader(int map)
 {
@@ -128,7 +139,7 @@ uint64_t clock_real(const struct bh_machine *machine, uint64_t jiffies)
 	/* A reading of this very moment may lie a jiffy ahead. */
 	if (age > UINT64_MAX / 2)
 		age = 0;
-	return (uint64_t)time(NULL) - age / machine->hz;
+	return from_1970(time(NULL) - (time_t)(age / machine->hz));
 }
 
 uint64_t clock_tick(const struct bh_machine *machine)

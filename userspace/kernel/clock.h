@@ -21,7 +21,10 @@ int clock_calibrate(struct diag *diag, struct bh_machine *machine);
 /* The HZ that two readings speak for: one of those that kernels are built with. Pure. */
 uint32_t clock_guess_hz(struct clock_pair first, struct clock_pair second);
 
-/* Jiffies, as bpf_jiffies64 gives them, as seconds since 1970; 0 stays 0. */
+/* Seconds since 1970, and the first of them where the clock stands before: 0 is said of what has not been. */
+uint64_t clock_seconds(void);
+
+/* Jiffies, as bpf_jiffies64 gives them, as clock_seconds would have told them; 0 stays 0. */
 uint64_t clock_real(const struct bh_machine *machine, uint64_t jiffies);
 
 /* CLOCK_MONOTONIC, in nanoseconds. */

@@ -6,6 +6,7 @@
 
 #include "kernel/bpffs.h"
 #include "kernel/census.h"
+#include "kernel/clock.h"
 #include "kernel/counters.h"
 #include "kernel/flip.h"
 #include "kernel/instance.h"
@@ -182,7 +183,7 @@ static int close_record(struct detaching *run)
 {
 	run->record.netns_device = 0;
 	run->record.netns_inode = 0;
-	store_settle(&run->record, run->arena, 0, store_now());
+	store_settle(&run->record, run->arena, 0, clock_seconds());
 	return store_write_record(run->store, &run->record, run->diag);
 }
 
@@ -193,7 +194,7 @@ static int detach_live(struct detaching *run)
 
 	if (err)
 		return err;
-	store_settle(&run->record, run->arena, run->active, store_now());
+	store_settle(&run->record, run->arena, run->active, clock_seconds());
 	if (run->store)
 		instance_warn_of_state(run->store, &run->record, run->active, run->request->pins,
 				       run->diag);

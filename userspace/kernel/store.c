@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "kernel/folder.h"
 #include "kernel/private.h"
@@ -44,11 +43,6 @@ void store_close(struct store *store)
 const char *store_path(const struct store *store)
 {
 	return store->top.path;
-}
-
-uint64_t store_now(void)
-{
-	return (uint64_t)time(NULL);
 }
 
 const char *store_boot(struct arena *arena)

@@ -175,8 +175,7 @@ int store_get_generation(const struct store *store, const struct store_record *r
 /* Removes images that neither the record nor its history names, and files left half written. */
 int store_prune(struct store *store, const struct store_record *record, struct diag *diag);
 
-/* Seconds since 1970, and this boot's id. */
-uint64_t store_now(void);
+/* This boot's id. */
 const char *store_boot(struct arena *arena);
 
 #endif

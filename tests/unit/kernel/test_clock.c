@@ -8,6 +8,21 @@
 
 static const uint32_t usual[] = {100, 250, 300, 1000};
 
+/* What the wall clock is told to be, in the place of libc's time(). */
+static bool is_set;
+static time_t set_to;
+
+time_t time(time_t *ret_seconds)
+{
+	struct timespec now = {.tv_sec = set_to};
+
+	if (!is_set)
+		(void)clock_gettime(CLOCK_REALTIME, &now);
+	if (ret_seconds)
+		*ret_seconds = now.tv_sec;
+	return now.tv_sec;
+}
+
 static uint64_t monotonic(void)
 {
 	struct timespec now;
@@ -54,6 +69,24 @@ Test(clock, never_stays_never_and_the_future_is_now)
 	cr_assert_eq(clock_real(&machine, 0), 0);
 	cr_assert_eq(clock_real(&unknown, 77), 0);
 	cr_assert(ahead >= -1 && ahead <= 1, "%d s", (int)ahead);
+}
+
+/* The state takes no number below 0, and 0 says that something has not been. */
+Test(clock, no_time_is_told_from_before_1970)
+{
+	static const time_t clocks[] = {-86400, -1, 0, 1, 10};
+	struct bh_machine machine = {.hz = 250, .jiffies_at_zero = 1000000};
+	uint64_t now = machine.jiffies_at_zero + monotonic() / 4000000;
+
+	is_set = true;
+	for (size_t i = 0; i < ARRAY_LEN(clocks); i++) {
+		set_to = clocks[i];
+		cr_assert_eq(clock_seconds(), clocks[i] > 0 ? (uint64_t)clocks[i] : 1, "%d",
+			     (int)clocks[i]);
+		cr_assert_eq(clock_real(&machine, now - 3600UL * machine.hz), 1, "%d",
+			     (int)clocks[i]);
+	}
+	is_set = false;
 }
 
 Test(clock, a_tick_is_a_power_of_two_of_jiffies)
