@@ -244,6 +244,8 @@ def status_5_over_a_limit_with_the_arithmetic(lab):
         f"address add 10.{i // 250}.{i % 250}.1/32 dev eth0\n" for i in range(6000))))
     done = host.apply(BASE, status=5)
     assert "6003 own addresses are too many" in done.stderr, done.stderr
+    found, _ = doctor(host, host.host_yaml(), 9)
+    expect(found["error", "self"], [done.stderr.rstrip("\n")], "what doctor says of it")
     assert not os.path.exists(host.pins) or not os.listdir(host.pins), "pins were made"
     host.bulkhead("status", status=9)
 

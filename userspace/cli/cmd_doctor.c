@@ -18,6 +18,7 @@
 #include "kernel/privileges.h"
 #include "kernel/probe.h"
 #include "kernel/skb.h"
+#include "kernel/tables.h"
 
 enum level {
 	LEVEL_OK,
@@ -467,8 +468,21 @@ static void links(struct doctor *doctor)
 	if (n > BH_LINKS - 1)
 		say(doctor, LEVEL_ERROR, "links",
 		    arena_printf(arena, "%zu links are to be covered; %d fit", n, BH_LINKS - 1));
-	say(doctor, LEVEL_OK, "self",
-	    words_count(arena, doctor->facts.addresses.len, "own address", "own addresses"));
+}
+
+/* Whether they find room is known once they have it: apply tries the same. */
+static void self(struct doctor *doctor)
+{
+	const size_t n = doctor->facts.addresses.len;
+	struct arena *arena = doctor->context->arena;
+	scoped(diag_free) struct diag *late = diag_new();
+	struct bh_self *table = arena_alloc(arena, sizeof(*table));
+
+	if (tables_make_self(doctor->facts.addresses.at, n, late, table))
+		say_all(doctor, LEVEL_ERROR, "self", late);
+	else
+		say(doctor, LEVEL_OK, "self",
+		    words_count(arena, n, "own address", "own addresses"));
 }
 
 static void coverage(struct doctor *doctor)
@@ -500,6 +514,7 @@ static int run(struct context *context)
 	pins(&doctor);
 	state(&doctor);
 	links(&doctor);
+	self(&doctor);
 	platform(&doctor);
 	err = privileges_keep(PRIVILEGE_LOOK, context->diag);
 	if (err)
