@@ -37,8 +37,7 @@ static __attribute__((format(printf, 5, 0))) void add(struct diag *diag, enum di
 						      struct mark at, int err, const char *format,
 						      va_list args)
 {
-	char *words = NULL;
-	char reason[128] = "";
+	char *words;
 
 	diag->n_errors += level == DIAG_ERROR;
 	diag->n_warnings += level == DIAG_WARNING;
@@ -46,18 +45,15 @@ static __attribute__((format(printf, 5, 0))) void add(struct diag *diag, enum di
 		diag->n_left_out += level != DIAG_NOTE;
 		return;
 	}
-	if (vasprintf(&words, format, args) < 0)
-		words = mem_calloc(1, 1);
+	words = arena_vprintf(diag->arena, format, args);
 	if (err)
-		(void)snprintf(reason, sizeof(reason), ": %s", strerror(err));
-	array_push(
-		diag->arena, &diag->messages,
-		(struct diag_message){
-			.level = level,
-			.at = at,
-			.text = str_make_visible(arena_printf(diag->arena, "%s%s", words, reason)),
-		});
-	free(words);
+		words = arena_printf(diag->arena, "%s: %s", words, strerror(err));
+	array_push(diag->arena, &diag->messages,
+		   (struct diag_message){
+			   .level = level,
+			   .at = at,
+			   .text = str_make_visible(words),
+		   });
 }
 
 int diag_bad(struct diag *diag, struct mark at, const char *format, ...)

@@ -57,9 +57,10 @@ int inputs_host(struct context *context, struct inputs *inputs)
 	err = inputs_open_file(context, path, "host.yaml", &inputs->files);
 	if (err)
 		return err;
-	inputs->host.flawed = hostconf_parse(context->arena, &array_last(&inputs->files)[0]->source,
-					     context->diag, &inputs->host);
-	return 0;
+	err = hostconf_parse(context->arena, &array_last(&inputs->files)[0]->source, context->diag,
+			     &inputs->host);
+	inputs->host.flawed = err;
+	return err == -EBADMSG ? 0 : err;
 }
 
 /* Parses the policy files; one that gives no tree stands as an unread one. */

@@ -23,6 +23,8 @@ struct view *view_new(bool json, FILE *out)
 {
 	struct view *view = mem_calloc(1, sizeof(*view));
 
+	if (json)
+		view_json_take_memory();
 	view->ops = json ? &view_json : &view_text;
 	view->out = out;
 	view->colour = wants_colour(out);

@@ -13,6 +13,11 @@ SCOPED(json_t *, json_decref);
 
 enum { SCHEMA = 1 };
 
+void view_json_take_memory(void)
+{
+	json_set_alloc_funcs(mem_alloc, free);
+}
+
 static json_t *root(struct view *view)
 {
 	if (!view->root)
@@ -103,9 +108,7 @@ static void put_ns(json_t *object, const struct view_ns *ns)
 /* What a packet of each family is expected to take. */
 static json_t *expected(const struct view_ns ns[2])
 {
-	json_t *object = json_object();
-	json_t *ipv4 = json_object();
-	json_t *ipv6 = json_object();
+	json_t *object = json_object(), *ipv4 = json_object(), *ipv6 = json_object();
 
 	put_ns(ipv4, &ns[0]);
 	put_ns(ipv6, &ns[1]);

@@ -96,6 +96,26 @@ static void set_text(json_t *object, const char *key, const char *text)
 	(void)json_object_set_new(object, key, text_of(text));
 }
 
+/*
+ * Memory that cannot be had ends the program: jansson would leave out what it has none for, and a file be
+ * sealed that lacks it, or one that is whole be taken for another version's.
+ */
+static void take_memory(void)
+{
+	json_set_alloc_funcs(mem_alloc, free);
+}
+
+/* What every file begins with. */
+static json_t *root_object(void)
+{
+	json_t *object;
+
+	take_memory();
+	object = json_object();
+	set_number(object, "schema", SCHEMA);
+	return object;
+}
+
 static char *print_json(const json_t *object)
 {
 	return json_dumps(object, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
@@ -103,9 +123,11 @@ static char *print_json(const json_t *object)
 
 static int parse_json(const char *text, const char *path, struct diag *diag, json_t **ret_object)
 {
-	scoped(json_decref) json_t *object = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	scoped(json_decref) json_t *object = NULL;
 	uint64_t schema = 0;
 
+	take_memory();
+	object = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
 	if (!object || !get_number(object, "schema", &schema) || schema != SCHEMA)
 		return diag_bad(diag, nowhere,
 				"file '%s' is of another version of bulkhead: schema %u was "
@@ -224,9 +246,8 @@ static json_t *put_lists(json_t *object, const struct store_record *record)
 
 char *store_json_print_record(const struct store_record *record)
 {
-	scoped(json_decref) json_t *object = json_object();
+	scoped(json_decref) json_t *object = root_object();
 
-	set_number(object, "schema", SCHEMA);
 	set_number(object, "abi", record->abi);
 	set_text(object, "boot", record->boot ? record->boot : "");
 	set_number(object, "netns_device", record->netns_device);
@@ -353,10 +374,9 @@ static bool get_count(const json_t *object, struct arena *arena, struct store_co
 
 char *store_json_print_totals(const struct store_totals *totals)
 {
-	scoped(json_decref) json_t *object = json_object();
+	scoped(json_decref) json_t *object = root_object();
 	json_t *counts = json_array();
 
-	set_number(object, "schema", SCHEMA);
 	set_number(object, "folded", totals->folded);
 	set_number(object, "began", totals->began);
 	for (size_t i = 0; i < totals->counts.len; i++)

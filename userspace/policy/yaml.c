@@ -144,6 +144,10 @@ static int bad_yaml(struct reader *reader)
 	const yaml_mark_t *at = &parser->problem_mark;
 	int err;
 
+	/* libyaml says the same of both. */
+	if (parser->error == YAML_MEMORY_ERROR && errno == ENOMEM)
+		return diag_sys(reader->diag, ENOMEM, "cannot read file '%s'",
+				reader->source->path);
 	if (parser->error == YAML_MEMORY_ERROR)
 		return diag_bad(reader->diag, (struct mark){.source = reader->source},
 				"too large to read");
@@ -160,6 +164,7 @@ static int bad_yaml(struct reader *reader)
 
 static int next_event(struct reader *reader, yaml_event_t *event)
 {
+	errno = 0;
 	if (!yaml_parser_parse(&reader->parser, event))
 		return bad_yaml(reader);
 	return 0;
