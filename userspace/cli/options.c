@@ -185,12 +185,24 @@ static int check_once(struct diag *diag, const struct command *command, int word
 	return 0;
 }
 
+/*
+ * The word with a character that is no ASCII, which getopt tells by its bytes, as negative numbers. It is
+ * still in that word while there are more of them.
+ */
+static const char *odd_word(char **argv)
+{
+	const char *last = argv[optind - 1];
+
+	return argv[optind] && (last[0] != '-' || !strchr(last, optopt)) ? argv[optind] : last;
+}
+
 /* getopt's own ':' and '?' become one line. Of a long option that it does not know optopt is 0. */
 static int bad_word(struct arena *arena, struct diag *diag, const struct command *command, int word,
 		    char **argv)
 {
-	const char *text =
-		optopt > 0 && optopt < 256 ? arena_printf(arena, "-%c", optopt) : argv[optind - 1];
+	const char *text = optopt < 0			? odd_word(argv)
+			   : optopt > 0 && optopt < 256 ? arena_printf(arena, "-%c", optopt)
+							: argv[optind - 1];
 
 	if (word == ':')
 		return diag_refuse(diag, -EINVAL, "no value behind %s; see 'bulkhead help %s'",

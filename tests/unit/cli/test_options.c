@@ -177,6 +177,10 @@ Test(options, wrong_usage_is_one_line)
 	refused(&none, "none -o json", "unknown option '-o'; see 'bulkhead help none'");
 	refused(&all, "all --jsn w", "unknown option '--jsn'; did you mean '--json'?");
 	refused(&all, "all -xo json w", "unknown option '-x'; see 'bulkhead help all'");
+	refused(&all, "all -\u00e9 w", "unknown option '-\u00e9'; see 'bulkhead help all'");
+	refused(&all, "all --json w -\u00e9", "unknown option '-\u00e9'; see 'bulkhead help all'");
+	refused(&all, "all w -h\u00e9", "unknown option '-h\u00e9'; see 'bulkhead help all'");
+	refused(&all, "all w -\xe9", "unknown option '-?'; see 'bulkhead help all'");
 	refused(&all, "all w --host", "no value behind --host; see 'bulkhead help all'");
 	refused(&all, "all w -o", "no value behind -o; see 'bulkhead help all'");
 	refused(&all, "all --json=1 w",
