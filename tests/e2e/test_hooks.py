@@ -198,6 +198,37 @@ def detach_removes_exactly_what_is_ours(lab):
     assert "xdp" not in link, link
 
 
+# Puts a filter at ingress of eth0, before all others: of so many classic instructions, which no dump has room for.
+LARGE_FILTER = """
+import socket, struct
+def attribute(kind, data):
+    return struct.pack("=HH", 4 + len(data), kind) + data + bytes(-len(data) % 4)
+N = 4090
+code = struct.pack("=HBBI", 0, 0, 0, 1) * (N - 1) + struct.pack("=HBBI", 6, 0, 0, 0xffffffff)
+options = attribute(4, struct.pack("=H", N)) + attribute(5, code)
+body = (struct.pack("=BxxxiIII", 0, socket.if_nametoindex("eth0"), 0, 0xfffffff2,
+                    1 << 16 | socket.htons(3)) + attribute(1, b"bpf\\0") + attribute(2, options))
+with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as rtnetlink:
+    rtnetlink.send(struct.pack("=IHHII", 16 + len(body), 44, 0x405, 1, 0) + body)
+    assert struct.unpack_from("=i", rtnetlink.recv(1 << 16), 16)[0] == 0
+"""
+
+
+@tap
+def a_list_of_filters_that_the_kernel_cuts_off_is_not_taken_for_a_whole_one(lab):
+    _, host = pair(lab)
+    host.apply(BASE, host=host.host_yaml("hooks: {ingress: clsact, egress: clsact}\n"))
+    host.run("python3", "-c", LARGE_FILTER)
+    done = host.bulkhead("status", status=9)
+    assert "cannot list the filters of link" in done.stdout, done.stdout
+    done = host.bulkhead("detach", status=1)
+    assert "cannot list the filters of link" in done.stderr, done.stderr
+    assert os.listdir(host.pins), "the pins of what stays are gone"
+    host.run("tc", "filter", "delete", "dev", "eth0", "ingress", "pref", "1")
+    host.bulkhead("detach")
+    expect(host.run("tc", "filter", "show", "dev", "eth0", "ingress").stdout, "", "filters")
+
+
 @tap
 def two_hosts_are_independent(lab):
     peer, host = with_servers(lab)

@@ -6,6 +6,7 @@
 
 #include <linux/netlink.h>
 
+#include "base/array.h"
 #include "base/str.h"
 
 SCOPED(struct mnl_socket *, mnl_socket_close);
@@ -24,10 +25,27 @@ static int ask(const struct mnl_socket *socket, char *buffer, const struct netli
 	return mnl_socket_sendto(socket, request, request->nlmsg_len) < 0 ? -errno : 0;
 }
 
+/* What ends an answer begins with 0, or with why the kernel has not told all of it. */
+static int end_answer(const struct nlmsghdr *message, void *data)
+{
+	const int *err = mnl_nlmsg_get_payload(message);
+
+	(void)data;
+	if (mnl_nlmsg_get_payload_len(message) < sizeof(*err))
+		errno = EBADMSG;
+	else if (*err >= 0)
+		return MNL_CB_STOP;
+	else
+		errno = -*err;
+	return MNL_CB_ERROR;
+}
+
 static int dump_once(struct arena *arena, const struct netlink_query *query)
 {
 	scoped(mnl_socket_close) struct mnl_socket *socket =
 		mnl_socket_open2(query->bus, SOCK_CLOEXEC);
+	/* libmnl's own takes whatever ends a dump for its good end. */
+	mnl_cb_t ends[] = {[NLMSG_ERROR] = end_answer, [NLMSG_DONE] = end_answer};
 	char *buffer = arena_alloc(arena, DUMP_SIZE);
 	int more = MNL_CB_OK;
 	int err;
@@ -42,8 +60,8 @@ static int dump_once(struct arena *arena, const struct netlink_query *query)
 
 		if (size < 0)
 			return -errno;
-		more = mnl_cb_run(buffer, (size_t)size, SEQUENCE, mnl_socket_get_portid(socket),
-				  query->take, query->data);
+		more = mnl_cb_run2(buffer, (size_t)size, SEQUENCE, mnl_socket_get_portid(socket),
+				   query->take, query->data, ends, ARRAY_LEN(ends));
 	}
 	return more < 0 ? -errno : 0;
 }
