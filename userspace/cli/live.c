@@ -421,6 +421,8 @@ struct view_place live_rule_place(const struct image *image, uint32_t rule)
 	if (!image || rule >= image->notes.rules.len)
 		return (struct view_place){};
 	found = &image->notes.rules.at[rule];
+	if (found->source == IMAGE_NO_SOURCE)
+		return (struct view_place){};
 	return (struct view_place){
 		.file = image->notes.sources.at[found->source].path,
 		.line = found->line,

@@ -211,7 +211,8 @@ static bool get_generation(const json_t *object, struct arena *arena,
 	       get_number(object, "generation", &generation->generation) &&
 	       get_digest(object, "digest", &generation->digest) &&
 	       get_number(object, "applied", &generation->applied) &&
-	       get_small(object, "rows", &generation->n_rows);
+	       get_small(object, "rows", &generation->n_rows) &&
+	       generation->n_rows <= BH_FIXED_ROWS + BH_OUTCOMES;
 }
 
 static json_t *put_lists(json_t *object, const struct store_record *record)
@@ -274,6 +275,15 @@ static bool get_history(const json_t *object, struct arena *arena, struct store_
 	return true;
 }
 
+/* One that was told twice would find no slot of its own in the programs' table of links. */
+static bool is_told(const struct store_record *record, const struct store_link *link)
+{
+	for (const struct store_link *other = record->links.at; other < link; other++)
+		if (other->ifindex == link->ifindex || other->number == link->number)
+			return true;
+	return false;
+}
+
 static bool get_links(const json_t *object, struct arena *arena, struct store_record *record)
 {
 	const json_t *links = json_object_get(object, "links");
@@ -288,7 +298,7 @@ static bool get_links(const json_t *object, struct arena *arena, struct store_re
 		    !get_small(link, "ifindex", &entry->ifindex) ||
 		    !get_text(link, "name", arena, &entry->name) ||
 		    !get_text(link, "why_in", arena, &entry->why_in) ||
-		    !get_text(link, "why_out", arena, &entry->why_out))
+		    !get_text(link, "why_out", arena, &entry->why_out) || is_told(record, entry))
 			return false;
 		entry->let_go = json_is_true(json_object_get(link, "let_go"));
 	}
