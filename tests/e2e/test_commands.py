@@ -251,6 +251,15 @@ def status_5_over_a_limit_with_the_arithmetic(lab):
 
 
 @tap
+def an_own_address_that_is_ipv4_mapped_is_known_again(lab):
+    _, host = pair(lab)
+    host.run("ip", "address", "add", "::ffff:192.0.2.77/128", "dev", "eth0")
+    host.apply(BASE)
+    host.bulkhead("status")
+    expect(json.loads(host.apply(BASE, "--json").stdout)["changed"], False, "changed")
+
+
+@tap
 def status_6_a_kernel_that_lacks_something_is_told_before_anything_is_attached(lab):
     """strace answers for the kernel: it knows no call, or none that makes maps."""
     if not shutil.which("strace"):

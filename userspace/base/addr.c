@@ -199,6 +199,17 @@ uint32_t addr_to_v4(const struct addr *addr)
 	return ntohl(be);
 }
 
+void addr_unmap(struct addr *addr)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	if (addr->family != ADDR_V6 || memcmp(addr->bytes, mapped, sizeof(mapped)) != 0)
+		return;
+	addr->family = ADDR_V4;
+	memmove(addr->bytes, addr->bytes + 12, 4);
+	memset(addr->bytes + 4, 0, 12);
+}
+
 static uint64_t half_of(const uint8_t *bytes)
 {
 	uint64_t be;

@@ -73,6 +73,9 @@ const char *addr_range_print(const struct addr_range *range, char *buffer);
 struct addr addr_v4(uint32_t host_order);
 uint32_t addr_to_v4(const struct addr *addr); /* host order; the address must be IPv4 */
 
+/* One of ::ffff:0:0/96 becomes the IPv4 address that it stands for. */
+void addr_unmap(struct addr *addr);
+
 /* IPv4 before IPv6, then by number. */
 int addr_compare(const struct addr *a, const struct addr *b);
 bool addr_range_has(const struct addr_range *range, const struct addr *addr);

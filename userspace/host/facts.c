@@ -162,6 +162,8 @@ static void take_own(struct reading *reading, uint8_t family, const struct nlatt
 	if (mnl_attr_get_payload_len(attribute) != size)
 		return;
 	memcpy(addr.bytes, mnl_attr_get_payload(attribute), size);
+	/* The programs' table tells the two forms not apart: as another address it would never be there. */
+	addr_unmap(&addr);
 	if (!is_loopback(&addr))
 		array_push(reading->arena, &reading->facts->addresses, addr);
 }

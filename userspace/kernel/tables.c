@@ -75,7 +75,6 @@ static int compare_ranges(const void *a, const void *b)
 
 void tables_read_self(const struct bh_self *self, struct arena *arena, addr_ranges *ret_addresses)
 {
-	static const uint8_t v4[12] = {[10] = 0xff, [11] = 0xff};
 	addr_ranges found = {};
 
 	for (size_t i = 0; i < (size_t)BH_SELF_BUCKETS * BH_SELF_WAYS; i++) {
@@ -85,11 +84,7 @@ void tables_read_self(const struct bh_self *self, struct arena *arena, addr_rang
 		if (!way[0] && !way[1])
 			continue;
 		memcpy(addr.bytes, way, sizeof(addr.bytes));
-		if (memcmp(addr.bytes, v4, sizeof(v4)) == 0) {
-			addr.family = ADDR_V4;
-			memmove(addr.bytes, addr.bytes + 12, 4);
-			memset(addr.bytes + 4, 0, 12);
-		}
+		addr_unmap(&addr);
 		array_push(arena, &found, (struct addr_range){addr, addr});
 	}
 	if (found.len)
