@@ -107,6 +107,19 @@ def status_0_and_1_done_and_failed(lab):
 
 
 @tap
+def a_journal_and_no_other_stderr_is_told_the_level_of_a_message(lab):
+    missing = os.path.join(lab.folder, "missing.yaml")
+    words = f"cannot open '{missing}': No such file or directory\n"
+    for inode, expected in ((0, f"<3>{words}"), (1, words)):
+        with open(lab.write("stderr", ""), "r+", encoding="utf-8") as err:
+            at = os.fstat(err.fileno())
+            env = {**os.environ, "JOURNAL_STREAM": f"{at.st_dev}:{at.st_ino + inode}"}
+            subprocess.run([bulkhead_program(), "check", missing], stderr=err, env=env, check=False)
+            err.seek(0)
+            expect(err.read(), expected, "words")
+
+
+@tap
 def status_2_wrong_usage_touches_nothing(lab):
     _, host = pair(lab)
     path = lab.write("base.yaml", BASE)

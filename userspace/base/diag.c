@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 
 #include "base/array.h"
 #include "base/diag.h"
@@ -297,6 +298,7 @@ struct printing {
 	struct arena *arena;
 	ARRAY(struct shown) sources; /* in the order in which messages first name them */
 	size_t last;		     /* the one that was asked for last */
+	bool levels;
 	FILE *out;
 };
 
@@ -321,10 +323,17 @@ static void print_message(struct printing *printing, const struct diag_message *
 		[DIAG_WARNING] = "warning: ",
 		[DIAG_NOTE] = "note: ",
 	};
+	static const int priorities[] = {
+		[DIAG_ERROR] = LOG_ERR,
+		[DIAG_WARNING] = LOG_WARNING,
+		[DIAG_NOTE] = LOG_NOTICE,
+	};
 	const struct mark *at = &message->at;
 	FILE *out = printing->out;
 	size_t number;
 
+	if (printing->levels)
+		fprintf(out, "<%d>", priorities[message->level]);
 	if (at->source)
 		print_characters(str_of(at->source->path), UINT32_MAX, out);
 	if (at->source && at->line)
@@ -357,10 +366,10 @@ static int compare_blocks(const void *a, const void *b)
 	return left->first < right->first ? -1 : left->first > right->first;
 }
 
-void diag_print(const struct diag *diag, FILE *out)
+static void print(const struct diag *diag, bool levels, FILE *out)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
-	struct printing printing = {.arena = arena, .out = out};
+	struct printing printing = {.arena = arena, .levels = levels, .out = out};
 	ARRAY(struct block) blocks = {};
 
 	for (size_t i = 0; i < diag->messages.len; i++) {
@@ -383,4 +392,14 @@ void diag_print(const struct diag *diag, FILE *out)
 	if (diag->n_left_out)
 		fprintf(out, "%zu more messages are not shown; expected at most %d\n",
 			diag->n_left_out, DIAG_MAX);
+}
+
+void diag_print(const struct diag *diag, FILE *out)
+{
+	print(diag, false, out);
+}
+
+void diag_print_levels(const struct diag *diag, FILE *out)
+{
+	print(diag, true, out);
 }

@@ -8,19 +8,26 @@
 
 static const struct mark nowhere;
 
-/* All that diag_print writes, in the arena. */
-static const char *printed(struct arena *arena, const struct diag *diag)
+typedef void print(const struct diag *, FILE *);
+
+/* All that it writes, in the arena. */
+static const char *printed_by(struct arena *arena, print *by, const struct diag *diag)
 {
 	char *text = NULL;
 	size_t size = 0;
 	FILE *out = open_memstream(&text, &size);
 	const char *copy;
 
-	diag_print(diag, out);
+	by(diag, out);
 	(void)fclose(out);
 	copy = arena_copy(arena, text, size);
 	free(text);
 	return copy;
+}
+
+static const char *printed(struct arena *arena, const struct diag *diag)
+{
+	return printed_by(arena, diag_print, diag);
 }
 
 static void shows(const char *text, struct mark at, const char *expected)
@@ -107,6 +114,20 @@ Test(diag, a_place_is_shown_with_its_line_and_a_caret)
 	      "web.yaml:1:6: words\n  last line\n       ^~~~\n");
 	shows("a: b\r\n", (struct mark){.line = 1, .column = 1},
 	      "web.yaml:1:1: words\n  a: b\n  ^\n");
+}
+
+Test(diag, a_journal_is_told_the_level_of_each_message)
+{
+	scoped(arena_free) struct arena *arena = arena_new();
+	scoped(diag_free) struct diag *diag = diag_new();
+	struct source source = {.path = "web.yaml", .text = str_of("group: web\n")};
+
+	(void)diag_bad(diag, (struct mark){.source = &source, .line = 1, .column = 8}, "words");
+	diag_note(diag, (struct mark){}, "more");
+	diag_warn(diag, (struct mark){}, "odd");
+	cr_assert_str_eq(printed_by(arena, diag_print_levels, diag),
+			 "<3>web.yaml:1:8: words\n  group: web\n         ^\n"
+			 "<5>note: more\n<4>warning: odd\n");
 }
 
 Test(diag, a_file_as_a_whole_has_no_line)
