@@ -12,7 +12,7 @@ import signal
 from calls import Tracer, parse
 from generator import mac_of
 from kernel import ifindex
-from netlab import TOP, Tap, drain, receive, wait_until
+from netlab import TOP, Skip, Tap, drain, receive, wait_until
 from test_traffic import BASE, HOST, PEER, expect, pair
 from traffic import ARRIVES, DENIED, ask, greeted, rules, serve, still_talks, talk
 
@@ -277,6 +277,48 @@ def one_flow_may_come_in_by_one_link_and_be_answered_by_another(lab):
     crossed = {(line["name"], line["direction"]): line["packets"]
                for line in host.bulkhead_json("stats")["stats"] if line["by"] == "interface"}
     assert crossed["eth1", "outbound"] >= 3, crossed
+
+
+@tap
+def what_comes_in_by_the_ports_of_a_bond_is_counted_at_the_bond(lab):
+    """Its driver hands the program on to the ports, where it runs."""
+    peer, host = lab.host("peer"), lab.host("host")
+    if host.run("ip", "link", "add", "bond0", "type", "bond", "mode", "active-backup", "miimon",
+                "100", check=False).returncode:
+        raise Skip("this kernel has no bond")
+    peer.run("ip", "link", "add", "br0", "type", "bridge", "forward_delay", "0")
+    for host_or_peer, link, address in ((peer, "br0", PEER[4]), (host, "bond0", HOST[4])):
+        host_or_peer.run("ip", "address", "add", f"{address}/24", "dev", link)
+        host_or_peer.run("ip", "link", "set", link, "up")
+
+    def add_port(number):
+        peer.run("ip", "link", "add", f"port{number}", "type", "veth", "peer", "name",
+                 f"eth{number}", "netns", host.netns)
+        peer.run("ip", "link", "set", f"port{number}", "master", "br0", "up")
+        host.run("ip", "link", "set", f"eth{number}", "master", "bond0")
+
+    def counted():
+        lines = [line for line in host.bulkhead_json("stats")["stats"]
+                 if line["direction"] == "inbound" and line["by"] in ("interface", "total")]
+        return [(line["name"], line["packets"]) for line in lines if line["by"] == "interface"], \
+            next(line["packets"] for line in lines if line["by"] == "total")
+
+    add_port(0)
+    add_port(1)
+    wait_until(lambda: host.is_up("bond0"), what="bond0 up")
+    serve(host, HOST[4], 53)
+    host.apply(BASE, host="bulkhead: 1\ninterfaces: [bond0]\n")
+    expect(ask(peer, HOST[4], 53), ARRIVES, "udp 53")
+    names, total = counted()
+    assert names == [("bond0", total)] and total >= 1, (names, total)
+    # One that joins later is known with the next apply, also where nothing else changes.
+    add_port(2)
+    host.apply(BASE, host="bulkhead: 1\ninterfaces: [bond0]\n")
+    active = ("ip", "link", "set", "bond0", "type", "bond", "active_slave", "eth2")
+    wait_until(lambda: not host.run(*active, check=False).returncode, what="eth2 is the active port")
+    before = dict(counted()[0])["bond0"]
+    wait_until(lambda: ask(peer, HOST[4], 53) == ARRIVES, what="udp 53 by the new port")
+    assert dict(counted()[0])["bond0"] > before, counted()
 
 
 @tap

@@ -6,6 +6,8 @@
 
 #include "kernel/tables.h"
 
+typedef ARRAY(struct store_link) store_links;
+
 static struct store_link *find_link(const struct store_record *record, uint32_t ifindex)
 {
 	for (size_t i = 0; i < record->links.len; i++)
@@ -86,14 +88,39 @@ bool applying_covers_more(const struct applying *run, const struct store_record 
 	return false;
 }
 
+/*
+ * A bond hands a program in the driver on to its ports, and a netvsc link to its virtual function: it runs
+ * there, and is told that ifindex. What comes in by one that is not covered itself is the covered link's.
+ */
+static void add_ports(const struct applying *run, store_links *links)
+{
+	const struct host_facts *facts = run->request->facts;
+
+	for (size_t i = 0; i < facts->links.len && links->len < TABLES_LINKS_MAX; i++) {
+		const struct host_link *port = &facts->links.at[i];
+		const struct store_link *master = find_link(&run->record, port->master);
+
+		if (!master || find_link(&run->record, port->ifindex) ||
+		    (!port->netvsc_vf && strcmp(port->slave_kind, "bond") != 0))
+			continue;
+		array_push(run->arena, links,
+			   ((struct store_link){.ifindex = port->ifindex,
+						.number = master->number}));
+	}
+}
+
 int applying_write_links(struct applying *run)
 {
+	store_links numbered = {};
 	struct bh_links links;
 	uint32_t key = 0;
 	int err;
 
+	for (size_t i = 0; i < run->record.links.len; i++)
+		array_push(run->arena, &numbered, run->record.links.at[i]);
+	add_ports(run, &numbered);
 	run->links_written = true;
-	tables_make_links(run->record.links.at, run->record.links.len, &links);
+	tables_make_links(numbered.at, numbered.len, &links);
 	err = bpf_map_update_elem(load_map_fd(run->load, LOAD_MAP_LINKS), &key, &links, BPF_ANY);
 	return err ? diag_sys(run->diag, -err, "cannot write map bh_links") : 0;
 }

@@ -92,7 +92,7 @@ void tables_read_self(const struct bh_self *self, struct arena *arena, addr_rang
 	*ret_addresses = found;
 }
 
-/* With 31 links of 256 slots about one multiplier in six will do. */
+/* With 31 links of 256 slots about one multiplier in six will do, with 62 one in two thousand. */
 void tables_make_links(const struct store_link *links, size_t n, struct bh_links *ret_links)
 {
 	uint64_t seed = next_seed(n);

@@ -18,7 +18,8 @@ int tables_make_self(const struct addr *addresses, size_t n, struct diag *diag,
 /* The addresses of a table, sorted. */
 void tables_read_self(const struct bh_self *self, struct arena *arena, addr_ranges *ret_addresses);
 
-/* At most BH_LINKS - 1 links, of different ifindex. */
+/* At most TABLES_LINKS_MAX, of different ifindex; several may have one number. */
+enum { TABLES_LINKS_MAX = 2 * (BH_LINKS - 1) };
 void tables_make_links(const struct store_link *links, size_t n, struct bh_links *ret_links);
 
 /* Bytes of a way and of a bucket of a state table. */
