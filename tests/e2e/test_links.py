@@ -11,7 +11,7 @@ import signal
 
 from calls import Tracer, parse
 from generator import mac_of
-from kernel import ifindex
+from kernel import VERSION, ifindex, tree
 from netlab import TOP, Skip, Tap, drain, receive, wait_until
 from test_traffic import BASE, HOST, PEER, expect, pair
 from traffic import ARRIVES, DENIED, ask, greeted, rules, serve, still_talks, talk
@@ -128,6 +128,71 @@ def a_link_that_has_moved_away_is_told_of_and_so_is_its_successor(lab):
     assert any("link eth0" in remark["words"] for remark in said["not_covered"]), said
     host.apply(BASE)
     assert not any("eth0" in words for words in status(host)[2]), status(host)
+
+
+def move(lab, host, to, name, taken):
+    """Moves a link to where another one has its number, and that before it is the next one that is free."""
+    to.run("ip", "link", "add", "first", "index", str(taken), "type", "veth", "peer", "name", "second",
+           "index", "100")
+    host.run("ip", "link", "set", name, "netns", to.netns)
+    for address in (f"{HOST[4]}/24", f"{HOST[6]}/64"):
+        to.run("ip", "address", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
+    to.run("ip", "link", "set", name, "up")
+    wait_until(lambda: to.is_up(name), what=f"{name} up")
+    return ifindex(to, name)
+
+
+def shown(host):
+    return [(link["name"], link["gone"]) for link in status(host)[1]["links"]]
+
+
+def pins(host):
+    return tree(os.path.join(host.pins, VERSION, "links"))
+
+
+@tap
+def a_link_that_comes_back_under_another_number_is_known_once(lab):
+    peer, host = pair(lab)
+    host.apply(BASE)
+    old = ifindex(host, "eth0")
+    other = lab.host("other")
+    host.run("ip", "link", "set", "eth0", "netns", other.netns)
+    new = move(lab, other, host, "eth0", old)
+    assert new != old, new
+    for port in (22, 80):
+        serve(host, HOST[4], port)
+    expect(shown(host), [("eth0", False)], "links before the apply")
+    host.apply(BASE)
+    expect(status(host)[::2], (0, []), "status")
+    expect(shown(host), [("eth0", False)], "links")
+    assert len(pins(host)) == 2 and all(name.endswith(f"-{new}") for name in pins(host)), pins(host)
+    closed_and_open(peer, HOST[4])
+    said = host.bulkhead("detach").stdout
+    assert "2 programs taken off" in said, said
+
+
+@tap
+def a_link_that_has_the_number_of_another_one_elsewhere_is_told_from_that_one(lab):
+    peer, host = pair(lab)
+    second_link(lab, peer, host)
+    host.apply(BASE)
+    old = ifindex(host, "eth0")
+    other = lab.host("other")
+    expect(move(lab, host, other, "eth0", old), ifindex(host, "eth1"), "its number there")
+    serve(other, HOST[4], 22)
+    expect(shown(host), [("eth0", True), ("eth1", False)], "links")
+    for way in ("ingress", "egress"):
+        told = (f"what was put at {way} of ifindex {old} has moved with its link into another network "
+                "namespace; 'apply' takes it off there")
+        assert told in status(host)[2], status(host)
+    expect(talk(peer, HOST[4], 22, 0.3), DENIED, "tcp 22 where the link is now")
+    done = host.apply(BASE, "--interface", "eth1")
+    expect(done.stderr, "warning: link eth0 has moved into another network namespace, and is covered no "
+                        "longer: all passes there\n", "stderr")
+    expect(talk(peer, HOST[4], 22), ARRIVES, "tcp 22 where the link is now")
+    expect(status(host)[::2], (0, []), "status")
+    expect(shown(host), [("eth1", False)], "links")
+    expect(len(pins(host)), 2, "pins")
 
 
 @tap

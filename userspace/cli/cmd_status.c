@@ -255,8 +255,8 @@ static void check_hooks(struct asking *asking)
 		if (hook->elsewhere)
 			problem(asking,
 				"what was put at %s of ifindex %u has moved with its link into another "
-				"network namespace",
-				way, hook->ifindex);
+				"network namespace; 'apply' takes it off there",
+				way, hook->put_at);
 		else if (hook->ifindex && !hook->first)
 			problem(asking, "another program runs before ours at %s of %s", way,
 				hook->name);

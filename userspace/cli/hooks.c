@@ -20,12 +20,10 @@ static int compare_hooks(const void *a, const void *b)
 static const char *name_of(struct arena *arena, const struct store_record *record,
 			   const struct attach_hook *hook)
 {
-	if (hook->name[0])
-		return hook->name;
-	for (size_t i = 0; record && i < record->links.len; i++)
-		if (record->links.at[i].ifindex == hook->put_at)
-			return record->links.at[i].name;
-	return arena_printf(arena, "ifindex %u", hook->put_at);
+	static const struct store_record none;
+
+	return hook->name[0] ? hook->name
+			     : store_link_name(record ? record : &none, arena, hook->put_at);
 }
 
 void hooks_show(struct context *context, const struct store_record *record,

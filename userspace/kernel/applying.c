@@ -415,10 +415,24 @@ static void tell_of_link(const struct applying *run, uint32_t ifindex, ifindexes
 			  "link %s is covered no longer: all passes there", link->name);
 }
 
+/* It is where nobody looks from here. number: that which it had here. */
+static void tell_of_moved(const struct applying *run, uint32_t number, ifindexes *told)
+{
+	for (size_t i = 0; i < told->len; i++)
+		if (told->at[i] == number)
+			return;
+	array_push(run->arena, told, number);
+	diag_warn(run->diag, (struct mark){},
+		  "link %s has moved into another network namespace, and is covered no longer: all "
+		  "passes there",
+		  store_link_name(&run->record, run->arena, number));
+}
+
 int applying_remove_links(struct applying *run)
 {
 	attach_hooks hooks = {};
 	ifindexes told = {};
+	ifindexes moved = {};
 	size_t n = 0;
 	int err = attach_list(run->load, run->arena, run->request->facts, run->diag, &hooks);
 
@@ -428,7 +442,9 @@ int applying_remove_links(struct applying *run)
 		if (is_surplus(run, hook)) {
 			err = attach_remove(run->load, hook, run->diag);
 			run->result.hooks_changed = true;
-			if (!err && !hook->elsewhere)
+			if (!err && hook->elsewhere)
+				tell_of_moved(run, hook->put_at, &moved);
+			else if (!err)
 				tell_of_link(run, hook->ifindex, &told);
 			continue;
 		}

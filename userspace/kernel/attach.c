@@ -225,5 +225,7 @@ int attach_remove(struct load *load, const struct attach_hook *hook, struct diag
 int attach_tidy(const struct load *load, struct arena *arena, const struct host_facts *facts,
 		struct diag *diag)
 {
-	return hook_remove_qdiscs(load, arena, facts, diag);
+	int err = hook_remove_second_pins(load, arena, facts, diag);
+
+	return err ? err : hook_remove_qdiscs(load, arena, facts, diag);
 }

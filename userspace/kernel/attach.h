@@ -90,7 +90,7 @@ int attach_remove(struct load *load, const struct attach_hook *hook, struct diag
 
 /*
  * When all that is to be taken off is: links that are no longer covered lose the clsact that we
- * made.
+ * made, and those that have come back under another number the pins of their old one.
  */
 int attach_tidy(const struct load *load, struct arena *arena, const struct host_facts *facts,
 		struct diag *diag);

@@ -42,6 +42,18 @@ int hook_remove_clsact(const struct attach_hook *hook, struct diag *diag);
 int hook_remove_qdiscs(const struct load *load, struct arena *arena, const struct host_facts *facts,
 		       struct diag *diag);
 
+/* What a bpf link of XDP or tcx tells of itself. */
+struct hook_link_info {
+	uint32_t id;
+	uint32_t ifindex; /* in the namespace in which its device is; 0: that is gone */
+	uint32_t program;
+};
+
+int hook_link_info(int fd, struct hook_link_info *ret_info);
+
+/* Where their pins are. */
+const char *hook_link_folder(struct arena *arena, const struct load *load);
+
 /*
  * Adds those of ours that sit there: all pinned links, or the filters of one link and direction. One that
  * cannot be asked keeps none of the others from being added; the first error is returned, each has words.
@@ -50,6 +62,13 @@ int hook_list_links(const struct load *load, struct arena *arena, const struct h
 		    struct diag *diag, attach_hooks *hooks);
 int hook_list_clsact(const struct load *load, struct arena *arena, const struct hook *hook,
 		     const struct host_qdisc *qdisc, struct diag *diag, attach_hooks *hooks);
+
+/*
+ * A link of a device that has come back under another number is pinned under that one, too: the pin of its
+ * old number goes, or a device that gets that number would seem to have it.
+ */
+int hook_remove_second_pins(const struct load *load, struct arena *arena,
+			    const struct host_facts *facts, struct diag *diag);
 
 /* The name of a program, "" when it has just gone. A negative errno without words, as without CAP_SYS_ADMIN. */
 int hook_read_name(struct arena *arena, uint32_t id, const char **ret_name);

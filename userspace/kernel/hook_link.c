@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * XDP and tcx, which are attached by bpf links: pinned, adopted, updated in place.
+ * XDP and tcx, which are attached by bpf links: pinned, adopted, updated in place. Which of them are
+ * where tells hook_pins.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,31 +25,12 @@
 
 static const uint64_t going_ns = 10ULL * 1000 * 1000 * 1000;
 
-static const char *link_folder(struct arena *arena, const struct load *load)
-{
-	return arena_printf(arena, "%s/links", load_pins(load));
-}
-
 /* "native-in-3": mode and direction cannot be asked of an XDP link; the number only makes it one. */
 static const char *link_path(struct arena *arena, const struct load *load, const struct hook *hook)
 {
-	return arena_printf(arena, "%s/%s-%s-%u", link_folder(arena, load),
+	return arena_printf(arena, "%s/%s-%s-%u", hook_link_folder(arena, load),
 			    attach_mode_name(hook->mode), hook->direction == BH_IN ? "in" : "out",
 			    hook->link->ifindex);
-}
-
-/* Links of XDP and tcx tell the ifindex in the same place, 0 when the device is gone. */
-static int link_info(int fd, uint32_t *ret_ifindex, uint32_t *ret_program)
-{
-	struct bpf_link_info info = {};
-	uint32_t size = sizeof(info);
-	int err = bpf_obj_get_info_by_fd(fd, &info, &size);
-
-	if (err)
-		return err;
-	*ret_ifindex = info.xdp.ifindex;
-	*ret_program = info.prog_id;
-	return 0;
 }
 
 /*
@@ -59,19 +41,18 @@ static int open_pinned(struct arena *arena, const struct load *load, const struc
 {
 	const char *path = link_path(arena, load, hook);
 	scoped(close) int fd = bpf_obj_get(path);
+	struct hook_link_info info;
 	struct running running;
-	uint32_t ifindex = 0;
-	uint32_t program = 0;
 	int err;
 
 	if (fd < 0)
 		return fd;
 	err = running_read(hook->link->ifindex, hook->direction, hook->mode, &running);
 	if (!err)
-		err = link_info(fd, &ifindex, &program);
+		err = hook_link_info(fd, &info);
 	if (err)
 		return err;
-	if (ifindex == hook->link->ifindex && running_has(&running, program))
+	if (info.ifindex == hook->link->ifindex && running_has(&running, info.program))
 		return take_fd(fd);
 	return unlink(path) ? -errno : -ENOENT;
 }
@@ -83,12 +64,12 @@ static int open_pinned(struct arena *arena, const struct load *load, const struc
 static int is_there(int link, const struct hook *hook, const struct running *running,
 		    bool *ret_is_there)
 {
-	uint32_t ifindex = 0;
-	uint32_t program = 0;
-	int err = link_info(link, &ifindex, &program);
+	struct hook_link_info info;
+	int err = hook_link_info(link, &info);
 
 	if (!err)
-		*ret_is_there = ifindex == hook->link->ifindex && running_has(running, program);
+		*ret_is_there =
+			info.ifindex == hook->link->ifindex && running_has(running, info.program);
 	return err;
 }
 
@@ -203,18 +184,17 @@ static int find_links(const struct hook *hook, const struct running *ours, struc
 	*ret_going = *ours;
 	while (ours->n && !err && !(err = bpf_link_get_next_id(id, &id))) {
 		scoped(close) int fd = bpf_link_get_fd_by_id(id);
-		struct bpf_link_info info = {};
-		uint32_t size = sizeof(info);
+		struct hook_link_info info;
 		bool found = false;
 
 		if (fd == -ENOENT || fd == -EAGAIN) /* it goes, or comes, just now */
 			continue;
 		err = fd < 0 ? fd : is_there(fd, hook, ours, &found);
 		if (!err && found)
-			err = bpf_obj_get_info_by_fd(fd, &info, &size);
+			err = hook_link_info(fd, &info);
 		if (err || !found)
 			continue;
-		take_out(ret_going, info.prog_id);
+		take_out(ret_going, info.program);
 		if (held)
 			held_add_link(held, take_fd(fd));
 	}
@@ -418,11 +398,10 @@ static int create(const struct hook *hook, int program)
 /* An update to the program that is there already is refused by tcx. */
 static int update(int link, int program, uint32_t id, bool *changed)
 {
-	uint32_t ifindex = 0;
-	uint32_t now = 0;
-	int err = link_info(link, &ifindex, &now);
+	struct hook_link_info info;
+	int err = hook_link_info(link, &info);
 
-	if (err || now == id)
+	if (err || info.program == id)
 		return err;
 	*changed = true;
 	return bpf_link_update(link, program, NULL);
@@ -494,7 +473,7 @@ int hook_put_link(const struct load *load, struct arena *arena, const struct hoo
 int hook_remove_link(const struct load *load, const struct attach_hook *hook, struct diag *diag)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
-	const char *path = arena_printf(arena, "%s/%s", link_folder(arena, load), hook->pin);
+	const char *path = arena_printf(arena, "%s/%s", hook_link_folder(arena, load), hook->pin);
 	scoped(close) int link = bpf_obj_get(path);
 	int err = 0;
 
@@ -510,90 +489,4 @@ int hook_remove_link(const struct load *load, const struct attach_hook *hook, st
 	if (unlink(path) && errno != ENOENT)
 		return diag_sys(diag, errno, "cannot remove pin '%s'", path);
 	return 0;
-}
-
-/* The pin's name tells mode, direction and where it was put; the rest is asked of the kernel. */
-static bool parse_pin(const char *name, struct attach_hook *hook)
-{
-	static const enum attach_mode modes[] = {ATTACH_NATIVE, ATTACH_GENERIC, ATTACH_TCX};
-	struct str number, way, head, rest;
-	uint64_t ifindex;
-
-	if (!str_cut(str_of(name), '-', &head, &rest) || !str_cut(rest, '-', &way, &number) ||
-	    !str_number(number, UINT32_MAX, &ifindex))
-		return false;
-	hook->put_at = (uint32_t)ifindex;
-	hook->direction = str_eq(way, STR("out")) ? BH_OUT : BH_IN;
-	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
-		if (!str_eq(head, str_of(attach_mode_name(modes[i]))))
-			continue;
-		hook->mode = modes[i];
-		return true;
-	}
-	return false;
-}
-
-static bool is_folder(const char *path)
-{
-	struct stat info;
-
-	return !stat(path, &info) && S_ISDIR(info.st_mode);
-}
-
-static int list_pin(const struct load *load, struct arena *arena, const struct host_facts *facts,
-		    const char *name, attach_hooks *hooks)
-{
-	const char *path = arena_printf(arena, "%s/%s", link_folder(arena, load), name);
-	struct attach_hook hook = {.name = "", .why = "", .pinned = true, .pin = name};
-	const struct host_link *at;
-	struct running running;
-	scoped(close) int link = -1;
-	int err;
-
-	/* What somebody else has put there holds no program of ours on a link, and goes with the pins. */
-	if (!parse_pin(name, &hook) || is_folder(path))
-		return 0;
-	link = bpf_obj_get(path);
-	err = link < 0 ? link : link_info(link, &hook.ifindex, &hook.program);
-	if (err)
-		return err;
-	at = hook.ifindex ? host_link_by_index(facts, hook.ifindex) : NULL;
-	if (at) {
-		err = running_read(hook.ifindex, hook.direction, hook.mode, &running);
-		if (err)
-			return err;
-		if (running_has(&running, hook.program)) {
-			hook.name = at->name;
-			hook.first = running.ids[0] == hook.program;
-		} else {
-			/* It has followed its device into another namespace. */
-			hook.elsewhere = true;
-		}
-	} else {
-		hook.elsewhere = hook.ifindex != 0;
-	}
-	hook.current = hook.program == load_program_id(load, hook_of(hook.direction, hook.mode));
-	array_push(arena, hooks, hook);
-	return 0;
-}
-
-int hook_list_links(const struct load *load, struct arena *arena, const struct host_facts *facts,
-		    struct diag *diag, attach_hooks *hooks)
-{
-	bpffs_names names = {};
-	int err = bpffs_list(arena, link_folder(arena, load), diag, &names);
-
-	for (size_t i = 0; i < names.len; i++) {
-		int failed = 0;
-
-		if (!str_starts(str_of(names.at[i]), STR("clsact-")))
-			failed = list_pin(load, arena, facts, names.at[i], hooks);
-		/* Removed by a detach that runs just now. */
-		if (!failed || failed == -ENOENT)
-			continue;
-		(void)diag_sys(diag, -failed, "cannot read pin '%s/links/%s'", load_pins(load),
-			       names.at[i]);
-		err = err ? err : failed;
-	}
-	return err;
 }

@@ -103,9 +103,9 @@ static void add_ports(const struct applying *run, store_links *links)
 		if (!master || find_link(&run->record, port->ifindex) ||
 		    (!port->netvsc_vf && strcmp(port->slave_kind, "bond") != 0))
 			continue;
-		array_push(run->arena, links,
-			   ((struct store_link){.ifindex = port->ifindex,
-						.number = master->number}));
+		array_push(
+			run->arena, links,
+			((struct store_link){.ifindex = port->ifindex, .number = master->number}));
 	}
 }
 

@@ -453,6 +453,15 @@ int store_get_generation(const struct store *store, const struct store_record *r
 	return store_get_image(store, &entry->digest, arena, diag, ret_image);
 }
 
+const char *store_link_name(const struct store_record *record, struct arena *arena,
+			    uint32_t ifindex)
+{
+	for (size_t i = 0; i < record->links.len; i++)
+		if (record->links.at[i].ifindex == ifindex)
+			return record->links.at[i].name;
+	return arena_printf(arena, "ifindex %u", ifindex);
+}
+
 const struct store_generation *store_find_generation(const struct store_record *record,
 						     uint64_t generation)
 {

@@ -69,6 +69,10 @@ struct store_record {
 	bool azure_dmi;
 };
 
+/* What the link of that number was called when it was covered, else its number in words. */
+const char *store_link_name(const struct store_record *record, struct arena *arena,
+			    uint32_t ifindex);
+
 /* Counters that outlive their generation. Keys are texts that mean the same in every image. */
 struct store_count {
 	const char *key; /* "rule\tgroup\tname\tinbound\tdeny", "reason\tarp\tinbound", and so on */
