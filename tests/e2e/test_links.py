@@ -162,9 +162,16 @@ def a_link_that_comes_back_under_another_number_is_known_once(lab):
     for port in (22, 80):
         serve(host, HOST[4], port)
     expect(shown(host), [("eth0", False)], "links before the apply")
+    problems = status(host)[2]
+    expect(problems, [f"link eth0 (ifindex {old}, now first) has no program of ours at ingress",
+                      f"link eth0 (ifindex {old}, now first) has no program of ours at egress",
+                      "link eth0 is asked for by 'eth0' and has come back under another number; 'apply' "
+                      "counts it by its name again"], "problems")
     host.apply(BASE)
     expect(status(host)[::2], (0, []), "status")
     expect(shown(host), [("eth0", False)], "links")
+    names = {line["name"] for line in host.bulkhead_json("stats")["stats"] if line["by"] == "interface"}
+    assert "eth0" in names and "first" not in names, names
     assert len(pins(host)) == 2 and all(name.endswith(f"-{new}") for name in pins(host)), pins(host)
     closed_and_open(peer, HOST[4])
     said = host.bulkhead("detach").stdout
@@ -218,6 +225,40 @@ def a_renamed_link_goes_on_enforcing_and_is_adopted_under_its_new_name(lab):
            "programs")
     closed_and_open(peer, HOST[4])
     assert still_talks(held)
+
+
+@tap
+def status_tells_what_the_next_apply_makes_of_a_link_that_was_renamed(lab):
+    """Which is a refusal, or that the link is let go: at the next boot nothing would be enforced."""
+    _, host = pair(lab)
+    names = iter(("eth0", "wan0", "wan1", "wan2"))
+    now = [next(names)]
+
+    def rename():
+        host.run("ip", "link", "set", now[0], "down")
+        host.run("ip", "link", "set", now[0], "name", name := next(names))
+        host.run("ip", "link", "set", name, "up")
+        now[0] = name
+        return status(host)
+
+    host.apply(BASE)
+    code, _, problems = rename()
+    expect((code, "no link is called 'eth0', so 'apply' is refused" in problems), (9, True), problems)
+    host.apply(BASE, status=4)
+    host.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far")
+    problems = [words for words in status(host)[2] if "'apply'" in words and "self" not in words]
+    expect(problems, ["link eth0 is asked for by 'eth0' and is not covered; 'apply' covers it",
+                      "link wan0 is not asked for any more; 'apply' lets it go, and all passes there"],
+           "problems")
+    done = host.apply(BASE)
+    expect(done.stderr, "warning: link wan0 is covered no longer: all passes there\n", "stderr")
+    expect(status(host)[::2], (0, []), "status")
+    host.apply(BASE, "--interface", "wan0", "--interface", "w*")
+    code, _, problems = rename()
+    expect((code, "no link is called 'wan0', so 'apply' is refused" in problems), (9, True), problems)
+    host.apply(BASE, "--interface", "?an1")
+    code, _, problems = rename()
+    expect((code, "no Ethernet link matches '?an1', so 'apply' is refused" in problems), (9, True), problems)
 
 
 @tap

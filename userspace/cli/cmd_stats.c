@@ -73,18 +73,23 @@ static void by_verdict(struct arena *arena, const struct counters_report *report
 	}
 }
 
-/* What a link is called now that counts under the name by which it was covered. */
+/*
+ * What a link is called now that counts under the name by which it was covered. Of two that had it, the one
+ * that is covered counts.
+ */
 static const char *name_now(const struct live *live, const struct host_facts *facts,
 			    const char *name)
 {
+	const char *found = NULL;
+
 	for (size_t i = 0; i < live->record.links.len; i++) {
 		const struct store_link *link = &live->record.links.at[i];
 		const struct host_link *now = host_link_by_index(facts, link->ifindex);
 
-		if (now && !strcmp(link->name, name))
-			return now->name;
+		if (now && !strcmp(link->name, name) && (!found || !link->let_go))
+			found = now->name;
 	}
-	return name;
+	return found ? found : name;
 }
 
 /* A name that one link had and another has is one line: counters are kept by name. */

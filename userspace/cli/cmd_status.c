@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "cli/asked.h"
 #include "cli/describe.h"
 #include "cli/hooks.h"
 #include "cli/live.h"
@@ -220,10 +221,16 @@ static bool misses_hooks(const struct asking *asking)
 
 static void tell_missing(struct asking *asking, const struct store_link *link, const char *way)
 {
+	const struct host_link *now = host_link_by_index(&asking->facts, link->ifindex);
+	struct arena *arena = asking->context->arena;
+
 	if (asking->at_work)
 		return;
-	problem(asking, "link %s has no program of ours at %s%s", link->name, way,
-		diag_n_errors(asking->unseen) ? ", as far as could be looked at" : "");
+	problem(asking, "link %s%s has no program of ours at %s%s", link->name,
+		now && strcmp(now->name, link->name)
+			? arena_printf(arena, " (ifindex %u, now %s)", link->ifindex, now->name)
+			: "",
+		way, diag_n_errors(asking->unseen) ? ", as far as could be looked at" : "");
 }
 
 /* Every link of the record has both of its programs, and they run first. */
@@ -263,52 +270,19 @@ static void check_hooks(struct asking *asking)
 	}
 }
 
-static bool is_to_be_covered(const struct store_record *record, uint32_t ifindex)
+/* Whether another apply would leave the links as they are. */
+static void check_asked(struct asking *asking)
 {
-	for (size_t i = 0; i < record->links.len; i++)
-		if (record->links.at[i].ifindex == ifindex && !record->links.at[i].let_go)
-			return true;
-	return false;
-}
+	struct asked asked = {
+		.arena = asking->context->arena,
+		.facts = &asking->facts,
+		.record = &asking->live->record,
+		.hooks = &asking->hooks,
+	};
 
-static bool is_among(const host_links *links, const struct host_link *link)
-{
-	for (size_t i = 0; i < links->len; i++)
-		if (links->at[i] == link)
-			return true;
-	return false;
-}
-
-/* One of the patterns that apply was given, or auto: one that selects nothing any more selects nothing. */
-static void check_asked(struct asking *asking, const char *name, host_links *told)
-{
-	const struct host_pattern pattern = {.text = str_of(name ? name : "")};
-	struct arena *arena = asking->context->arena;
-	scoped(diag_free) struct diag *quiet = diag_new();
-	host_links links = {};
-
-	(void)host_select(arena, &asking->facts, &pattern, name ? 1 : 0, quiet, &links);
-	for (size_t i = 0; i < links.len; i++) {
-		const struct host_link *link = links.at[i];
-
-		if (is_to_be_covered(&asking->live->record, link->ifindex) || is_among(told, link))
-			continue;
-		array_push(arena, told, link);
-		problem(asking, "link %s is asked for by %s and is not covered; 'apply' covers it",
-			link->name, name ? arena_printf(arena, "'%s'", name) : "interfaces: auto");
-	}
-}
-
-/* Links that have come since apply, which it would cover now. */
-static void check_new_links(struct asking *asking)
-{
-	const struct store_generation *current = &asking->live->record.current;
-	host_links told = {};
-
-	if (current->asked && !current->interfaces.len)
-		check_asked(asking, NULL, &told);
-	for (size_t i = 0; i < current->interfaces.len; i++)
-		check_asked(asking, current->interfaces.at[i], &told);
+	asked_compare(&asked);
+	for (size_t i = 0; i < asked.words.len; i++)
+		problem(asking, "%s", asked.words.at[i]);
 }
 
 static void check_self(struct asking *asking)
@@ -513,7 +487,7 @@ static void show(struct asking *asking)
 		problem(asking, "%s", unseen);
 	check_files(asking);
 	check_hooks(asking);
-	check_new_links(asking);
+	check_asked(asking);
 	check_self(asking);
 	show_uncovered(asking);
 }
