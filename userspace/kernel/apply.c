@@ -313,11 +313,16 @@ static bool is_in_force(const struct applying *run)
 		      sizeof(run->record.current.digest)) == 0;
 }
 
-/* Links that are covered must be known to be, or nobody would miss their programs. */
+/*
+ * Links that are covered must be known to be, or nobody would miss their programs; and what they were asked
+ * for by, or the next apply would seem to let them go.
+ */
 static int announce_links(struct applying *run, const struct store_record *before)
 {
 	int err;
 
+	run->record.current.asked = true;
+	run->record.current.interfaces = run->request->interfaces;
 	if (!applying_covers_more(run, before))
 		return 0;
 	err = write_record(run);
@@ -348,8 +353,6 @@ static int refresh(struct applying *run)
 		return take_back(run, &before, err);
 	run->record.current.folders = run->request->folders;
 	run->record.current.from = run->request->from;
-	run->record.current.asked = true;
-	run->record.current.interfaces = run->request->interfaces;
 	return 0;
 }
 
