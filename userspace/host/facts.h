@@ -119,7 +119,7 @@ typedef ARRAY(struct host_pattern) host_patterns;
  * Ethernet links with a device behind them, up or down, no VF under netvsc, no port of a bond
  * or bridge that is itself chosen, not lo.
  * With patterns: every one must match a link; a glob takes the Ethernet links that it matches, no
- * lo and no such VF; a plain name of what a glob passes over is refused.
+ * lo, no VRF and no such VF; a plain name of what a glob passes over is refused.
  * -ENODEV with words for: a pattern that matches nothing, a refused name, auto that finds no link.
  */
 int host_select(struct arena *arena, const struct host_facts *facts,

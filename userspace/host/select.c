@@ -8,6 +8,12 @@
 
 #include "host/facts.h"
 
+/* It has the form of an Ethernet link, and what is routed by it comes in and goes out by its ports alone. */
+static bool is_vrf(const struct host_link *link)
+{
+	return strcmp(link->kind, "vrf") == 0;
+}
+
 /*
  * A device stands behind some masters too (netvsc), so a master that auto takes is one that has a
  * device; a bond or bridge has none and is not taken, and then its ports are.
@@ -74,6 +80,13 @@ static int take_name(struct arena *arena, const struct host_facts *facts,
 		return refuse(
 			diag, pattern,
 			arena_printf(arena, "'" STR_FMT "' is no Ethernet link", STR_ARG(text)));
+	if (is_vrf(link))
+		return refuse(diag, pattern,
+			      arena_printf(arena,
+					   "'" STR_FMT
+					   "' is a VRF, whose packets cross the hooks of "
+					   "its ports alone: name those",
+					   STR_ARG(text)));
 	if (link->netvsc_vf)
 		return refuse(diag, pattern,
 			      arena_printf(arena,
@@ -94,7 +107,7 @@ static int take_glob(struct arena *arena, const struct host_facts *facts,
 	for (size_t i = 0; i < facts->links.len; i++) {
 		const struct host_link *link = &facts->links.at[i];
 
-		if (!link->ethernet || link->loopback || link->netvsc_vf ||
+		if (!link->ethernet || link->loopback || link->netvsc_vf || is_vrf(link) ||
 		    (fnmatch(glob, link->name, 0) && strcmp(glob, link->name) != 0))
 			continue;
 		add_once(arena, links, link);

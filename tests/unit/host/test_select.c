@@ -241,6 +241,13 @@ Test(select, what_cannot_be_covered_is_refused_by_its_name)
 	cr_assert_str_eq(words(&host), "'lo' is the loopback link, which cannot be covered");
 	cr_assert_str_eq(chosen(&host, "tun0", NULL), "ENODEV");
 	cr_assert_str_eq(words(&host), "'tun0' is no Ethernet link");
+	add(&host, "blue")->kind = "vrf";
+	cr_assert_str_eq(chosen(&host, "blue", NULL), "ENODEV");
+	cr_assert_str_eq(words(&host),
+			 "'blue' is a VRF, whose packets cross the hooks of its ports alone: name "
+			 "those");
+	cr_assert_str_eq(chosen(&host, "bl*", NULL), "ENODEV");
+	cr_assert_str_eq(words(&host), "no Ethernet link matches 'bl*'");
 	cr_assert_str_eq(chosen(&host, "eth7", NULL), "ENODEV");
 	cr_assert_str_eq(words(&host), "no link is called 'eth7'");
 	host_fini(&host);
