@@ -65,8 +65,8 @@ static __always_inline __u64 judge_begin(const struct packet *packet, const stru
 /*
  * Fills row, outcome, rule, verdict, reason and flags of the decision; by_flow and behind become 0.
  */
-static __always_inline void judge(const struct packet *packet, const struct image_view *view,
-				  struct decision *decision)
+static __always_inline void judge_by(const struct packet *packet, const struct image_view *view,
+				     struct decision *decision)
 {
 	__u64 classes = judge_begin(packet, view, decision);
 	int outcome;
@@ -80,6 +80,23 @@ static __always_inline void judge(const struct packet *packet, const struct imag
 	}
 	decision_audit(&image_head(view)->config, decision);
 }
+
+/* The same for a packet that the hook has just parsed. view: of the decision's generation. */
+#ifdef BH_SHORT_STACK
+int judge_apart(const struct packet *packet, struct decision *decision);
+
+__attribute__((noinline)) int judge_apart(const struct packet *packet, struct decision *decision)
+{
+	struct image_view view;
+
+	if (packet && decision && image_open_at(&view, decision->generation) == BH_REASON_RULE)
+		judge_by(packet, &view, decision);
+	return 0;
+}
+#define judge(packet, view, decision) ((void)(view), (void)judge_apart(packet, decision))
+#else
+#define judge(packet, view, decision) judge_by(packet, view, decision)
+#endif
 
 /*
  * The same for a tuple that is not the packet's own: what opened a flow, or what an ICMP error

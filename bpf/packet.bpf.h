@@ -10,6 +10,17 @@
 
 #include "bpf/abi.h"
 
+/*
+ * A function that stands where it is called. BH_SHORT_STACK: or apart from it, and takes nothing but pointers
+ * to memory then: compilers newer than clang 14 need more stack (bpf/meson.build), and what a function keeps
+ * there stays at every call of another one.
+ */
+#ifdef BH_SHORT_STACK
+#define IN_PLACE __attribute__((noinline))
+#else
+#define IN_PLACE static __always_inline
+#endif
+
 enum packet_fragment {
 	PACKET_WHOLE, /* atomic fragments are whole */
 	PACKET_FIRST,

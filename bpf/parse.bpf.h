@@ -525,6 +525,7 @@ static __always_inline enum bh_reason parse(struct frame *frame, struct packet *
  * frame and near denies, far has the last word, on a fresh packet.
  */
 int parse_xdp(struct xdp_md *ctx, struct packet *packet);
+IN_PLACE int parse_xdp_near(struct xdp_md *ctx, struct packet *packet);
 int parse_xdp_far(struct xdp_md *ctx, struct packet *packet);
 int parse_skb_near(struct __sk_buff *ctx, struct packet *packet);
 int parse_skb_far(struct __sk_buff *ctx, struct packet *packet);
@@ -541,10 +542,13 @@ __attribute__((noinline)) int parse_xdp(struct xdp_md *ctx, struct packet *packe
  * packet's whole way (docs/decisions/0019). The verifier has no room for it in the others.
  * packet->length is that of the whole frame: a helper tells it, and is asked once.
  */
-static __always_inline enum bh_reason parse_xdp_near(struct xdp_md *ctx, struct packet *packet)
+IN_PLACE int parse_xdp_near(struct xdp_md *ctx, struct packet *packet)
 {
-	struct frame frame = frame_xdp_of(ctx, FRAME_XDP_NEAR, packet->length);
+	struct frame frame;
 
+	if (!packet)
+		return BH_REASON_TRUNCATED;
+	frame = frame_xdp_of(ctx, FRAME_XDP_NEAR, packet->length);
 	return parse(&frame, packet);
 }
 
