@@ -165,7 +165,7 @@ def a_link_that_comes_back_under_another_number_is_known_once(lab):
     problems = status(host)[2]
     expect(problems, [f"link eth0 (ifindex {old}, now first) has no program of ours at ingress",
                       f"link eth0 (ifindex {old}, now first) has no program of ours at egress",
-                      "link eth0 is asked for by 'eth0' and has come back under another number; 'apply' "
+                      "link eth0 is asked for by 'eth0' and has come back under another ifindex; 'apply' "
                       "counts it by its name again"], "problems")
     host.apply(BASE)
     expect(status(host)[::2], (0, []), "status")
@@ -199,6 +199,37 @@ def a_link_that_has_the_number_of_another_one_elsewhere_is_told_from_that_one(la
     expect(talk(peer, HOST[4], 22), ARRIVES, "tcp 22 where the link is now")
     expect(status(host)[::2], (0, []), "status")
     expect(shown(host), [("eth1", False)], "links")
+    expect(len(pins(host)), 2, "pins")
+
+
+@tap
+def a_link_that_has_come_back_under_the_number_of_one_that_moved_away_is_not_left_open(lab):
+    """Both bpf links tell that number then, and the pin of the one elsewhere has it, too."""
+    peer, host, other, third = (lab.host(name) for name in ("peer", "host", "other", "third"))
+    host.run("ip", "link", "add", "before", "type", "bridge")
+    number = ifindex(host, "before") + 1  # the next one that is free
+    for name, index in (("eth0", number), ("eth1", number + 5)):
+        host.run("ip", "link", "add", name, "index", str(index), "type", "veth", "peer", "name", name,
+                 "netns", peer.netns)
+        for end in (peer, host):
+            end.run("ip", "link", "set", name, "up")
+    peer.run("ip", "address", "add", f"{PEER[4]}/24", "dev", "eth1")
+    host.run("ip", "address", "add", f"{HOST[4]}/24", "dev", "eth1")
+    for port in (22, 80):
+        serve(host, "0.0.0.0", port)
+    both = "bulkhead: 1\ninterfaces: [eth0, eth1]\n"
+    host.apply(BASE, host=both)
+    host.run("ip", "link", "set", "eth0", "netns", other.netns)
+    host.run("ip", "link", "set", "eth1", "netns", third.netns)
+    host.run("ip", "link", "add", "taken", "index", str(number + 5), "type", "bridge")
+    third.run("ip", "link", "set", "eth1", "netns", host.netns)
+    expect((ifindex(other, "eth0"), ifindex(host, "eth1")), (number, number), "numbers")
+    host.run("ip", "address", "add", f"{HOST[4]}/24", "dev", "eth1")
+    host.run("ip", "link", "set", "eth1", "up")
+    wait_until(lambda: host.is_up("eth1"), what="eth1 up")
+    host.apply(BASE, host="bulkhead: 1\ninterfaces: [eth1]\n")
+    closed_and_open(peer, HOST[4])
+    expect(status(host)[::2], (0, []), "status")
     expect(len(pins(host)), 2, "pins")
 
 

@@ -27,7 +27,7 @@ static bool is_among(const host_links *links, uint32_t ifindex)
 	return false;
 }
 
-/* One of those that were covered, under whatever number. */
+/* One of those that were covered, whatever its ifindex was then. */
 static bool has_programs(const attach_hooks *hooks, uint32_t ifindex)
 {
 	for (size_t i = 0; i < hooks->len; i++)
@@ -60,15 +60,15 @@ static bool compare_one(struct asked *asked, const char *name, host_links *selec
 		array_push(arena, selected, link);
 		if (is_to_be_covered(asked->record, link->ifindex))
 			continue;
-		array_push(
-			arena, &asked->words,
-			arena_printf(arena,
-				     has_programs(asked->hooks, link->ifindex)
-					     ? "link %s is asked for by %s and has come back under "
-					       "another number; 'apply' counts it by its name again"
-					     : "link %s is asked for by %s and is not covered; "
-					       "'apply' covers it",
-				     link->name, by));
+		array_push(arena, &asked->words,
+			   arena_printf(
+				   arena,
+				   has_programs(asked->hooks, link->ifindex)
+					   ? "link %s is asked for by %s and has come back under "
+					     "another ifindex; 'apply' counts it by its name again"
+					   : "link %s is asked for by %s and is not covered; "
+					     "'apply' covers it",
+				   link->name, by));
 	}
 	return true;
 }

@@ -428,16 +428,16 @@ static void tell_of_moved(const struct applying *run, uint32_t number, ifindexes
 		  store_link_name(&run->record, run->arena, number));
 }
 
-int applying_remove_links(struct applying *run)
+/* What stays is left in hooks. */
+static int remove_surplus(struct applying *run, attach_hooks *hooks, bool *ret_moved)
 {
-	attach_hooks hooks = {};
 	ifindexes told = {};
 	ifindexes moved = {};
 	size_t n = 0;
-	int err = attach_list(run->load, run->arena, run->request->facts, run->diag, &hooks);
+	int err = 0;
 
-	for (size_t i = 0; i < hooks.len && !err; i++) {
-		struct attach_hook *hook = &hooks.at[i];
+	for (size_t i = 0; i < hooks->len && !err; i++) {
+		struct attach_hook *hook = &hooks->at[i];
 
 		if (is_surplus(run, hook)) {
 			err = attach_remove(run->load, hook, run->diag);
@@ -449,12 +449,11 @@ int applying_remove_links(struct applying *run)
 			continue;
 		}
 		hook->why = why_of(run, hook);
-		hooks.at[n++] = *hook;
+		hooks->at[n++] = *hook;
 	}
-	hooks.len = n;
-	run->result.hooks = hooks;
-	run->listed = !err;
-	return err ? err : attach_tidy(run->load, run->arena, run->request->facts, run->diag);
+	hooks->len = n;
+	*ret_moved = moved.len > 0;
+	return err;
 }
 
 static bool has_hook(const attach_hooks *hooks, uint32_t ifindex, enum bh_direction direction)
@@ -465,21 +464,59 @@ static bool has_hook(const attach_hooks *hooks, uint32_t ifindex, enum bh_direct
 	return false;
 }
 
+/* One that lacks a program; NULL: none does. */
+static const struct host_link *find_bare(const struct applying *run, const attach_hooks *hooks)
+{
+	for (size_t i = 0; i < run->request->links->len; i++) {
+		const struct host_link *link = run->request->links->at[i];
+
+		if (!has_hook(hooks, link->ifindex, BH_IN) ||
+		    !has_hook(hooks, link->ifindex, BH_OUT))
+			return link;
+	}
+	return NULL;
+}
+
+/*
+ * Of two bpf links with one ifindex, here and in another namespace, the pins alone tell which is here, and they
+ * are wrong where both devices have changed: so where one was taken off it is looked again, and what is
+ * missing by then is put on again.
+ */
+int applying_remove_links(struct applying *run)
+{
+	const struct host_facts *facts = run->request->facts;
+	attach_hooks hooks;
+	bool moved = true;
+	int err = 0;
+
+	while (moved && !err) {
+		hooks = (attach_hooks){};
+		moved = false;
+		err = attach_list(run->load, run->arena, facts, run->diag, &hooks);
+		if (err)
+			hooks.len = 0;
+		else
+			err = remove_surplus(run, &hooks, &moved);
+		if (!err && moved && find_bare(run, &hooks))
+			err = applying_attach(run);
+	}
+	run->result.hooks = hooks;
+	run->listed = !err;
+	return err ? err : attach_tidy(run->load, run->arena, facts, run->diag);
+}
+
 int applying_check_links(const struct applying *run)
 {
 	const attach_hooks *hooks = &run->result.hooks;
+	const struct host_link *link = run->listed ? find_bare(run, hooks) : NULL;
 
-	for (size_t i = 0; i < run->request->links->len && run->listed; i++) {
-		const struct host_link *link = run->request->links->at[i];
-		bool in = has_hook(hooks, link->ifindex, BH_IN);
-
-		if (!in || !has_hook(hooks, link->ifindex, BH_OUT))
-			return diag_refuse(run->diag, -ENODEV,
-					   "the policy is in force, but link '%s' has lost its "
-					   "program at %s since it was attached; 'apply' again",
-					   link->name, in ? "egress" : "ingress");
-	}
-	return 0;
+	if (!link)
+		return 0;
+	return diag_refuse(
+		run->diag, -ENODEV,
+		"the policy is in force, but link '%s' has lost its program at %s since it "
+		"was attached; 'apply' again",
+		link->name, has_hook(hooks, link->ifindex, BH_IN) ? "egress" : "ingress");
 }
 
 /* ---- other ABI versions ---- */
