@@ -185,10 +185,13 @@ static int check_once(struct diag *diag, const struct command *command, int word
 	return 0;
 }
 
-/*
- * The word with a character that is no ASCII, which getopt tells by its bytes, as negative numbers. It is
- * still in that word while there are more of them.
- */
+/* getopt tells a character that is no ASCII by its bytes, each a char: where that has a sign, below 0. */
+static bool is_odd(int told)
+{
+	return told < 0 || (told > 127 && told < 256);
+}
+
+/* The word with such a character, in which getopt still is while there are more of its bytes. */
 static const char *odd_word(char **argv)
 {
 	const char *last = argv[optind - 1];
@@ -200,7 +203,7 @@ static const char *odd_word(char **argv)
 static int bad_word(struct arena *arena, struct diag *diag, const struct command *command, int word,
 		    char **argv)
 {
-	const char *text = optopt < 0			? odd_word(argv)
+	const char *text = is_odd(optopt)		? odd_word(argv)
 			   : optopt > 0 && optopt < 256 ? arena_printf(arena, "-%c", optopt)
 							: argv[optind - 1];
 
