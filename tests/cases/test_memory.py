@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """
-test_memory: each piece of memory that a command asks for is refused once, and whatever then comes is
-what comes otherwise, or a failure in one line. Prints TAP.
+test_memory: of the pieces of memory that a command asks for one is refused, of many in turn, and whatever
+then comes is what comes otherwise, or a failure in one line. Prints TAP.
 
 usage: test_memory.py BULKHEAD [NO_MEMORY], the latter a library to be loaded before it
 """
