@@ -89,8 +89,12 @@ __attribute__((noinline)) int judge_apart(const struct packet *packet, struct de
 {
 	struct image_view view;
 
-	if (packet && decision && image_open_at(&view, decision->generation) == BH_REASON_RULE)
+	if (!packet || !decision)
+		return 0;
+	if (image_open_at(&view, decision->generation) == BH_REASON_RULE)
 		judge_by(packet, &view, decision);
+	else
+		judge_fault(packet, decision);
 	return 0;
 }
 #define judge(packet, view, decision) ((void)(view), (void)judge_apart(packet, decision))
