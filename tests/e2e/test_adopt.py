@@ -581,10 +581,16 @@ def a_second_apply_waits_when_it_is_told_to(lab):
     before = bench.status()["generation"]
     bench.next()
     with hold(bench):
+        # To a journal its words have a level, those that are said at once, too.
+        words = os.pipe()
+        at = os.fstat(words[1])
         second = bench.host.popen(*bench.host.bulkhead_args("apply", "--wait", *bench.write()),
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                                  stdout=subprocess.DEVNULL, stderr=words[1],
+                                  env={**os.environ, "JOURNAL_STREAM": f"{at.st_dev}:{at.st_ino}"})
+        os.close(words[1])
+        second.stderr = os.fdopen(words[0], encoding="utf-8")
         wait_until(lambda: waits_for_a_lock(second.pid), what="the second apply at the lock")
-        expect(second.stderr.readline(), f"note: another bulkhead (process {os.getpid()}) is "
+        expect(second.stderr.readline(), f"<5>note: another bulkhead (process {os.getpid()}) is "
                f"changing '{bench.host.state}'; waiting for it to end\n", "its words meanwhile")
         expect(bench.status()["generation"], before, "generation meanwhile")
     expect((second.wait(20), second.stderr.read()), (0, ""), "its status, and further words")

@@ -2,8 +2,10 @@
 /* Files → policy → image, for the commands; see cli/inputs.h. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli/inputs.h"
 #include "policy/parse.h"
@@ -193,12 +195,30 @@ int inputs_self(struct context *context, addr_list *ret_self)
 	return 0;
 }
 
+/* As JOURNAL_STREAM says, by device and inode (systemd.exec(5)); a unit may have sent stderr elsewhere. */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char own[64];
+	struct stat stat;
+
+	if (!stream || fstat(STDERR_FILENO, &stat))
+		return false;
+	(void)snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)stat.st_dev, (uintmax_t)stat.st_ino);
+	return strcmp(stream, own) == 0;
+}
+
+void inputs_print(const struct diag *diag)
+{
+	(stderr_is_journal() ? diag_print_levels : diag_print)(diag, stderr);
+}
+
 void inputs_tell(const char *words)
 {
 	scoped(diag_free) struct diag *now = diag_new();
 
 	diag_note(now, (struct mark){}, "%s", words);
-	diag_print(now, stderr);
+	inputs_print(now);
 }
 
 host_patterns inputs_patterns(struct context *context, const struct hostconf *host)

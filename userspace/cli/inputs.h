@@ -65,6 +65,9 @@ int inputs_self(struct context *context, addr_list *ret_self);
  */
 int inputs_packet(struct context *context, struct tuple *ret_tuple);
 
+/* Prints all messages on stderr, with their levels where that is the journal. */
+void inputs_print(const struct diag *diag);
+
 /* Says at once what somebody is to wait for, as a note on stderr. */
 void inputs_tell(const char *words);
 

@@ -3,13 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/inputs.h"
 
 const struct command *const commands[] = {
 	&cmd_apply, &cmd_check, &cmd_detach, &cmd_doctor, &cmd_explain, &cmd_flows,   &cmd_help,
@@ -147,19 +146,6 @@ static int fill_standard_streams(struct diag *diag)
 	return 0;
 }
 
-/* As JOURNAL_STREAM says, by device and inode (systemd.exec(5)); a unit may have sent stderr elsewhere. */
-static bool stderr_is_journal(void)
-{
-	const char *stream = getenv("JOURNAL_STREAM");
-	char own[64];
-	struct stat stat;
-
-	if (!stream || fstat(STDERR_FILENO, &stat))
-		return false;
-	(void)snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)stat.st_dev, (uintmax_t)stat.st_ino);
-	return strcmp(stream, own) == 0;
-}
-
 int main(int argc, char **argv)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
@@ -176,7 +162,7 @@ int main(int argc, char **argv)
 	}
 	/* stderr has no buffer of its own, and a file may hold very many mistakes. */
 	(void)setvbuf(stderr, NULL, _IOFBF, 1 << 16);
-	(stderr_is_journal() ? diag_print_levels : diag_print)(diag, stderr);
+	inputs_print(diag);
 	(void)fflush(stderr);
 	return status;
 }
