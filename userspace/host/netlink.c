@@ -32,7 +32,7 @@ static int end_answer(const struct nlmsghdr *message, void *data)
 
 	(void)data;
 	if (mnl_nlmsg_get_payload_len(message) < sizeof(*err))
-		errno = EBADMSG;
+		errno = EPROTO;
 	else if (*err >= 0)
 		return MNL_CB_STOP;
 	else
