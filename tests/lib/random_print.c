@@ -14,7 +14,6 @@ static void print_range(const struct addr_range *range, FILE *out)
 
 static void print_peer(const struct ast_peer *peer, FILE *out)
 {
-
 	switch (peer->kind) {
 	case AST_PEER_ANY:
 		fputs("any", out);
