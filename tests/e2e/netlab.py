@@ -83,10 +83,14 @@ class Children:
 CHILDREN = Children()
 
 
-def run(*args, check=True, timeout=None, **options):
-    """A command's completed process, output as text; killed when it takes longer than timeout."""
-    process = CHILDREN.start(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                             **options)
+def run(*args, check=True, timeout=None, within=contextlib.nullcontext(), **options):
+    """
+    A command's completed process, output as text; killed when it takes longer than timeout. It is
+    started within that context.
+    """
+    with within:
+        process = CHILDREN.start(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                 **options)
     with process:
         try:
             out, err = process.communicate(timeout=timeout)
@@ -166,11 +170,12 @@ class Host:
 
     def run(self, *args, check=True, **options):
         """A command inside the namespace; /sys and its pins stay the outer ones."""
-        return run("nsenter", f"--net=/run/netns/{self.netns}", *args, check=check, **options)
+        return run(*args, check=check, within=self.enter(), **options)
 
     def popen(self, *args, **options):
         """A started command inside the namespace, ended by the lab if it still runs then."""
-        return CHILDREN.start(["nsenter", f"--net=/run/netns/{self.netns}", *args], **options)
+        with self.enter():
+            return CHILDREN.start(args, **options)
 
     def remove(self):
         """The namespace with all that is in it, and the pins."""

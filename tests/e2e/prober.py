@@ -55,12 +55,18 @@ def _run(lanes, pipe):
     """The body of the process; asked by a byte, it answers with [(arrived, lost)] of each lane."""
     asked = None
     due = time.monotonic()
+    poller = select.epoll()
+    poller.register(pipe.fileno(), select.EPOLLIN)
+    for lane in lanes.values():
+        poller.register(lane.receiver.fileno(), select.EPOLLIN)
     while True:
         for lane in lanes.values():
             lane.send()
+        ready = {fd for fd, _ in poller.poll(0)}
         for lane in lanes.values():
-            lane.drain()
-        if asked is None and pipe.poll():
+            if lane.receiver.fileno() in ready:
+                lane.drain()
+        if asked is None and pipe.fileno() in ready:
             if pipe.recv() == "end":
                 return
             asked = (time.monotonic(), {name: lane.sent for name, lane in lanes.items()})
