@@ -268,31 +268,6 @@ static void print_characters(struct str text, uint32_t n, FILE *out)
 	}
 }
 
-static void print_place(struct arena *arena, struct shown *shown,
-			const struct diag_message *message, FILE *out)
-{
-	const struct mark *at = &message->at;
-	struct cursor *cursor = &shown->cursors[message->level == DIAG_NOTE];
-	struct str line = line_of(arena, shown, at->line);
-	uint32_t first = at->column > LINE_BEFORE ? at->column - LINE_BEFORE : 1;
-	uint32_t end = first + LINE_MAX_LEN;
-	uint32_t len = at->len ? at->len : 1;
-
-	if (!line.len && at->column <= 1)
-		return;
-	fputs("  ", out);
-	print_characters(
-		from_column(shown->source, line, (struct cursor){at->line, first, 0}, cursor),
-		end - first, out);
-	fputs("\n  ", out);
-	for (uint32_t column = first; column < at->column; column++)
-		fputc(' ', out);
-	fputc('^', out);
-	for (uint32_t i = 1; i < len && at->column + i < end; i++)
-		fputc('~', out);
-	fputc('\n', out);
-}
-
 /* What is being printed, and where to. */
 struct printing {
 	struct arena *arena;
@@ -301,6 +276,48 @@ struct printing {
 	bool levels;
 	FILE *out;
 };
+
+/* Begins a line: a journal takes each for itself, and without a level for one that is only told. */
+static void begin_line(const struct printing *printing, enum diag_level level)
+{
+	static const int priorities[] = {
+		[DIAG_ERROR] = LOG_ERR,
+		[DIAG_WARNING] = LOG_WARNING,
+		[DIAG_NOTE] = LOG_NOTICE,
+	};
+
+	if (printing->levels)
+		fprintf(printing->out, "<%d>", priorities[level]);
+}
+
+static void print_place(const struct printing *printing, struct shown *shown,
+			const struct diag_message *message)
+{
+	const struct mark *at = &message->at;
+	struct cursor *cursor = &shown->cursors[message->level == DIAG_NOTE];
+	struct str line = line_of(printing->arena, shown, at->line);
+	uint32_t first = at->column > LINE_BEFORE ? at->column - LINE_BEFORE : 1;
+	uint32_t end = first + LINE_MAX_LEN;
+	uint32_t len = at->len ? at->len : 1;
+	FILE *out = printing->out;
+
+	if (!line.len && at->column <= 1)
+		return;
+	begin_line(printing, message->level);
+	fputs("  ", out);
+	print_characters(
+		from_column(shown->source, line, (struct cursor){at->line, first, 0}, cursor),
+		end - first, out);
+	fputc('\n', out);
+	begin_line(printing, message->level);
+	fputs("  ", out);
+	for (uint32_t column = first; column < at->column; column++)
+		fputc(' ', out);
+	fputc('^', out);
+	for (uint32_t i = 1; i < len && at->column + i < end; i++)
+		fputc('~', out);
+	fputc('\n', out);
+}
 
 static size_t number_of(struct printing *printing, const struct source *source)
 {
@@ -323,17 +340,11 @@ static void print_message(struct printing *printing, const struct diag_message *
 		[DIAG_WARNING] = "warning: ",
 		[DIAG_NOTE] = "note: ",
 	};
-	static const int priorities[] = {
-		[DIAG_ERROR] = LOG_ERR,
-		[DIAG_WARNING] = LOG_WARNING,
-		[DIAG_NOTE] = LOG_NOTICE,
-	};
 	const struct mark *at = &message->at;
 	FILE *out = printing->out;
 	size_t number;
 
-	if (printing->levels)
-		fprintf(out, "<%d>", priorities[message->level]);
+	begin_line(printing, message->level);
 	if (at->source)
 		print_characters(str_of(at->source->path), UINT32_MAX, out);
 	if (at->source && at->line)
@@ -342,7 +353,7 @@ static void print_message(struct printing *printing, const struct diag_message *
 	if (!at->source || !at->line || !at->source->text.at)
 		return;
 	number = number_of(printing, at->source);
-	print_place(printing->arena, &printing->sources.at[number], message, out);
+	print_place(printing, &printing->sources.at[number], message);
 }
 
 /* An error or warning with its notes, to be put in order. */
@@ -389,9 +400,11 @@ static void print(const struct diag *diag, bool levels, FILE *out)
 		for (size_t j = 0; j < blocks.at[i].len; j++)
 			print_message(&printing, &blocks.at[i].first[j]);
 	}
-	if (diag->n_left_out)
-		fprintf(out, "%zu more messages are not shown; expected at most %d\n",
-			diag->n_left_out, DIAG_MAX);
+	if (!diag->n_left_out)
+		return;
+	begin_line(&printing, DIAG_ERROR);
+	fprintf(out, "%zu more messages are not shown; expected at most %d\n", diag->n_left_out,
+		DIAG_MAX);
 }
 
 void diag_print(const struct diag *diag, FILE *out)

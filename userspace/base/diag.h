@@ -106,7 +106,7 @@ const struct diag_message *diag_messages(const struct diag *diag, size_t *ret_le
  */
 void diag_print(const struct diag *diag, FILE *out);
 
-/* The same for a journal: before each message stands its level, as sd-daemon(3) has it. */
+/* The same for a journal: before each line stands the level of its message, as sd-daemon(3) has it. */
 void diag_print_levels(const struct diag *diag, FILE *out);
 
 #endif

@@ -116,7 +116,7 @@ Test(diag, a_place_is_shown_with_its_line_and_a_caret)
 	      "web.yaml:1:1: words\n  a: b\n  ^\n");
 }
 
-Test(diag, a_journal_is_told_the_level_of_each_message)
+Test(diag, a_journal_is_told_the_level_of_each_line)
 {
 	scoped(arena_free) struct arena *arena = arena_new();
 	scoped(diag_free) struct diag *diag = diag_new();
@@ -126,7 +126,7 @@ Test(diag, a_journal_is_told_the_level_of_each_message)
 	diag_note(diag, (struct mark){}, "more");
 	diag_warn(diag, (struct mark){}, "odd");
 	cr_assert_str_eq(printed_by(arena, diag_print_levels, diag),
-			 "<3>web.yaml:1:8: words\n  group: web\n         ^\n"
+			 "<3>web.yaml:1:8: words\n<3>  group: web\n<3>         ^\n"
 			 "<5>note: more\n<4>warning: odd\n");
 }
 
