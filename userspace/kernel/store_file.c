@@ -125,6 +125,9 @@ bool store_file_has(const struct store_folder *folder, const char *name,
 	return has && !read_all(fd, &next, 1, &more) && !more;
 }
 
+/* The largest file is an image of 512 pages of a megabyte, and what it says of its rules. */
+enum { FILE_MAX_SIZE = 1 << 30 };
+
 int store_file_read(const struct store_folder *folder, const char *name, struct arena *arena,
 		    struct diag *diag, char **ret_data, size_t *ret_size)
 {
@@ -141,6 +144,13 @@ int store_file_read(const struct store_folder *folder, const char *name, struct 
 						  folder->path, name);
 	if (fstat(fd, &about))
 		return diag_sys(diag, errno, "cannot read file '%s/%s'", folder->path, name);
+	if (about.st_size > FILE_MAX_SIZE)
+		return diag_bad(
+			diag, nowhere,
+			"file '%s/%s' is cut or was altered: it has %jd bytes, more than any "
+			"run writes; move it away, and it is begun anew (what is in force "
+			"stays)",
+			folder->path, name, (intmax_t)about.st_size);
 	data = arena_alloc(arena, (size_t)about.st_size + 1);
 	err = read_all(fd, data, (size_t)about.st_size, &size);
 	if (err)

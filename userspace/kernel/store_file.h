@@ -26,7 +26,10 @@ int store_file_write(const struct store_folder *folder, const char *name,
 bool store_file_has(const struct store_folder *folder, const char *name,
 		    const struct image_bytes *pieces, size_t n);
 
-/* All bytes, with a NUL behind them that is not counted; -ENOENT without words. */
+/*
+ * All bytes, with a NUL behind them that is not counted; -ENOENT without words. A file that is larger than
+ * any run writes is one that was altered.
+ */
 int store_file_read(const struct store_folder *folder, const char *name, struct arena *arena,
 		    struct diag *diag, char **ret_data, size_t *ret_size);
 

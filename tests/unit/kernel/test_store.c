@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "classify/build.h"
 #include "kernel/store.h"
@@ -205,6 +206,20 @@ Test(store, a_file_altered_at_any_byte_is_refused)
 	write_both(&at);
 	is_refused_when_altered(&at, "record.json");
 	is_refused_when_altered(&at, "counters.json");
+	at_fini(&at);
+}
+
+/* A hole has no bytes on the disk, and takes all memory to be read. */
+Test(store, a_file_that_is_larger_than_any_run_writes_is_not_read)
+{
+	struct at at;
+
+	at_init(&at);
+	write_both(&at);
+	cr_assert_eq(truncate(at_path(&at, "record.json"), 1LL << 42), 0);
+	cr_assert_eq(read_either(&at, "record.json"), -EBADMSG);
+	cr_assert_eq(truncate(at_path(&at, "counters.json"), 1LL << 42), 0);
+	cr_assert_eq(read_either(&at, "counters.json"), -EBADMSG);
 	at_fini(&at);
 }
 
