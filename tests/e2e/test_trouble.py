@@ -625,6 +625,36 @@ def an_apply_with_too_few_descriptors_says_so_and_changes_nothing(lab):
     bench.prober.check("few descriptors")
 
 
+# ---- the size of files ----
+
+def with_small_files(bench, size, *command):
+    """Under ulimit -f, but that the kernel's own unit is bytes."""
+    return bench.host.run("prlimit", f"--fsize={size}", *bench.host.bulkhead_args(*command), check=False)
+
+
+@tap
+def a_limit_of_the_size_of_files_is_a_failure_that_says_so_and_ends_no_run(lab):
+    """The signal that comes with it would: without a word, and in the middle of a detach."""
+    bench = Bench(lab, 0)
+    bench.apply()
+    bench.prober.since()
+    pins, before = bench.pins(), files(bench.host.state)
+    for size in (0, 1, 100, 10000):  # the lock, with a part of its number; the image
+        bench.next()
+        refused(with_small_files(bench, size, "apply", *bench.write()), "File too large")
+        bench.number -= 1
+        expect(files(bench.host.state), before, f"files, at most {size} bytes")
+        expect(bench.in_force(), 0, f"policy in force, at most {size} bytes")
+    bench.next()
+    bench.apply()
+    settled(bench, pins, "without a limit")
+    bench.prober.check("small files")
+    done = with_small_files(bench, 0, "detach")
+    expect(done.returncode, 0, f"detach: {done.stderr}")
+    assert done.stderr.startswith("warning: ") and "File too large" in done.stderr, done.stderr
+    nothing_left(bench, "detached")
+
+
 # ---- the clock ----
 
 def clock_set(bench, days):

@@ -154,8 +154,9 @@ int main(int argc, char **argv)
 	const struct command *command = NULL;
 	int status = STATUS_FAILED;
 
-	/* A reader that goes away ends the writing, not the cleaning up. */
+	/* A reader that goes away, or a limit of files (ulimit -f), ends the writing, not the cleaning up. */
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
 	if (!fill_standard_streams(diag)) {
 		command = choose(argc, argv, &context);
 		status = command ? run(command, argc - 1, argv + 1, &context) : STATUS_USAGE;

@@ -309,8 +309,11 @@ int store_file_lock(const struct store_folder *folder, const char *name, store_t
 	/* For store_work.h: flock tells nobody who does not take it. Where it cannot be had nobody sees us. */
 	(void)fcntl(fd, F_SETLK, &(struct flock){.l_type = F_WRLCK});
 	/* Written before it is cut, so that it is empty at no moment but the very first. */
-	if (pwrite(fd, pid, (size_t)len, 0) != len || ftruncate(fd, len))
-		return diag_sys(diag, errno, "cannot write file '%s/%s'", folder->path, name);
+	err = write_all(fd, pid, (size_t)len);
+	if (!err && ftruncate(fd, len))
+		err = -errno;
+	if (err)
+		return diag_sys(diag, -err, "cannot write file '%s/%s'", folder->path, name);
 	*ret_fd = take_fd(fd);
 	return 0;
 }
