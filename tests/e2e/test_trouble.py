@@ -19,8 +19,8 @@ import time
 import kernel
 from calls import LONG, moments
 from netlab import Skip, Tap, bulkhead_program, run, wait_until
-from test_traffic import expect
-from turns import Bench, nothing_left, settled, untold
+from test_traffic import HOST, PEER, expect
+from turns import FENCE, Bench, nothing_left, settled, untold
 
 tap = Tap()
 
@@ -623,6 +623,30 @@ def an_apply_with_too_few_descriptors_says_so_and_changes_nothing(lab):
     bench.apply()
     settled(bench, pins, "with enough descriptors")
     bench.prober.check("few descriptors")
+
+
+@tap
+def a_load_with_too_few_descriptors_says_so_and_nothing_else(lab):
+    """No word of a verifier, which has refused nothing, or of an apply that there was not; nothing is left."""
+    bench = Bench(lab, 0)
+    packet = f"in udp {PEER[4]}:1 {HOST[4]}:{FENCE}"
+
+    def limited(limit, *command):
+        done = bench.host.run("prlimit", f"--nofile={limit}", *bench.host.bulkhead_args(*command),
+                              check=False)
+        refused(done, "descriptors may be too short" if "did not reach" in done.stderr else
+                "Too many open files")
+        assert "=" not in done.stderr, done.stderr  # as what the kernel says of types
+
+    # The first of them are too few for the programs' types, to ask whether they may have constants, for maps.
+    for limit in (8, 14, 21, 22, 24):
+        limited(limit, "apply", *bench.write())
+        nothing_left(bench, f"{limit} descriptors")
+    bench.apply()
+    for limit in (15, 17, 20, 26, 31, 34, 45):
+        limited(limit, "explain", packet)
+    bench.host.bulkhead("explain", packet)
+    bench.prober.end()
 
 
 # ---- the size of files ----

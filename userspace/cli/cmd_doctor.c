@@ -295,8 +295,9 @@ static int check_record(struct doctor *doctor, const struct store *store, struct
 {
 	const struct options *options = &doctor->context->options;
 	struct arena *arena = doctor->context->arena;
-	const uint64_t active = live_active(options->pins);
+	scoped(diag_free) struct diag *quiet = diag_new();
 	struct store_record record = {};
+	uint64_t active = 0;
 	int err = store_read_record(store, arena, diag, &record);
 
 	if (!err)
@@ -306,6 +307,7 @@ static int check_record(struct doctor *doctor, const struct store *store, struct
 		err = instance_check_state(store, &record, options->pins, diag);
 	if (err)
 		return err;
+	(void)live_active(options->pins, quiet, &active);
 	store_settle(&record, arena, active, clock_seconds());
 	instance_warn_of_state(store, &record, active, options->pins, diag);
 	return 0;

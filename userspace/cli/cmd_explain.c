@@ -155,19 +155,24 @@ static int ask(struct context *context, const struct tuple *tuple, struct asked 
 
 	for (int i = 0; i < TRIES; i++) {
 		scoped(diag_free) struct diag *late = diag_new();
+		scoped(diag_free) struct diag *quiet = diag_new();
 		struct context own = *context;
-		uint64_t generation = live_active(pins);
-		int err;
+		uint64_t generation = 0, now = 0;
+		int err, unseen;
 
 		own.diag = late;
 		forget(asked);
+		(void)live_active(pins, quiet, &generation);
 		err = ask_once(&own, tuple, asked);
 		if (asked->live.load)
 			generation = asked->live.generation;
-		if (live_active(pins) != generation)
+		unseen = live_active(pins, err ? quiet : late, &now);
+		if (!unseen && now != generation)
 			continue;
 		diag_take(context->diag, late, NULL);
-		return err ? err : privileges_keep(PRIVILEGE_BPF, context->diag);
+		if (err || unseen)
+			return err ? err : unseen;
+		return privileges_keep(PRIVILEGE_BPF, context->diag);
 	}
 	return diag_refuse(
 		context->diag, -EBUSY,

@@ -94,15 +94,18 @@ int live_open(struct context *context, struct live *ret_live)
 	return 0;
 }
 
-uint64_t live_active(const char *pins)
+int live_active(const char *pins, struct diag *diag, uint64_t *ret_active)
 {
-	scoped(diag_free) struct diag *quiet = diag_new();
 	scoped(load_close) struct load *load = NULL;
 	uint64_t active = 0;
+	int err = load_open_read(pins, diag, &load);
 
-	if (!load_open_read(pins, quiet, &load))
-		(void)load_active(load, quiet, &active);
-	return active;
+	if (!err)
+		err = load_active(load, diag, &active);
+	if (err && err != -ENOENT)
+		return err;
+	*ret_active = active;
+	return 0;
 }
 
 /* What programs of these pins do on the links. */

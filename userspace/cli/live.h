@@ -49,8 +49,8 @@ int live_open_pins(struct context *context, struct host_facts *ret_facts, struct
 /* -ENOENT without words when nothing is enforced here; *ret_live is to be closed on success. */
 int live_open(struct context *context, struct live *ret_live);
 
-/* The generation in force by these pins; 0: none, or not to be read. */
-uint64_t live_active(const char *pins);
+/* The generation in force by these pins; 0: none. */
+int live_active(const char *pins, struct diag *diag, uint64_t *ret_active);
 
 /*
  * An apply or detach that is at work leaves for moments what one that has died leaves for good. Who finds such a

@@ -44,14 +44,21 @@ int load_skeleton_open(struct arena *arena, const struct probe *probe, struct di
 		       const char **ret_log, struct enforce **ret_skeleton)
 {
 	char *log = arena_alloc(arena, LOG_SIZE);
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .kernel_log_buf = log, .kernel_log_size = LOG_SIZE,
-		    .kernel_log_level = LOG_WORDS);
-	struct enforce *skeleton = enforce__open_opts(&opts);
+	struct enforce *skeleton = enforce__open();
+	struct bpf_program *program;
 
+	/* The object is our own: what libbpf and libelf say of it in their own numbers is of memory, too. */
 	if (!skeleton)
-		return diag_sys(diag, errno, "cannot read the programs' object");
+		return diag_sys(diag, errno < __LIBBPF_ERRNO__START ? errno : ENOMEM,
+				"cannot read the programs' object");
 	(void)bpf_program__set_autoload(skeleton->progs.bh_xdp, !probe->has[PROBE_XDP_FRAGS]);
 	(void)bpf_program__set_autoload(skeleton->progs.bh_xdp_frags, probe->has[PROBE_XDP_FRAGS]);
+	/* The whole object's would take what is said of types, which are loaded first, for the verifier's words. */
+	bpf_object__for_each_program(program, skeleton->obj)
+	{
+		(void)bpf_program__set_log_buf(program, log, LOG_SIZE);
+		(void)bpf_program__set_log_level(program, LOG_WORDS);
+	}
 	*ret_log = log;
 	*ret_skeleton = skeleton;
 	return 0;
@@ -77,7 +84,7 @@ static struct str last_words(const char *log)
 {
 	struct str rest = str_of(log);
 	struct str line;
-	struct str words = STR("the kernel gives no reason");
+	struct str words = {};
 
 	while (str_cut(rest, '\n', &line, &rest))
 		if (line.len && !is_statistics(line))
@@ -85,13 +92,30 @@ static struct str last_words(const char *log)
 	return words;
 }
 
+/*
+ * What libbpf goes on without where it could not ask the kernel for it, or not give it, for want of memory or
+ * descriptors. The verifier then complains of what comes of that. NULL: nothing.
+ */
+static const char *left_out(const struct enforce *skeleton)
+{
+	if (bpf_object__btf_fd(skeleton->obj) < 0)
+		return "types";
+	return bpf_map__autocreate(skeleton->maps.rodata) ? NULL : "constants";
+}
+
 int load_skeleton_load(struct enforce *skeleton, const char *log, struct diag *diag)
 {
 	int err = enforce__load(skeleton);
+	struct str words = last_words(log);
+	const char *missing = left_out(skeleton);
 
 	if (!err)
 		return 0;
-	if (!log[0])
-		return diag_sys(diag, -err, "cannot load the programs");
-	return diag_sys(diag, -err, "cannot load the programs: " STR_FMT, STR_ARG(last_words(log)));
+	if (missing && words.len)
+		return diag_refuse(diag, -EAGAIN,
+				   "cannot load the programs: their %s did not reach the kernel; "
+				   "memory or descriptors may be too short",
+				   missing);
+	return diag_sys(diag, -err, "cannot load the programs%s" STR_FMT, words.len ? ": " : "",
+			STR_ARG(words));
 }
