@@ -6,6 +6,7 @@ is not 0, one line says what and where, and nothing is leaked. Or the fault does
 the new policy is in force, and what was left undone is a warning.
 """
 
+import json
 import os
 import random
 import re
@@ -14,7 +15,7 @@ import time
 
 import calls
 import kernel
-from netlab import Tap
+from netlab import Skip, Tap
 from test_traffic import expect
 from turns import Bench, may_enforce, nothing_left, settled
 
@@ -143,6 +144,74 @@ def each_system_call_of_a_first_apply_may_fail(lab):
     bench.prober.end()
     print(f"# first apply: seed {seed}: {count}; {time.monotonic() - start:.0f} s", flush=True)
     assert count["failed"] > 10, count
+
+
+def refuse_memory(at, count=""):
+    """Words before a command: of the pieces of memory that libbpf asks for, that one is refused."""
+    library = os.environ.get("NO_MEMORY_LIBRARY")
+    if not library:
+        raise Skip("no library is loaded before a program with sanitizers, or of another machine")
+    return ["env", f"LD_PRELOAD={library}", "NO_MEMORY_OF=/libbpf.so", f"NO_MEMORY_AT={at}",
+            f"NO_MEMORY_COUNT={count}"]
+
+
+def each_refused(host, steps, command, *args):
+    """Runs with of that many pieces one refused each, from a drawn one on: (which, the completed process)."""
+    command = host.bulkhead_args(command, *args)
+    path = os.path.join(host.lab.folder, "count")
+    done = host.run(*refuse_memory(0, path), *command, check=False)
+    with open(path, encoding="ascii") as file:
+        count = int(file.read())
+    yield f"none of {count}", done
+    first = random.randrange(count // steps)
+    for at in range(1 + first, count + 1, count // steps):
+        yield (f"{at} of {count}",
+               host.run(*refuse_memory(at), *command, check=False, timeout=60))
+
+
+@tap
+def a_kernel_that_libbpf_has_no_memory_to_ask_is_told_from_one_that_lacks_something(lab):
+    bench = Bench(lab, 0)
+
+    def findings(done):
+        return [each for each in json.loads(done.stdout)["findings"] if each["subject"] != "tables"]
+
+    runs = each_refused(bench.host, 30, "doctor", "--json", "--interface", "eth0")
+    whole, unknown = findings(next(runs)[1]), 0
+    for where, done in runs:
+        found = findings(done)
+        if found == whole:
+            continue  # what can be done without
+        assert found[0]["level"] == "unknown", f"{where}: {found}"
+        assert found[0]["words"].endswith("Cannot allocate memory"), f"{where}: {found[0]}"
+        unknown += 1
+    bench.prober.end()
+    assert unknown > 5, unknown
+
+
+@tap
+def a_first_apply_whose_libbpf_has_no_memory_says_so_and_leaves_nothing(lab):
+    """Or it does without, and all is as otherwise."""
+    bench = Bench(lab, 0)
+    runs = each_refused(bench.host, 20, "apply", *bench.write())
+    expect(next(runs)[1].returncode, 0, "status")
+    pins = bench.pins()
+    bench.host.bulkhead("detach")
+    failed = 0
+    for where, done in runs:
+        words = words_of(done, where)
+        if not done.returncode:
+            expect(bench.pins(), pins, f"{where}: pins")
+            bench.host.bulkhead("detach")
+            continue
+        failed += 1
+        expect(done.returncode, 1, f"{where}: status: {words}")
+        assert re.search("Cannot allocate memory|memory or descriptors may be too short$", words), \
+            f"{where}: {words}"
+        assert "=" not in words, f"{where}: {words}"  # as what the kernel says of types
+        nothing_left(bench, where)
+    bench.prober.end()
+    assert failed > 5, failed
 
 
 def between(trace, first, last):

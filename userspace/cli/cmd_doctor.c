@@ -77,11 +77,16 @@ static void features(struct doctor *doctor, const struct probe *probe)
 /* Why a program at egress does not see what a sender has left open; NULL: it does. */
 static const char *unseen(const struct probe *probe)
 {
+	scoped(diag_free) struct diag *quiet = diag_new();
+	struct bh_skb layout = {};
+
 	if (probe->has[PROBE_READ_KERNEL])
 		return NULL;
 	if (access(SKB_TYPES, R_OK))
 		return "this kernel tells nothing of its types (" SKB_TYPES ")";
-	if (!skb_layout().known)
+	if (skb_layout(quiet, &layout))
+		return "memory or descriptors are too short to read this kernel's types";
+	if (!layout.known)
 		return "this kernel keeps packets in a way that is not known";
 	return "this kernel lets no program read its memory, as under lockdown for "
 	       "confidentiality";

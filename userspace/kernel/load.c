@@ -453,10 +453,11 @@ static int load_programs(struct load *load, struct diag *diag)
 	struct bh_machine machine = {};
 	int err = choose_machine(load, diag, &machine);
 
+	if (!err && load->reads_kernel &&
+	    !load->skb.known) /* pins of programs that are gone told so */
+		err = skb_layout(diag, &load->skb);
 	if (err)
 		return err;
-	if (load->reads_kernel && !load->skb.known) /* pins of programs that are gone told so */
-		load->skb = skb_layout();
 	load_skeleton_configure(load->skeleton, &load->skb, &machine);
 	err = load_skeleton_load(load->skeleton, load->log, diag);
 	if (!err)

@@ -134,26 +134,27 @@ static int try_atomics(void)
 	return came_of(load_insns(BPF_PROG_TYPE_XDP, insns, ARRAY_LEN(insns), 0));
 }
 
-/* Type information of: int f(int *p); int main(void *ctx). Returns its descriptor. */
+/*
+ * Type information of: int f(int *p); int main(void *ctx). Returns its descriptor. Half of it, where memory is
+ * short, the kernel would refuse as one that does not know such types.
+ */
 static int load_pointer_types(void)
 {
+	enum { NUMBER = 1, POINTER, TYPE_F, F, TYPE_MAIN, MAIN };
 	struct btf *btf = btf__new_empty();
-	int number;
-	int pointer;
+	const void *data = NULL;
 	int fd = -ENOMEM;
-	const void *data;
 	uint32_t size;
 
 	if (libbpf_get_error(btf))
 		return -ENOMEM;
-	number = btf__add_int(btf, "int", 4, BTF_INT_SIGNED);
-	pointer = btf__add_ptr(btf, number);
-	btf__add_func_proto(btf, number);		    /* 3 */
-	btf__add_func_param(btf, "p", pointer);		    /* of 3 */
-	btf__add_func(btf, "probe_f", BTF_FUNC_GLOBAL, 3);  /* 4 */
-	btf__add_func_proto(btf, number);		    /* 5 */
-	btf__add_func(btf, "bh_probe", BTF_FUNC_STATIC, 5); /* 6 */
-	data = btf__raw_data(btf, &size);
+	if (btf__add_int(btf, "int", 4, BTF_INT_SIGNED) == NUMBER &&
+	    btf__add_ptr(btf, NUMBER) == POINTER && btf__add_func_proto(btf, NUMBER) == TYPE_F &&
+	    btf__add_func_param(btf, "p", POINTER) == 0 &&
+	    btf__add_func(btf, "probe_f", BTF_FUNC_GLOBAL, TYPE_F) == F &&
+	    btf__add_func_proto(btf, NUMBER) == TYPE_MAIN &&
+	    btf__add_func(btf, "bh_probe", BTF_FUNC_STATIC, TYPE_MAIN) == MAIN)
+		data = btf__raw_data(btf, &size);
 	if (data)
 		fd = bpf_btf_load(data, size, NULL);
 	btf__free(btf);
@@ -408,8 +409,8 @@ int probe_kernel(struct diag *diag, struct probe *ret_probe)
 		if (i != PROBE_CLSACT)
 			err = ask((enum probe_feature)i, diag, &probe);
 	/* Where in it what is wanted lies, the kernel has to tell as well. */
-	if (probe.has[PROBE_READ_KERNEL])
-		probe.skb = skb_layout();
+	if (!err && probe.has[PROBE_READ_KERNEL])
+		err = skb_layout(diag, &probe.skb);
 	probe.has[PROBE_READ_KERNEL] = probe.skb.known;
 	if (!err && !probe.has[PROBE_TCX])
 		err = probe_clsact(diag, &probe);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "kernel/skb.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include <bpf/btf.h>
@@ -42,15 +43,11 @@ static bool find(const struct btf *btf, uint32_t type, const char *name, uint32_
 	return false;
 }
 
-struct bh_skb skb_layout(void)
+static struct bh_skb find_layout(const struct btf *btf)
 {
-	scoped(btf__free) struct btf *btf = btf__parse(SKB_TYPES, NULL);
 	struct field summed, start, offset, head, data;
-	int type;
+	int type = btf__find_by_name_kind(btf, "sk_buff", BTF_KIND_STRUCT);
 
-	if (libbpf_get_error(btf))
-		return (struct bh_skb){};
-	type = btf__find_by_name_kind(btf, "sk_buff", BTF_KIND_STRUCT);
 	if (type < 0 || !find(btf, (uint32_t)type, "ip_summed", 0, 0, &summed) ||
 	    !find(btf, (uint32_t)type, "csum_start", 0, 0, &start) ||
 	    !find(btf, (uint32_t)type, "csum_offset", 0, 0, &offset) ||
@@ -67,4 +64,16 @@ struct bh_skb skb_layout(void)
 		.checksum = (uint16_t)(start.at / 8),
 		.ends = (uint16_t)(head.at / 8),
 	};
+}
+
+int skb_layout(struct diag *diag, struct bh_skb *ret_layout)
+{
+	struct btf *types = btf__parse(SKB_TYPES, NULL);
+	int err = (int)libbpf_get_error(types);
+	scoped(btf__free) struct btf *btf = err ? NULL : types;
+
+	if (err == -ENOMEM || err == -EMFILE || err == -ENFILE)
+		return diag_sys(diag, -err, "cannot read the kernel's types '" SKB_TYPES "'");
+	*ret_layout = btf ? find_layout(btf) : (struct bh_skb){};
+	return 0;
 }

@@ -6,6 +6,7 @@
 #ifndef KERNEL_SKB_H
 #define KERNEL_SKB_H
 
+#include "base/diag.h"
 #include "bpf/abi.h"
 
 /* What the running kernel says of itself; a file of a package may be of another one. */
@@ -13,8 +14,9 @@
 
 /*
  * Reads SKB_TYPES: some megabytes, a tenth of a second. known is 0 where the kernel tells no types, or the
- * fields do not lie side by side as the programs read them.
+ * fields do not lie side by side as the programs read them. Where memory or descriptors are short that is not known:
+ * a negative errno, with words.
  */
-struct bh_skb skb_layout(void);
+int skb_layout(struct diag *diag, struct bh_skb *ret_layout);
 
 #endif
