@@ -4,9 +4,14 @@
 #include <errno.h>
 #include <string.h>
 
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include "base/scoped.h"
 #include "bpf/enforce.skel.h"
+
+SCOPED(struct btf *, btf__free);
 
 enum { LOG_SIZE = 1 << 16 };
 
@@ -92,13 +97,49 @@ static struct str last_words(const char *log)
 	return words;
 }
 
+/* What the kernel has of types, by their descriptor; NULL where that cannot be told. */
+static struct btf *given_types(struct arena *arena, int fd)
+{
+	struct bpf_btf_info info = {};
+	uint32_t size = sizeof(info);
+	struct btf *btf;
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &size))
+		return NULL;
+	info = (struct bpf_btf_info){
+		.btf = (uintptr_t)arena_alloc(arena, info.btf_size),
+		.btf_size = info.btf_size,
+	};
+	if (bpf_obj_get_info_by_fd(fd, &info, &size))
+		return NULL;
+	btf = btf__new((const void *)(uintptr_t)info.btf, info.btf_size);
+	return libbpf_get_error(btf) ? NULL : btf;
+}
+
+/* Whether functions are there as they are: such as are not global are verified anew at each call. */
+static bool has_functions(const struct btf *own, const struct btf *given)
+{
+	for (uint32_t i = 1; i < btf__type_cnt(own); i++) {
+		const struct btf_type *type = btf__type_by_id(own, i);
+		const struct btf_type *there = btf__type_by_id(given, i);
+
+		if (btf_is_func(type) && (!there || there->info != type->info))
+			return false;
+	}
+	return true;
+}
+
 /*
  * What libbpf goes on without where it could not ask the kernel for it, or not give it, for want of memory or
  * descriptors. The verifier then complains of what comes of that. NULL: nothing.
  */
 static const char *left_out(const struct enforce *skeleton)
 {
-	if (bpf_object__btf_fd(skeleton->obj) < 0)
+	scoped(arena_free) struct arena *arena = arena_new();
+	int types = bpf_object__btf_fd(skeleton->obj);
+	scoped(btf__free) struct btf *given = types < 0 ? NULL : given_types(arena, types);
+
+	if (types < 0 || (given && !has_functions(bpf_object__btf(skeleton->obj), given)))
 		return "types";
 	return bpf_map__autocreate(skeleton->maps.rodata) ? NULL : "constants";
 }
@@ -107,11 +148,11 @@ int load_skeleton_load(struct enforce *skeleton, const char *log, struct diag *d
 {
 	int err = enforce__load(skeleton);
 	struct str words = last_words(log);
-	const char *missing = left_out(skeleton);
+	const char *missing = err && words.len ? left_out(skeleton) : NULL;
 
 	if (!err)
 		return 0;
-	if (missing && words.len)
+	if (missing)
 		return diag_refuse(diag, -EAGAIN,
 				   "cannot load the programs: their %s did not reach the kernel; "
 				   "memory or descriptors may be too short",
