@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What is said when a kernel's verifier refuses a program: its own last word, however much it has
- * looked at before. Kernels before 6.4 keep the beginning of a log that is too long, not its end.
+ * looked at before. Kernels before 6.4 keep the beginning of a log that is too long, not its end. And
+ * what is said where the verifier is not to blame.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "bpf/abi.h"
@@ -37,14 +39,30 @@ static int spoil(struct bpf_program *program, struct bpf_prog_load_opts *opts, l
 	return bpf_program__set_insns(program, insns, bpf_program__insn_cnt(program));
 }
 
-Test(refusal, the_verifiers_last_word_is_told_whatever_came_before_it)
+/* Before that a function of ours becomes global that the kernel was told to be static, or the other way round. */
+static int spoil_types(struct bpf_program *program, struct bpf_prog_load_opts *opts, long cookie)
 {
-	LIBBPF_OPTS(libbpf_prog_handler_opts, opts, .prog_prepare_load_fn = spoil);
+	const struct enforce *skeleton = *(struct enforce *const *)(uintptr_t)cookie;
+	struct btf *own = bpf_object__btf(skeleton->obj);
+	int f = btf__find_by_name_kind(own, "bh_xdp", BTF_KIND_FUNC);
+	struct btf_type *type = (struct btf_type *)btf__type_by_id(own, (uint32_t)f);
+
+	cr_assert(f > 0);
+	type->info ^= BTF_FUNC_GLOBAL;
+	return spoil(program, opts, 0);
+}
+
+/* What is said of a load that must fail with that error. */
+static void refused(libbpf_prog_prepare_load_fn_t spoiled, int wanted, const char *words,
+		    const char *end)
+{
 	scoped(arena_free) struct arena *arena = arena_new();
 	scoped(diag_free) struct diag *diag = diag_new();
 	const struct bh_machine machine = {.hz = 1000, .tick_shift = 7};
 	const struct diag_message *messages;
 	struct enforce *skeleton = NULL;
+	LIBBPF_OPTS(libbpf_prog_handler_opts, opts, .prog_prepare_load_fn = spoiled,
+		    .cookie = (long)(uintptr_t)&skeleton);
 	const char *log = NULL;
 	struct probe probe = {};
 	int handler, err;
@@ -58,12 +76,22 @@ Test(refusal, the_verifiers_last_word_is_told_whatever_came_before_it)
 	cr_assert_eq(load_skeleton_open(arena, &probe, diag, &log, &skeleton), 0);
 	load_skeleton_configure(skeleton, &probe.skb, &machine);
 	err = load_skeleton_load(skeleton, log, diag);
-	cr_assert_eq(err, -EACCES, "%d", err);
+	cr_assert_eq(err, wanted, "%d", err);
 	messages = diag_messages(diag, &n);
 	cr_assert_eq(n, 1);
-	cr_assert(strstr(messages[0].text, "cannot load the programs: invalid"), "%s",
-		  messages[0].text);
-	cr_assert(strstr(messages[0].text, "R10 off=8"), "%s", messages[0].text);
+	cr_assert(strstr(messages[0].text, words), "%s", messages[0].text);
+	cr_assert(strstr(messages[0].text, end), "%s", messages[0].text);
 	enforce__destroy(skeleton);
 	(void)libbpf_unregister_prog_handler(handler);
+}
+
+Test(refusal, the_verifiers_last_word_is_told_whatever_came_before_it)
+{
+	refused(spoil, -EACCES, "cannot load the programs: invalid", "R10 off=8");
+}
+
+Test(refusal, where_the_types_are_not_whole_in_the_kernel_that_is_told)
+{
+	refused(spoil_types, -EAGAIN, "cannot load the programs: their types did not reach",
+		"too short");
 }
