@@ -12,7 +12,7 @@ import signal
 from calls import Tracer, parse
 from generator import mac_of
 from kernel import VERSION, ifindex, tree
-from netlab import TOP, Skip, Tap, drain, receive, wait_until
+from netlab import TOP, Skip, Tap, bulkhead_program, drain, family_of, receive, wait_until
 from test_traffic import BASE, HOST, PEER, expect, pair
 from traffic import ARRIVES, DENIED, ask, greeted, rules, serve, still_talks, talk
 
@@ -527,6 +527,47 @@ def a_live_flow_is_judged_by_the_addresses_that_the_apply_has_found(lab):
     for _ in range(3):
         sender.sendto(b"?", (gained, 53))
     assert not receive(receiver, 0.3), "the policy denies it to the host's own addresses"
+
+
+@tap
+def what_local_routes_make_the_host_s_is_self_and_whole_prefixes_are_named(lab):
+    peer, host = pair(lab)
+    single = ("198.51.100.7", "2001:db8:7::7", "2001:db8::")  # the last by forwarding: it is anycast
+    whole = {"203.0.113.0/24": "203.0.113.9", "2001:db8:8::/48": "2001:db8:8::9"}
+    with host.enter():
+        host.sysctl("net/ipv4/ip_forward", 1)
+        host.sysctl("net/ipv6/conf/all/forwarding", 1)
+    host.run("ip", "address", "add", "203.0.113.1/24", "dev", "lo")
+    for prefix in (*single[:2], "2001:db8:8::/48"):
+        host.run("ip", "route", "add", "local", prefix, "dev", "lo")
+    host.run("ip", "route", "add", "local", "192.0.2.128/25", "dev", "lo", "table", "77")
+    for address in (*single, *whole, "203.0.113.1"):
+        version = 6 if ":" in address else 4
+        peer.run("ip", "route", "replace", address, "via", HOST[version])
+    host.apply(GAINED.replace("192.0.2.0/24", "any"))
+    for address in (*single, "203.0.113.1", *whole.values()):
+        with peer.udp(family=family_of(address)) as sock:
+            sock.sendto(b"?", (address, 53))
+    wait_until(lambda: sum(rules(host)[name]["packets"] for name in ("not-here", "beyond")) == 6,
+               what="all datagrams")
+    expect(rules(host)["not-here"]["packets"], 4, "datagrams to self")
+    code, said, _ = status(host)
+    told = [line["words"] for line in said["not_covered"] if line["words"].startswith("by self: ")]
+    expect((code, told), (0, [f"by self: {', '.join(whole)}, which local routes make the host's as a "
+                              "whole; name them in rules"]), "what self does not hold")
+    told = [finding["words"] for finding in host.bulkhead_json("doctor", "--interface", "eth0")["findings"]
+            if finding["subject"] == "self" and finding["level"] == "note"]
+    assert len(told) == 1 and told[0].startswith(f"does not hold {', '.join(whole)}, "), told
+
+
+@tap
+def a_namespace_that_has_never_had_an_address_has_none_of_its_own(lab):
+    _, host = pair(lab)
+    done = host.run("unshare", "--net", bulkhead_program(), "doctor", "--json", "--interface", "lo",
+                    "--pins", f"{host.pins}-bare", "--state", f"{host.state}-bare", check=False)
+    told = {(finding["level"], finding["words"]) for finding in json.loads(done.stdout)["findings"]
+            if finding["subject"] == "self"}
+    expect(told, {("ok", "0 own addresses")}, "own addresses")
 
 
 class Lost:

@@ -76,10 +76,19 @@ static void set_host_bits(struct addr *addr, unsigned len, bool value)
 	}
 }
 
+struct addr_range addr_range_of_prefix(const struct addr *addr, unsigned len)
+{
+	struct addr_range range = {.first = *addr, .last = *addr};
+
+	set_host_bits(&range.first, len, false);
+	set_host_bits(&range.last, len, true);
+	return range;
+}
+
 static enum addr_error prefix_parse(struct str address, struct str length,
 				    struct addr_range *ret_range)
 {
-	struct addr first, cleared;
+	struct addr first;
 	struct addr_range range;
 	uint64_t len;
 	enum addr_error error = addr_parse(address, &first);
@@ -90,12 +99,9 @@ static enum addr_error prefix_parse(struct str address, struct str length,
 		return ADDR_BAD_LENGTH;
 	if (len > n_bits(&first))
 		return ADDR_LENGTH_TOO_LONG;
-	cleared = first;
-	set_host_bits(&cleared, (unsigned)len, false);
-	if (addr_compare(&cleared, &first))
+	range = addr_range_of_prefix(&first, (unsigned)len);
+	if (addr_compare(&range.first, &first))
 		return ADDR_HOST_BITS;
-	range = (struct addr_range){.first = first, .last = first};
-	set_host_bits(&range.last, (unsigned)len, true);
 	*ret_range = range;
 	return ADDR_OK;
 }
@@ -363,14 +369,11 @@ static struct addr_range first_prefix(const struct addr *addr, const struct addr
 	struct addr_range range = {.first = *addr, .last = *addr};
 
 	for (unsigned len = n_bits(addr); len-- > 0;) {
-		struct addr cleared = *addr;
-		struct addr end = *addr;
+		const struct addr_range wider = addr_range_of_prefix(addr, len);
 
-		set_host_bits(&cleared, len, false);
-		set_host_bits(&end, len, true);
-		if (addr_compare(&cleared, addr) || addr_compare(&end, last) > 0)
+		if (addr_compare(&wider.first, addr) || addr_compare(&wider.last, last) > 0)
 			break;
-		range.last = end;
+		range = wider;
 	}
 	return range;
 }

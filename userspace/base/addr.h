@@ -84,6 +84,9 @@ bool addr_range_has(const struct addr_range *range, const struct addr *addr);
 bool addr_next(const struct addr *addr, struct addr *ret_next);
 bool addr_previous(const struct addr *addr, struct addr *ret_previous);
 
+/* The prefix of len bits that addr lies in. */
+struct addr_range addr_range_of_prefix(const struct addr *addr, unsigned len);
+
 /* The whole of a family. */
 struct addr_range addr_range_all(enum addr_family family);
 

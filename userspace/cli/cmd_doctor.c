@@ -484,12 +484,15 @@ static void self(struct doctor *doctor)
 	struct arena *arena = doctor->context->arena;
 	scoped(diag_free) struct diag *late = diag_new();
 	struct bh_self *table = arena_alloc(arena, sizeof(*table));
+	const char *local = describe_local(arena, &doctor->facts);
 
 	if (tables_make_self(doctor->facts.addresses.at, n, late, table))
 		say_all(doctor, LEVEL_ERROR, "self", late);
 	else
 		say(doctor, LEVEL_OK, "self",
 		    words_count(arena, n, "own address", "own addresses"));
+	if (local)
+		say(doctor, LEVEL_NOTE, "self", arena_printf(arena, "does not hold %s", local));
 }
 
 static void coverage(struct doctor *doctor)

@@ -357,6 +357,7 @@ static void show_uncovered(struct asking *asking)
 	struct arena *arena = asking->context->arena;
 	const census_others others =
 		census_find_others(arena, asking->context->options.pins, &asking->programs);
+	const char *local = describe_local(arena, &asking->facts);
 	host_senders senders;
 
 	for (size_t i = 0; i < asking->facts.links.len; i++) {
@@ -369,6 +370,8 @@ static void show_uncovered(struct asking *asking)
 	for (size_t i = 0; i < others.len; i++)
 		uncovered(asking, others.at[i].words);
 	uncovered(asking, "loopback and local-to-local traffic");
+	if (local)
+		uncovered(asking, arena_printf(arena, "by self: %s", local));
 	host_senders_read(arena, &senders);
 	uncovered(asking, arena_printf(arena,
 				       "frames sent by PACKET_QDISC_BYPASS or AF_XDP, or "

@@ -255,7 +255,7 @@ struct view_explain describe_trace(struct arena *arena, const struct policy *pol
 	return explain;
 }
 
-enum { SENDERS_SHOWN = 5 };
+enum { SENDERS_SHOWN = 5, LOCAL_SHOWN = 5 };
 
 static const char *describe_sender(struct arena *arena, const struct host_sender *sender)
 {
@@ -278,4 +278,22 @@ const char *describe_senders(struct arena *arena, const host_senders *senders)
 	if (senders->len > SENDERS_SHOWN)
 		words = arena_printf(arena, "%s and %zu more", words, senders->len - SENDERS_SHOWN);
 	return words;
+}
+
+const char *describe_local(struct arena *arena, const struct host_facts *facts)
+{
+	const addr_ranges *local = &facts->local;
+	char buffer[ADDR_RANGE_TEXT_SIZE];
+	const char *words = "";
+
+	for (size_t i = 0; i < local->len && i < LOCAL_SHOWN; i++)
+		words = arena_printf(arena, "%s%s%s", words, i ? ", " : "",
+				     addr_range_print(&local->at[i], buffer));
+	if (local->len > LOCAL_SHOWN)
+		words = arena_printf(arena, "%s and %zu more", words, local->len - LOCAL_SHOWN);
+	if (!local->len)
+		return NULL;
+	return arena_printf(arena,
+			    "%s, which local routes make the host's as a whole; name them in rules",
+			    words);
 }

@@ -6,6 +6,7 @@
 #define CLI_DESCRIBE_H
 
 #include "cli/view.h"
+#include "host/facts.h"
 #include "host/senders.h"
 #include "policy/trace.h"
 
@@ -31,5 +32,11 @@ struct view_explain describe_trace(struct arena *arena, const struct policy *pol
  * socket)". "" when there are none.
  */
 const char *describe_senders(struct arena *arena, const host_senders *senders);
+
+/*
+ * What comes to this host and is in no table of own addresses (local of host/facts.h), as the end of a
+ * sentence about it; NULL where there is none.
+ */
+const char *describe_local(struct arena *arena, const struct host_facts *facts);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Links and addresses through rtnetlink dumps; what netlink does not tell (the driver, the platform)
+ * Links, addresses and local routes through rtnetlink dumps; what netlink does not tell (the driver, the platform)
  * from /sys.
  */
 #include "host/facts.h"
@@ -24,6 +24,9 @@ enum { SYS_TEXT_SIZE = 256 };
 struct reading {
 	struct arena *arena;
 	struct host_facts *facts;
+	struct {
+		size_t links, addresses, local;
+	} before; /* how many the dumps before this one have brought */
 };
 
 /* The first line of a file, without blanks at its end; "" when it cannot be read. */
@@ -154,14 +157,26 @@ static bool is_loopback(const struct addr *addr)
 	return memcmp(addr->bytes, v6, sizeof(v6)) == 0;
 }
 
-static void take_own(struct reading *reading, uint8_t family, const struct nlattr *attribute)
+static int family_of(uint8_t family)
 {
+	return family == AF_INET ? ADDR_V4 : family == AF_INET6 ? ADDR_V6 : 0;
+}
+
+/* False: it is no address of the family. */
+static bool read_address(uint8_t family, const struct nlattr *attribute, struct addr *ret_addr)
+{
+	struct addr addr = {.family = (uint8_t)family_of(family)};
 	size_t size = family == AF_INET ? 4 : 16;
-	struct addr addr = {.family = family == AF_INET ? ADDR_V4 : ADDR_V6};
 
 	if (mnl_attr_get_payload_len(attribute) != size)
-		return;
+		return false;
 	memcpy(addr.bytes, mnl_attr_get_payload(attribute), size);
+	*ret_addr = addr;
+	return true;
+}
+
+static void take_own(struct reading *reading, struct addr addr)
+{
 	/* The programs' table tells the two forms not apart: as another address it would never be there. */
 	addr_unmap(&addr);
 	if (!is_loopback(&addr))
@@ -173,25 +188,47 @@ static int take_address(const struct nlmsghdr *message, void *data)
 {
 	const struct ifaddrmsg *head = mnl_nlmsg_get_payload(message);
 	const struct nlattr *table[IFA_MAX + 1] = {};
+	const struct nlattr *own;
+	struct addr addr;
 
-	if (head->ifa_family != AF_INET && head->ifa_family != AF_INET6)
+	if (!family_of(head->ifa_family))
 		return MNL_CB_OK;
 	netlink_attributes(message, sizeof(*head), IFA_MAX, table);
-	if (table[IFA_LOCAL])
-		take_own(data, head->ifa_family, table[IFA_LOCAL]);
-	else if (table[IFA_ADDRESS])
-		take_own(data, head->ifa_family, table[IFA_ADDRESS]);
+	own = table[IFA_LOCAL] ? table[IFA_LOCAL] : table[IFA_ADDRESS];
+	if (own && read_address(head->ifa_family, own, &addr))
+		take_own(data, addr);
 	return MNL_CB_OK;
 }
 
-static void forget_links(void *data)
+/* Own addresses bring routes, too, which say nothing new. One to everything has no destination. */
+static int take_route(const struct nlmsghdr *message, void *data)
 {
-	((struct reading *)data)->facts->links.len = 0;
+	const struct rtmsg *head = mnl_nlmsg_get_payload(message);
+	const struct nlattr *table[RTA_MAX + 1] = {};
+	struct addr addr = {.family = (uint8_t)family_of(head->rtm_family)};
+	struct reading *reading = data;
+	struct addr_range range;
+
+	if (!addr.family || (head->rtm_type != RTN_LOCAL && head->rtm_type != RTN_ANYCAST))
+		return MNL_CB_OK;
+	netlink_attributes(message, sizeof(*head), RTA_MAX, table);
+	if (table[RTA_DST] && !read_address(head->rtm_family, table[RTA_DST], &addr))
+		return MNL_CB_OK;
+	range = addr_range_of_prefix(&addr, head->rtm_dst_len);
+	if (addr_compare(&range.first, &range.last) == 0)
+		take_own(reading, addr);
+	else if (!is_loopback(&range.first))
+		array_push(reading->arena, &reading->facts->local, range);
+	return MNL_CB_OK;
 }
 
-static void forget_addresses(void *data)
+static void forget(void *data)
 {
-	((struct reading *)data)->facts->addresses.len = 0;
+	const struct reading *reading = data;
+
+	reading->facts->links.len = reading->before.links;
+	reading->facts->addresses.len = reading->before.addresses;
+	reading->facts->local.len = reading->before.local;
 }
 
 static int compare_links(const void *a, const void *b)
@@ -213,6 +250,7 @@ static void sort_facts(struct host_facts *facts)
 
 	if (facts->links.len)
 		qsort(facts->links.at, facts->links.len, sizeof(*facts->links.at), compare_links);
+	addr_ranges_normalize(&facts->local);
 	if (!facts->addresses.len)
 		return;
 	qsort(facts->addresses.at, facts->addresses.len, sizeof(*facts->addresses.at),
@@ -243,6 +281,40 @@ static void read_platform(struct arena *arena, struct host_facts *facts)
 				       "7783-7084-3265-9085-8269-3286-77") == 0;
 }
 
+static int dump(struct reading *reading, uint16_t type, mnl_cb_t take, const void *head,
+		size_t head_size)
+{
+	reading->before.links = reading->facts->links.len;
+	reading->before.addresses = reading->facts->addresses.len;
+	reading->before.local = reading->facts->local.len;
+	return netlink_dump(reading->arena, &(struct netlink_query){
+						    .type = type,
+						    .head = head,
+						    .head_size = head_size,
+						    .strict = type == RTM_GETROUTE,
+						    .forget = forget,
+						    .take = take,
+						    .data = reading,
+					    });
+}
+
+/* Before a namespace has its first address it may have no table local, which is as good as an empty one. */
+static int dump_routes_of(struct reading *reading, uint8_t family)
+{
+	const struct rtmsg head = {.rtm_family = family, .rtm_table = RT_TABLE_LOCAL};
+	int err = dump(reading, RTM_GETROUTE, take_route, &head, sizeof(head));
+
+	return err == -ENOENT ? 0 : err;
+}
+
+/* Of the table local alone: what others make local, they do for marked packets, say. */
+static int dump_routes(struct reading *reading)
+{
+	int err = dump_routes_of(reading, AF_INET);
+
+	return err ? err : dump_routes_of(reading, AF_INET6);
+}
+
 int host_facts_read(struct arena *arena, struct diag *diag, struct host_facts *ret_facts)
 {
 	struct host_facts facts = {};
@@ -256,26 +328,15 @@ int host_facts_read(struct arena *arena, struct diag *diag, struct host_facts *r
 		return diag_sys(diag, errno, "cannot read /proc/self/ns/net");
 	facts.netns_device = netns.st_dev;
 	facts.netns_inode = netns.st_ino;
-	err = netlink_dump(arena, &(struct netlink_query){
-					  .type = RTM_GETLINK,
-					  .head = &links,
-					  .head_size = sizeof(links),
-					  .forget = forget_links,
-					  .take = take_link,
-					  .data = &reading,
-				  });
+	err = dump(&reading, RTM_GETLINK, take_link, &links, sizeof(links));
 	if (err)
 		return diag_sys(diag, -err, "cannot list the links");
-	err = netlink_dump(arena, &(struct netlink_query){
-					  .type = RTM_GETADDR,
-					  .head = &addresses,
-					  .head_size = sizeof(addresses),
-					  .forget = forget_addresses,
-					  .take = take_address,
-					  .data = &reading,
-				  });
+	err = dump(&reading, RTM_GETADDR, take_address, &addresses, sizeof(addresses));
 	if (err)
 		return diag_sys(diag, -err, "cannot list the addresses");
+	err = dump_routes(&reading);
+	if (err)
+		return diag_sys(diag, -err, "cannot list the routes of the table local");
 	sort_facts(&facts);
 	mark_netvsc(&facts);
 	read_platform(arena, &facts);

@@ -42,6 +42,7 @@ struct host_link {
 struct host_facts {
 	ARRAY(struct host_link) links; /* in the order of ifindex */
 	ARRAY(struct addr) addresses;  /* own unicast ones, sorted, each once; see below */
+	addr_ranges local;	       /* what is the host's own as a whole; sorted, none touch */
 	bool platform_azure;	       /* what DMI says */
 	const char *vendor;	       /* DMI's sys_vendor and product_name */
 	const char *product;
@@ -52,7 +53,9 @@ struct host_facts {
 /*
  * addresses are the unicast addresses of the namespace, whatever link they lie on (one on lo that
  * is not a loopback address is the host's own, too), link-local included, tentative ones too;
- * 127.0.0.0/8 and ::1 not.
+ * 127.0.0.0/8 and ::1 not. With them stand those that a route of the table local alone makes the host's: a
+ * single one of type local, as a cloud's agent enters it for a load balancer, and the anycast one that a router
+ * has for each prefix. A route of type local to a prefix (AnyIP; an address on lo makes one) is in local.
  *
  * Needs no root. /sys, which may have been mounted in another network namespace than the caller's, is
  * asked only for what belongs to the machine. A kernel before 5.14 tells of no device.

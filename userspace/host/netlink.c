@@ -47,11 +47,16 @@ static int dump_once(struct arena *arena, const struct netlink_query *query)
 	/* libmnl's own takes whatever ends a dump for its good end. */
 	mnl_cb_t ends[] = {[NLMSG_ERROR] = end_answer, [NLMSG_DONE] = end_answer};
 	char *buffer = arena_alloc(arena, DUMP_SIZE);
+	int strict = query->strict;
 	int more = MNL_CB_OK;
 	int err;
 
 	if (!socket || mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID))
 		return -errno;
+	/* A kernel before 4.20 does not know it, and tells everything. */
+	if (strict)
+		(void)mnl_socket_setsockopt(socket, NETLINK_GET_STRICT_CHK, &strict,
+					    sizeof(strict));
 	err = ask(socket, buffer, query);
 	if (err)
 		return err;

@@ -6,6 +6,7 @@
 #ifndef HOST_NETLINK_H
 #define HOST_NETLINK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <libmnl/libmnl.h>
@@ -17,6 +18,7 @@ struct netlink_query {
 	uint16_t type;	  /* RTM_GET… */
 	const void *head; /* what stands behind the netlink header */
 	size_t head_size;
+	bool strict; /* what does not fit the head is not told, and a head that says too much is refused */
 	void (*forget)(void *data); /* before each try: nothing has been taken */
 	mnl_cb_t take;
 	void *data; /* for both */
