@@ -10,7 +10,13 @@
 
 #include "base/array.h"
 
-enum { NS_PER_SECOND = 1000000000, CALIBRATE_NS = 100000000 };
+enum { NS_PER_SECOND = 1000000000 };
+
+/* A reading of both clocks at one moment. */
+struct clock_pair {
+	uint64_t jiffies;
+	uint64_t monotonic; /* ns */
+};
 
 uint64_t clock_ns(void)
 {
@@ -62,22 +68,11 @@ static int read_pair(int program, int map, struct clock_pair *ret_pair)
 	return err ? err : bpf_map_lookup_elem(map, &key, ret_pair);
 }
 
-/* Neighbours differ by a fifth or more; two readings a tenth of a second apart tell them apart. */
-uint32_t clock_guess_hz(struct clock_pair first, struct clock_pair second)
+uint32_t clock_hz_of(const struct timespec *tick)
 {
-	static const uint32_t usual[] = {100, 250, 300, 1000};
-	double hz = (double)(second.jiffies - first.jiffies) * NS_PER_SECOND /
-		    (double)(second.monotonic - first.monotonic);
-	uint32_t best = usual[0];
+	uint64_t ns = (uint64_t)tick->tv_sec * NS_PER_SECOND + (uint64_t)tick->tv_nsec;
 
-	for (size_t i = 1; i < ARRAY_LEN(usual); i++) {
-		double now = hz > usual[i] ? hz - usual[i] : usual[i] - hz;
-		double was = hz > best ? hz - best : best - hz;
-
-		if (now < was)
-			best = usual[i];
-	}
-	return best;
+	return ns ? (uint32_t)((NS_PER_SECOND + ns / 2) / ns) : 0;
 }
 
 /* The power of two nearest to an eighth of a second. */
@@ -90,37 +85,29 @@ static uint32_t shift_for(uint32_t hz)
 	return shift;
 }
 
-static int take_pairs(int program, int map, struct clock_pair pairs[2])
-{
-	const struct timespec between = {.tv_nsec = CALIBRATE_NS};
-	int err = read_pair(program, map, &pairs[0]);
-
-	if (err)
-		return err;
-	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &between, NULL);
-	return read_pair(program, map, &pairs[1]);
-}
-
 int clock_calibrate(struct diag *diag, struct bh_machine *machine)
 {
 	scoped(close) int map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "bh_clock", 4,
 					       sizeof(struct clock_pair), 1, NULL);
 	scoped(close) int program = map < 0 ? -1 : load_reader(map);
-	struct clock_pair pairs[2];
+	struct timespec tick;
+	struct clock_pair now;
 	int err;
 
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick))
+		return diag_sys(diag, errno,
+				"cannot read the resolution of CLOCK_MONOTONIC_COARSE");
 	if (map < 0)
 		return diag_sys(diag, -map, "cannot make map bh_clock");
 	if (program < 0)
 		return diag_sys(diag, -program, "cannot load program bh_clock");
-	err = take_pairs(program, map, pairs);
+	err = read_pair(program, map, &now);
 	if (err)
 		return diag_sys(diag, -err, "cannot run program bh_clock");
-	machine->hz = clock_guess_hz(pairs[0], pairs[1]);
+	machine->hz = clock_hz_of(&tick);
 	machine->tick_shift = shift_for(machine->hz);
-	machine->jiffies_at_zero =
-		pairs[1].jiffies -
-		(uint64_t)((unsigned __int128)pairs[1].monotonic * machine->hz / NS_PER_SECOND);
+	machine->jiffies_at_zero = now.jiffies - (uint64_t)((unsigned __int128)now.monotonic *
+							    machine->hz / NS_PER_SECOND);
 	return 0;
 }
 

@@ -1,25 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The clock of the programs: jiffies, because reading them costs a nanosecond. Found out once by a
- * program that reads them beside CLOCK_MONOTONIC; no file tells HZ on every kernel.
+ * The clock of the programs: jiffies, because reading them costs a nanosecond. Where they stand is found out
+ * once, by a program that reads them beside CLOCK_MONOTONIC.
  */
 #ifndef KERNEL_CLOCK_H
 #define KERNEL_CLOCK_H
 
+#include <time.h>
+
 #include "base/diag.h"
 #include "bpf/abi.h"
 
-/* A reading of both clocks at one moment. */
-struct clock_pair {
-	uint64_t jiffies;
-	uint64_t monotonic; /* ns */
-};
-
-/* Fills hz, tick_shift and jiffies_at_zero; takes about a tenth of a second. */
+/* Fills hz, tick_shift and jiffies_at_zero. */
 int clock_calibrate(struct diag *diag, struct bh_machine *machine);
 
-/* The HZ that two readings speak for: one of those that kernels are built with. Pure. */
-uint32_t clock_guess_hz(struct clock_pair first, struct clock_pair second);
+/* HZ by the resolution of a coarse clock, which is a jiffy in whole nanoseconds. Pure; 0 where that is 0. */
+uint32_t clock_hz_of(const struct timespec *tick);
 
 /* Seconds since 1970, and the first of them where the clock stands before: 0 is said of what has not been. */
 uint64_t clock_seconds(void);
