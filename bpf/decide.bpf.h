@@ -51,14 +51,16 @@ static __always_inline void decide_by_reason(const struct packet *packet,
 }
 
 /*
- * A first fragment of a lease is remembered for its later ones, which carry no ports. What else is
- * never denied comes whole, or its fragments are for nobody. It passes though no way may be left.
+ * A first fragment of a lease, or of an ICMP error, is remembered for its later ones, which say nothing of
+ * themselves. What else is never denied comes whole, or its fragments are for nobody. It passes though no way
+ * may be left. What an error quotes was judged: nothing may be written over it.
  */
-static __always_inline void decide_first_of_lease(const struct packet *packet,
-						  const struct bh_config *config,
-						  enum bh_reason reason, struct decision *decision)
+static __always_inline void decide_first(struct packet *packet, const struct bh_config *config,
+					 enum bh_reason reason, struct decision *decision)
 {
-	if (reason != BH_REASON_DHCP && reason != BH_REASON_DHCPV6)
+	if (reason == BH_REASON_ICMP_ERRORS)
+		packet->header_end += packet->l4_size - PACKET_ICMP_HEADER;
+	else if (reason != BH_REASON_DHCP && reason != BH_REASON_DHCPV6)
 		return;
 	fragment_enter(packet, decision);
 	decide_by_reason(packet, config, reason, decision);
@@ -136,7 +138,7 @@ static __always_inline void decide(struct packet *packet, enum bh_reason reason,
 	}
 	decide_by_reason(packet, config, reason, decision);
 	if (packet->fragment == PACKET_FIRST)
-		decide_first_of_lease(packet, config, reason, decision);
+		decide_first(packet, config, reason, decision);
 }
 
 #endif

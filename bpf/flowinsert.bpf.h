@@ -206,15 +206,17 @@ static __always_inline __u32 flow_is_other(const struct flow_query *query)
 
 /*
  * Bit at: the way is closed to query. Of the established ways all but TCP has the lower two of each bucket
- * alone, and never holds more than half; so it is with first fragments of leases, which need no rule.
+ * alone, and never holds more than half; so it is with first fragments of leases and of ICMP errors, which
+ * need no rule.
  */
 static __always_inline __u32 flow_closed(const struct flow_query *query, __u32 table)
 {
 	__u32 reason = (query->rest >> 32 & 0xffff) / BH_DIRECTION_COUNT;
-	__u32 lease = reason == BH_REASON_DHCP || reason == BH_REASON_DHCPV6;
+	__u32 free = reason == BH_REASON_DHCP || reason == BH_REASON_DHCPV6 ||
+		     reason == BH_REASON_ICMP_ERRORS;
 
 	return 0xcc & (0 - ((flow_is_established(table) & flow_is_other(query)) |
-			    (lease & (table == BH_TABLE_FRAGMENTS))));
+			    (free & (table == BH_TABLE_FRAGMENTS))));
 }
 
 /*

@@ -26,8 +26,6 @@
 #include "bpf/parse.bpf.h"
 #include "bpf/track.bpf.h"
 
-#define ICMP_HEADER_SIZE 8
-
 static __always_inline enum bh_reason icmp_quote4(const struct frame *frame, struct packet *quoted,
 						  __u32 *at)
 {
@@ -109,7 +107,7 @@ static __always_inline enum bh_reason icmp_quote_upper(const struct frame *frame
 static __always_inline enum bh_reason icmp_quote(const struct frame *frame,
 						 const struct packet *packet, struct packet *quoted)
 {
-	__u32 at = frame_offset(packet->l4_offset) + ICMP_HEADER_SIZE;
+	__u32 at = frame_offset(packet->l4_offset) + PACKET_ICMP_HEADER;
 	enum bh_reason reason;
 
 	*quoted = (struct packet){

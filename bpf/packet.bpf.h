@@ -21,6 +21,8 @@
 #define IN_PLACE static __always_inline
 #endif
 
+#define PACKET_ICMP_HEADER 8 /* bytes; behind them an error quotes */
+
 enum packet_fragment {
 	PACKET_WHOLE, /* atomic fragments are whole */
 	PACKET_FIRST,
@@ -56,7 +58,8 @@ struct packet {
 	__be32 fragment_id;
 	__u16 fragment_offset; /* bytes, PACKET_LATER */
 	__u16 header_end;      /* PACKET_FIRST: bytes of the fragment's payload that the layer-4
-				* header takes, from the start of the fragmentable part */
+				* header takes, from the start of the fragmentable part; of an
+				* ICMP error that passes, all of them */
 	__u32 l4_offset;       /* from the start of the frame */
 	__u32 length;	       /* bytes on the wire, from the Ethernet header on */
 	__u32 packets;	       /* GSO segments, at least 1 */

@@ -522,29 +522,56 @@ Test(fragment, later_ones_of_a_lease_pass_and_count_with_their_first)
 	for_each_place(scene, check_lease);
 }
 
-/* Whom no rule lets in sends first fragments of leases; those of datagrams that a rule allows find ways. */
-static void crowd(const struct place *place)
+/* Of what the policy lets go the other way it quotes IP and at least 8 bytes. */
+static void make_error(struct frame *frame, const struct place *place, uint32_t id)
 {
-	enum { LEASES = 4000, DATAGRAMS = 100 };
+	bool v6 = place->family == ADDR_V6;
+	struct frame quoted = {};
+
+	wire_tcp(&quoted, place->family, !place->out, OPEN);
+	frame_finish(&quoted);
+	*frame = (struct frame){};
+	wire_ip(frame, place->family, place->out);
+	frame_fragment(frame, id, 0, true);
+	frame_icmp(frame, v6 ? 1 : 3, 0, 0);
+	frame_payload(frame, quoted.bytes + quoted.ip_at, v6 ? 56 : 40);
+	frame_finish(frame);
+}
+
+/*
+ * Whom no rule lets in sends first fragments of leases and of errors; those of datagrams that a rule allows find
+ * ways.
+ */
+static void crowd(const struct place *place,
+		  void (*make)(struct frame *, const struct place *, uint32_t id))
+{
+	enum { CROWD = 4000, DATAGRAMS = 100 };
 	struct frame frame;
 
-	for (uint32_t id = 0; id < LEASES; id++) {
-		make_lease(&frame, place, id);
-		(void)enforcer_run(place->scene->enforcer, place->program, frame.bytes, frame.size,
-				   NULL);
+	for (uint32_t id = 0; id < CROWD; id++) {
+		make(&frame, place, id);
+		cr_assert(enforcer_run(place->scene->enforcer, place->program, frame.bytes,
+				       frame.size, NULL));
 	}
 	for (uint32_t id = 0; id < DATAGRAMS; id++) {
-		make_first(&frame, place, LEASES + id, 20, OPEN);
+		make_first(&frame, place, CROWD + id, 20, OPEN);
 		cr_assert(enforcer_run(place->scene->enforcer, place->program, frame.bytes,
 				       frame.size, NULL));
 	}
 }
 
-Test(fragment, leases_leave_others_half_of_the_ways)
+static void check_crowds(const struct place *place)
+{
+	crowd(place, make_lease);
+	enforcer_forget(place->scene->enforcer);
+	crowd(place, make_error);
+}
+
+Test(fragment, leases_and_errors_leave_others_half_of_the_ways)
 {
 	scoped(scene_free) struct scene *scene = wire_scene(SCENE_HOST, wire_open);
 
-	for_each_place(scene, crowd);
+	for_each_place(scene, check_crowds);
 }
 
 /* Nobody puts neighbour discovery together (RFC 6980). */
