@@ -51,8 +51,8 @@ static __always_inline void decide_by_reason(const struct packet *packet,
 }
 
 /*
- * A first fragment of a lease, or of an ICMP error, is remembered for its later ones, which say nothing of
- * themselves. What else is never denied comes whole, or its fragments are for nobody. It passes though no way
+ * A first fragment of a lease, or of an ICMP error, is remembered for its later ones, which carry no ports and no
+ * quote. What else is never denied comes whole, or its fragments are for nobody. It passes though no way
  * may be left. What an error quotes was judged: nothing may be written over it.
  */
 static __always_inline void decide_first(struct packet *packet, const struct bh_config *config,

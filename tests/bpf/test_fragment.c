@@ -7,7 +7,7 @@
 
 #include "tests/bpf/wire.h"
 
-enum { TCP = 6, UDP = 17, GRE = 47, DESTINATION = 60 };
+enum { ICMP = 1, TCP = 6, UDP = 17, GRE = 47, ICMPV6 = 58, DESTINATION = 60 };
 enum { OPEN = 443, SHUT = 22 };
 
 /* One family at one hook. */
@@ -502,26 +502,6 @@ Test(fragment, those_of_a_reply_count_as_replies)
 
 /* ---- the never-denied list ---- */
 
-static void check_lease(const struct place *place)
-{
-	const char *allow = place->family == ADDR_V6 ? "allow dhcpv6" : "allow dhcp";
-	struct frame frame;
-
-	make_lease(&frame, place, 1);
-	expect(place, &frame, allow, "a first one");
-	make_later(&frame, place, 1, 72, UDP);
-	expect(place, &frame, allow, "a later one");
-	make_later(&frame, place, 2, 72, UDP);
-	expect(place, &frame, "deny fragment-unknown", "a later one of another");
-}
-
-Test(fragment, later_ones_of_a_lease_pass_and_count_with_their_first)
-{
-	scoped(scene_free) struct scene *scene = wire_scene(NULL, wire_open);
-
-	for_each_place(scene, check_lease);
-}
-
 /* Of what the policy lets go the other way it quotes IP and at least 8 bytes. */
 static void make_error(struct frame *frame, const struct place *place, uint32_t id)
 {
@@ -538,23 +518,50 @@ static void make_error(struct frame *frame, const struct place *place, uint32_t 
 	frame_finish(frame);
 }
 
-/*
- * Whom no rule lets in sends first fragments of leases and of errors; those of datagrams that a rule allows find
- * ways.
- */
-static void crowd(const struct place *place,
-		  void (*make)(struct frame *, const struct place *, uint32_t id))
+typedef void maker(struct frame *frame, const struct place *place,
+		   uint32_t id); /* of a first one */
+
+static void pair(const struct place *place, maker *make, int protocol, int end, const char *allow)
 {
-	enum { CROWD = 4000, DATAGRAMS = 100 };
 	struct frame frame;
 
-	for (uint32_t id = 0; id < CROWD; id++) {
-		make(&frame, place, id);
-		cr_assert(enforcer_run(place->scene->enforcer, place->program, frame.bytes,
-				       frame.size, NULL));
-	}
-	for (uint32_t id = 0; id < DATAGRAMS; id++) {
-		make_first(&frame, place, CROWD + id, 20, OPEN);
+	make(&frame, place, protocol);
+	expect(place, &frame, allow, "a first one");
+	make_later(&frame, place, protocol, end, protocol);
+	expect(place, &frame, allow, "a later one");
+	make_later(&frame, place, 2, end, protocol);
+	expect(place, &frame, "deny fragment-unknown", "a later one of another");
+}
+
+static void check_never_denied(const struct place *place)
+{
+	bool v6 = place->family == ADDR_V6;
+	uint8_t icmp = v6 ? ICMPV6 : ICMP;
+	struct frame frame;
+
+	pair(place, make_lease, UDP, 72, v6 ? "allow dhcpv6" : "allow dhcp");
+	pair(place, make_error, icmp, v6 ? 64 : 48, "allow icmp-errors");
+	make_later(&frame, place, icmp, v6 ? 56 : 40, icmp);
+	expect(place, &frame, "deny fragment-overlap", "one over what was judged");
+}
+
+Test(fragment, later_ones_of_the_never_denied_pass_and_count_with_their_first)
+{
+	scoped(scene_free) struct scene *scene = wire_scene(SCENE_HOST, wire_open);
+
+	for_each_place(scene, check_never_denied);
+}
+
+/* Whom no rule lets in sends first ones of leases and errors; those that a rule allows find ways. */
+static void crowd(const struct place *place, maker *make)
+{
+	struct frame frame;
+
+	for (uint32_t id = 0; id < 4100; id++) {
+		if (id < 4000)
+			make(&frame, place, id);
+		else
+			make_first(&frame, place, id, 20, OPEN);
 		cr_assert(enforcer_run(place->scene->enforcer, place->program, frame.bytes,
 				       frame.size, NULL));
 	}

@@ -8,6 +8,7 @@
 
 #include <bpf/bpf.h>
 
+#include "kernel/clock.h"
 #include "kernel/probe.h"
 #include "tests/lib/enforcer.h"
 
@@ -48,6 +49,18 @@ Test(loaded, what_is_taken_is_compiled_where_the_kernel_compiles_at_all)
 		if (enforcer_has(enforcer, i))
 			cr_assert_gt(ask(enforcer_program_fd(enforcer, i), NULL, 0).jited_prog_len,
 				     0, "program %d", i);
+}
+
+/* A clock of another kind has a resolution of a nanosecond, which is the jiffy of no kernel. */
+Test(loaded, the_clock_of_the_programs_is_that_of_a_kernel)
+{
+	scoped(diag_free) struct diag *diag = diag_new();
+	struct bh_machine machine = {};
+
+	if (!enforcer_is_possible())
+		cr_skip_test("loading programs needs root");
+	cr_assert_eq(clock_calibrate(diag, &machine), 0);
+	cr_assert(machine.hz >= 24 && machine.hz <= 1200, "HZ %u", machine.hz);
 }
 
 /* What is looked for in a program. */

@@ -147,7 +147,7 @@ class Host:
 
     @contextlib.contextmanager
     def enter(self):
-        """This thread stands in the host's namespace."""
+        """This thread stands in the host's namespace, and behind that at home: nothing of another host within."""
         if _libc.setns(self._fd, _CLONE_NEWNET):
             raise LabError(f"setns {self.netns}: {os.strerror(ctypes.get_errno())}")
         try:

@@ -202,7 +202,7 @@ def too_many_rules(lab):
 
 @tap
 def a_veth_is_not_taken_for_the_card_of_the_host_that_sys_shows(lab):
-    """nsenter changes the network namespace alone; /sys goes on showing the links of the host."""
+    """The network namespace alone is another; /sys goes on showing the links of the host."""
     cards = sorted(glob.glob("/sys/class/net/*/device"))
     if not cards:
         raise Skip("no link of this machine has a device behind it")

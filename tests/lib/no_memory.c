@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Loaded before a program, it refuses one piece of memory: the one whose number stands in NO_MEMORY_AT.
- * Where NO_MEMORY_OF names a library, only what that asks for is counted. How many were asked for is
- * written to the file NO_MEMORY_COUNT at the end.
+ * Where NO_MEMORY_OF names a library, only what that asks for is counted: what stands in its own calls of
+ * malloc, calloc and realloc, and not what strdup or fopen ask for on its behalf. How many were asked for is written to
+ * the file NO_MEMORY_COUNT at the end.
  */
 #include <dlfcn.h>
 #include <errno.h>

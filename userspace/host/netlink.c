@@ -53,10 +53,10 @@ static int dump_once(struct arena *arena, const struct netlink_query *query)
 
 	if (!socket || mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID))
 		return -errno;
-	/* A kernel before 4.20 does not know it, and tells everything. */
-	if (strict)
-		(void)mnl_socket_setsockopt(socket, NETLINK_GET_STRICT_CHK, &strict,
-					    sizeof(strict));
+	/* Without it the kernel would tell what was not asked for, too, and it would be believed. */
+	if (strict &&
+	    mnl_socket_setsockopt(socket, NETLINK_GET_STRICT_CHK, &strict, sizeof(strict)))
+		return -errno;
 	err = ask(socket, buffer, query);
 	if (err)
 		return err;

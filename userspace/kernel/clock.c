@@ -105,6 +105,10 @@ int clock_calibrate(struct diag *diag, struct bh_machine *machine)
 	if (err)
 		return diag_sys(diag, -err, "cannot run program bh_clock");
 	machine->hz = clock_hz_of(&tick);
+	if (!machine->hz)
+		return diag_refuse(
+			diag, -ERANGE,
+			"CLOCK_MONOTONIC_COARSE has no resolution that a jiffy could have");
 	machine->tick_shift = shift_for(machine->hz);
 	machine->jiffies_at_zero = now.jiffies - (uint64_t)((unsigned __int128)now.monotonic *
 							    machine->hz / NS_PER_SECOND);

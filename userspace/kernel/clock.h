@@ -14,7 +14,10 @@
 /* Fills hz, tick_shift and jiffies_at_zero. */
 int clock_calibrate(struct diag *diag, struct bh_machine *machine);
 
-/* HZ by the resolution of a coarse clock, which is a jiffy in whole nanoseconds. Pure; 0 where that is 0. */
+/*
+ * HZ by the resolution of a coarse clock, which is a jiffy in whole nanoseconds. Pure; 0 where that is 0, or
+ * more than two seconds.
+ */
 uint32_t clock_hz_of(const struct timespec *tick);
 
 /* Seconds since 1970, and the first of them where the clock stands before: 0 is said of what has not been. */

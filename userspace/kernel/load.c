@@ -453,8 +453,8 @@ static int load_programs(struct load *load, struct diag *diag)
 	struct bh_machine machine = {};
 	int err = choose_machine(load, diag, &machine);
 
-	if (!err && load->reads_kernel &&
-	    !load->skb.known) /* pins of programs that are gone told so */
+	/* It may be known that programs do, by the pins of some that are gone, and not what they read. */
+	if (!err && load->reads_kernel && !load->skb.known)
 		err = skb_layout(diag, &load->skb);
 	if (err)
 		return err;

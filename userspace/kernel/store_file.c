@@ -148,8 +148,7 @@ int store_file_read(const struct store_folder *folder, const char *name, struct 
 		return diag_bad(
 			diag, nowhere,
 			"file '%s/%s' is cut or was altered: it has %jd bytes, more than any "
-			"run writes; move it away, and it is begun anew (what is in force "
-			"stays)",
+			"run writes; move it away",
 			folder->path, name, (intmax_t)about.st_size);
 	data = arena_alloc(arena, (size_t)about.st_size + 1);
 	err = read_all(fd, data, (size_t)about.st_size, &size);
