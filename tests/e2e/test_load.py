@@ -268,9 +268,9 @@ def connect_at_a_distance(wire):
 
 
 def established(host):
-    """How many flows to port 443 the host holds as established."""
-    return sum(flow["state"] == "established" and flow["local"].endswith(":443")
-               for flow in host.bulkhead_json("flows")["flows"])
+    """The remote ends of the flows to port 443 that the host holds as established."""
+    return {flow["remote"] for flow in host.bulkhead_json("flows")["flows"]
+            if flow["state"] == "established" and flow["local"].endswith(":443")}
 
 
 def seen(host):
@@ -292,9 +292,13 @@ def flooded(lab, n_flows, attack):
              for i in range(n_flows)]
     for _ in range(3):  # a frame by hand may find a full ring of the link
         establish(wire, flows)
-        if established(host) == n_flows:
+        held = established(host)
+        if len(held) == n_flows:
             break
-    expect(established(host), n_flows, "flows before")
+    # Of ten million one finds all eight ways of its key taken at this load, however often it tries.
+    flows = [flow for flow in flows if f"{flow[0][0]}:{flow[0][1]}" in held]
+    assert len(flows) == len(held) >= n_flows - 1, f"flows before: {len(held)}, expected {n_flows}"
+    n_flows = len(flows)
     listener = host.listen(HOST[4], 80, backlog=1024)
     answerer = host.udp(HOST[4], 53)
 
@@ -324,7 +328,7 @@ def flooded(lab, n_flows, attack):
     end()
     print(f"# {n_flows} flows, {generator.sent} frames, at full rate {generator.rate()} a second: "
           f"{answered} of {N_CONNECTIONS} connections")
-    expect(established(host), n_flows, "flows after")
+    expect(len(held - established(host)), 0, "flows lost")
     # What finds a full ring of the link is lost before any hook, of the flows as of the attack.
     carried, met = rules(host)["held"]["packets"] - before[0], seen(host) - before[1]
     assert carried > n_flows and 0.09 < carried / met < 0.11, \
