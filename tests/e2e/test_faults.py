@@ -150,7 +150,7 @@ def refuse_memory(at, count=""):
     """Words before a command: of the pieces of memory that libbpf asks for, that one is refused."""
     library = os.environ.get("NO_MEMORY_LIBRARY")
     if not library:
-        raise Skip("no library is loaded before a program with sanitizers, or of another machine")
+        raise Skip("NO_MEMORY_LIBRARY names no library: meson does, but beside sanitizers")
     return ["env", f"LD_PRELOAD={library}", "NO_MEMORY_OF=/libbpf.so", f"NO_MEMORY_AT={at}",
             f"NO_MEMORY_COUNT={count}"]
 
